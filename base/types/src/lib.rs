@@ -1,0 +1,1 @@
+//! Values that every plane shares: IDs, accounts, regions, CIDRs, time.

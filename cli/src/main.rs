@@ -1,0 +1,2 @@
+//! The fogbank command.
+fn main() {}

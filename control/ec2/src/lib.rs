@@ -1,0 +1,1 @@
+//! EC2's operations as pure functions over control state.

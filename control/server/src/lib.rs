@@ -1,0 +1,1 @@
+//! The control plane's shell: HTTP, dispatch, store, hosts.

@@ -1,0 +1,1 @@
+//! Control state: rows in memory, transactions, change sets.

@@ -1,0 +1,1 @@
+//! Makes its host's desired state so and reports what it observes.

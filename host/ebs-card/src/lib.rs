@@ -1,0 +1,1 @@
+//! The instances' disks: volumes served as block devices over NBD.

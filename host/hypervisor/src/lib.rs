@@ -1,0 +1,1 @@
+//! The hypervisor seam and its drivers: QEMU and simulated.

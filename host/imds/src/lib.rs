@@ -1,0 +1,1 @@
+//! The instance metadata service as a pure request to response function.

@@ -1,0 +1,1 @@
+//! AWS's wire protocols, signatures and faults.

@@ -1,0 +1,1 @@
+//! Types of the operations served, generated from AWS's service model.

@@ -1,0 +1,2 @@
+//! Developer tasks: generate, tidy, test, bench.
+fn main() {}
