@@ -1,1 +1,11 @@
 //! What the planes say to each other: desired state, observations, card configuration.
+//!
+//! Everything here is plain data with serde; sent as JSON, one value a line, over Unix sockets.
+
+pub mod card;
+pub mod host;
+pub mod link;
+pub mod machine;
+pub mod metadata;
+pub mod network;
+pub mod storage;

@@ -198,7 +198,8 @@ impl fmt::Debug for AvailabilityZone {
 impl FromStr for AvailabilityZone {
     type Err = ParseRegionError;
     fn from_str(text: &str) -> Result<Self, ParseRegionError> {
-        let letter = text.chars().last().filter(char::is_ascii_lowercase).ok_or(ParseRegionError)?;
+        let letter =
+            text.chars().last().filter(char::is_ascii_lowercase).ok_or(ParseRegionError)?;
         Ok(Self { region: text[..text.len() - 1].parse()?, letter })
     }
 }
@@ -240,7 +241,8 @@ mod tests {
         for good in ["us-gov-west-1", "cn-north-1", "me-central-1", "us-isob-east-1"] {
             assert!(good.parse::<Region>().is_ok(), "{good}");
         }
-        for bad in ["", "us", "useast1", "us-east-", "us-east-1a", "US-EAST-1", "us--1", "é-é-1"] {
+        for bad in ["", "us", "useast1", "us-east-", "us-east-1a", "US-EAST-1", "us--1", "é-é-1"]
+        {
             assert!(bad.parse::<Region>().is_err(), "{bad}");
         }
         assert!("us-east-é".parse::<AvailabilityZone>().is_err());

@@ -142,10 +142,14 @@ mod tests {
         let id = InstanceId::from_number(0x1234_5678_9abc_def0);
         assert_eq!(id.to_string(), "i-0123456789abcdef0");
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(serde_json::from_str::<InstanceId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        assert_eq!(
+            serde_json::from_str::<InstanceId>(&serde_json::to_string(&id).unwrap()).unwrap(),
+            id
+        );
         assert_eq!("i-1234567890abcdef0".parse::<InstanceId>(), Err(IdError::Foreign));
         assert_eq!("i-12345678".parse::<InstanceId>(), Err(IdError::Foreign));
-        for bad in ["", "i", "i-", "i-xyz", "vpc-01234567890abcdef", "i-0123456789ABCDEF0", "i-é"] {
+        for bad in ["", "i", "i-", "i-xyz", "vpc-01234567890abcdef", "i-0123456789ABCDEF0", "i-é"]
+        {
             assert_eq!(bad.parse::<InstanceId>(), Err(IdError::Malformed), "{bad}");
         }
     }

@@ -6,7 +6,9 @@ mod id;
 mod mac;
 mod time;
 
-pub use account::{AccountId, AvailabilityZone, ParseAccountError, ParseRegionError, Region, Scope};
+pub use account::{
+    AccountId, AvailabilityZone, ParseAccountError, ParseRegionError, Region, Scope,
+};
 pub use arn::Arn;
 pub use id::*;
 pub use ipnet::{IpNet, Ipv4Net, Ipv6Net};

@@ -1,0 +1,121 @@
+//! The control sockets of the cards: JSON values, one a line; each request gets one reply.
+//!
+//! A card starts empty, waits for the agent, and takes its whole configuration at each
+//! connection (a request with `reset`), then changes to it. Applying is idempotent: what is
+//! already so is left alone, traffic and I/O under way are not disturbed.
+
+use crate::network::{Group, Port, Subnet, Vpc};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
+
+/// To the VPC card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum VpcRequest {
+    /// Change the configuration.
+    Apply(VpcPatch),
+    /// Report counters.
+    Status,
+}
+
+/// A change to the VPC card's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VpcPatch {
+    /// What is not in this patch goes away.
+    pub reset: bool,
+    /// Ports that are new or differ.
+    pub ports: Vec<PortConfig>,
+    /// Ports that go away: the guest's interface loses its carrier.
+    pub remove_ports: Vec<NetworkInterfaceId>,
+    /// VPCs that are new or differ.
+    pub vpcs: Vec<Vpc>,
+    /// VPCs that go away.
+    pub remove_vpcs: Vec<VpcId>,
+    /// Subnets that are new or differ.
+    pub subnets: Vec<Subnet>,
+    /// Subnets that go away.
+    pub remove_subnets: Vec<SubnetId>,
+    /// Groups that are new or differ.
+    pub groups: Vec<Group>,
+    /// Groups that go away.
+    pub remove_groups: Vec<SecurityGroupId>,
+}
+
+/// A port, and what the host knows of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PortConfig {
+    /// The port.
+    pub port: Port,
+    /// Where the card listens for this port's vhost-user connection.
+    pub socket: PathBuf,
+    /// The uid that may connect, and owns the socket.
+    pub uid: Option<u32>,
+    /// Link-local services of this port.
+    pub services: Vec<Service>,
+}
+
+/// A TCP service that the card offers to a port's guest and hands on to a Unix socket.
+///
+/// The card ends the guest's TCP connection, connects to the socket, writes one line
+/// (`eni-… SOURCE-ADDRESS SOURCE-PORT\n`) and passes bytes both ways.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Address that the guest uses, such as 169.254.169.254.
+    pub address: Ipv4Addr,
+    /// TCP port.
+    pub port: u16,
+    /// Where connections go.
+    pub socket: PathBuf,
+    /// TTL of the packets towards the guest.
+    pub hop_limit: u8,
+}
+
+/// To the EBS card.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum EbsRequest {
+    /// Change the configuration.
+    Apply(EbsPatch),
+    /// Report counters.
+    Status,
+}
+
+/// A change to the EBS card's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EbsPatch {
+    /// What is not in this patch is no longer served; its data stays.
+    pub reset: bool,
+    /// Volumes that are new or differ: made if they don't exist, then served.
+    pub serve: Vec<VolumeConfig>,
+    /// Volumes to close: flushed and no longer served.
+    pub close: Vec<VolumeId>,
+    /// Volumes whose data is deleted.
+    pub delete: Vec<VolumeId>,
+}
+
+/// A volume as the EBS card serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeConfig {
+    /// The volume.
+    pub id: VolumeId,
+    /// Size; larger than before = grown.
+    pub size_bytes: u64,
+    /// A raw file, never written, that holds what was not written yet; shorter than the volume
+    /// reads as zeros beyond.
+    pub base: Option<PathBuf>,
+    /// The NBD export's name: a secret of the VM that uses it. None = made but not served.
+    pub export: Option<String>,
+}
+
+/// A card's reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Done; with what failed, by its ID, and why.
+    Applied {
+        /// IDs (ports, volumes) that could not be made so, with the reason.
+        failed: BTreeMap<String, String>,
+    },
+    /// Counters by object (`eni-…`, `vol-…`, `card`) and name.
+    Status(BTreeMap<String, BTreeMap<String, u64>>),
+    /// The request was not understood.
+    Refused(String),
+}
