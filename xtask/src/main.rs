@@ -1,8 +1,10 @@
 //! Developer tasks: generate, protocol-cases, tidy.
 
+mod cases;
 mod generate;
 mod model;
 mod names;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +39,8 @@ fn run(arguments: &[String]) -> Result<bool> {
     match arguments.as_slice() {
         ["generate"] => generate::write().map(|()| true),
         ["generate", "--check"] => generate::check(),
+        ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
+        ["tidy"] => tidy::check(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)

@@ -1,0 +1,4 @@
+//! The protocols as clients meet them.
+
+mod cases;
+mod signatures;
