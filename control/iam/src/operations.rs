@@ -17,11 +17,8 @@ pub trait Visitor: Sized {
 }
 
 /// The function behind an operation that only reads.
-pub type Read<O> = fn(
-    &State,
-    &Request,
-    <O as Operation>::Input,
-) -> Result<<O as Operation>::Output, Fault>;
+pub type Read<O> =
+    fn(&State, &Request, <O as Operation>::Input) -> Result<<O as Operation>::Output, Fault>;
 
 /// The function behind an operation that changes the state.
 pub type Mutate<O> =

@@ -1,0 +1,4 @@
+//! Instances, and what they are launched from.
+
+pub mod images;
+pub mod key_pairs;
