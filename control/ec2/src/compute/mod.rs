@@ -1,4 +1,5 @@
 //! Instances, and what they are launched from.
 
 pub mod images;
+pub mod instance_types;
 pub mod key_pairs;
