@@ -2,4 +2,5 @@
 
 pub mod images;
 pub mod instance_types;
+pub mod instances;
 pub mod key_pairs;
