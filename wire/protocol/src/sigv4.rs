@@ -95,8 +95,8 @@ impl<'a> Request<'a> {
     pub fn claim(&self) -> Result<Claim, SigV4Error> {
         let presigned = self.query_parameter("X-Amz-Algorithm").is_some();
         let signature = match self.header("authorization") {
-            Some(authorization) => self.from_header(&authorization)?,
-            None if presigned => self.from_query()?,
+            Some(authorization) => self.in_header(&authorization)?,
+            None if presigned => self.in_query()?,
             None => return Err(SigV4Error::MissingToken),
         };
         let [access_key_id, date, region, service] = scope(&signature.credential)?;
@@ -126,7 +126,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn from_header(&self, authorization: &str) -> Result<Signature<'a>, SigV4Error> {
+    fn in_header(&self, authorization: &str) -> Result<Signature<'a>, SigV4Error> {
         let fields = authorization
             .strip_prefix(ALGORITHM)
             .filter(|rest| rest.starts_with(' '))
@@ -150,7 +150,7 @@ impl<'a> Request<'a> {
         })
     }
 
-    fn from_query(&self) -> Result<Signature<'a>, SigV4Error> {
+    fn in_query(&self) -> Result<Signature<'a>, SigV4Error> {
         if self.query_parameter("X-Amz-Algorithm").as_deref() != Some(ALGORITHM) {
             return Err(SigV4Error::UnknownAlgorithm);
         }

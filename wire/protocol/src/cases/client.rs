@@ -80,16 +80,20 @@ fn structure(schema: &'static Schema, element: &Element) -> Result<Value, String
 fn member_of(member: &Member, parent: &Element) -> Result<Option<Value>, String> {
     let named: Vec<&Element> = parent.children.iter().filter(|e| e.name == member.wire).collect();
     let Some(first) = named.first() else { return Ok(None) };
-    match member.schema.kind {
-        Kind::List { element, flattened } if flattened || member.flattened => {
-            list(element, &named).map(Some)
-        }
-        Kind::Map { key, value, flattened } if flattened || member.flattened => {
-            map(key, value, &named).map(Some)
-        }
-        _ if named.len() > 1 => Err(format!("{} is there {} times", member.wire, named.len())),
-        _ => value_of(member.schema, first).map(Some),
+    if let Kind::List { element, flattened } = member.schema.kind
+        && (flattened || member.flattened)
+    {
+        return list(element, &named).map(Some);
     }
+    if let Kind::Map { key, value, flattened } = member.schema.kind
+        && (flattened || member.flattened)
+    {
+        return map(key, value, &named).map(Some);
+    }
+    if named.len() > 1 {
+        return Err(format!("{} is there {} times", member.wire, named.len()));
+    }
+    value_of(member.schema, first).map(Some)
 }
 
 fn value_of(schema: &'static Schema, element: &Element) -> Result<Value, String> {

@@ -139,13 +139,9 @@ fn capitalized(name: &str) -> String {
 }
 
 fn namespace(of: &Json) -> Option<Namespace> {
-    match of.get("xmlNamespace")? {
-        Json::String(uri) => Some(Namespace { prefix: None, uri: leak(uri) }),
-        parts => Some(Namespace {
-            prefix: parts["prefix"].as_str().map(leak),
-            uri: leak(parts["uri"].as_str()?),
-        }),
-    }
+    let namespace = of.get("xmlNamespace")?;
+    let uri = namespace.as_str().or(namespace["uri"].as_str())?;
+    Some(Namespace { prefix: namespace["prefix"].as_str().map(leak), uri: leak(uri) })
 }
 
 /// JSON as the cases write it: members by the model's names, blobs as their text, timestamps as
