@@ -3,7 +3,7 @@
 //! `DryRun` is not the functions' matter: the caller of a function that succeeded drops its
 //! transaction and answers `DryRunOperation`.
 
-use crate::compute::instance_types;
+use crate::compute::{self, instance_types};
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -31,6 +31,19 @@ pub struct Ask<T> {
 
 operations! { Visitor:
     // compute/instances
+    mutate RunInstances => compute::instances::run_instances,
+    read DescribeInstances => compute::instances::describe_instances,
+    read DescribeInstanceStatus => compute::instances::describe_instance_status,
+    mutate StartInstances => compute::instances::start_instances,
+    mutate StopInstances => compute::instances::stop_instances,
+    mutate RebootInstances => compute::instances::reboot_instances,
+    mutate TerminateInstances => compute::instances::terminate_instances,
+    read DescribeInstanceAttribute => compute::instances::describe_instance_attribute,
+    mutate ModifyInstanceAttribute => compute::instances::modify_instance_attribute,
+    mutate ModifyInstanceMetadataOptions => compute::instances::modify_instance_metadata_options,
+    mutate MonitorInstances => compute::instances::monitor_instances,
+    mutate UnmonitorInstances => compute::instances::unmonitor_instances,
+    ask GetConsoleOutput => compute::instances::get_console_output,
 
     // compute/images
 
