@@ -63,7 +63,7 @@ impl Simulated {
         let mut text = Vec::new();
         for line in vms.values_mut() {
             if line.boot_id != boot_id && line.ended.is_none() {
-                line.ended = Some(OffReason::Crashed("the host was rebooted".to_owned()));
+                line.ended = Some(OffReason::HostRebooted);
                 line.at = now();
             }
             serde_json::to_writer(&mut text, line)?;

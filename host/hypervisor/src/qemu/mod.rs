@@ -183,11 +183,11 @@ impl Qemu {
                 }
                 Err(error) => {
                     let why = if record.boot_id == self.boot_id {
-                        format!("{error:#}")
+                        OffReason::Crashed(format!("{error:#}"))
                     } else {
-                        "the host was rebooted".to_owned()
+                        OffReason::HostRebooted
                     };
-                    let reason = record.ending.clone().unwrap_or(OffReason::Crashed(why));
+                    let reason = record.ending.clone().unwrap_or(why);
                     log::info!("{}: found off: {reason:?}", record.spec.instance);
                     record.ended = Some(reason);
                     record.at = now();
@@ -261,6 +261,12 @@ fn last_line(folder: &Path) -> Option<String> {
     let (bytes, _) = console::tail(&folder.join(LOG)).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     text.lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        self.watch.groups().close();
+    }
 }
 
 impl Hypervisor for Qemu {

@@ -1,4 +1,5 @@
 //! The drivers against fake and real QEMUs.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod arguments;
 mod qemu;

@@ -126,7 +126,7 @@ fn another_driver_adopts() {
     let mut adopted = second.adopt();
     adopted.sort_by_key(|vm| vm.instance);
     let ended: Vec<_> = adopted.iter().map(|vm| vm.ended.clone()).collect();
-    let rebooted = OffReason::Crashed("the host was rebooted".to_owned());
+    let rebooted = OffReason::HostRebooted;
     assert_eq!(ended, [None, Some(rebooted), None]);
     assert_eq!(adopted[0].spec, Some(spec(1)));
 
