@@ -178,7 +178,7 @@ impl Shell {
         let now = now();
         let Some(metadata) = self.documents.get(port) else {
             // After a restart, until the server has said what the instance's metadata is.
-            return Response::error(503);
+            return Response::error(500);
         };
         let mut throttles = self.throttles.lock().unwrap_or_else(PoisonError::into_inner);
         if throttles.len() >= MAX_THROTTLES {

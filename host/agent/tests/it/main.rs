@@ -1,10 +1,10 @@
-//! A whole agent over real sockets, with the simulated hypervisor.
+//! A whole agent over real sockets, with the simulated hypervisor and with QEMU.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use agent::{Choice, Config, Overcommit};
 use contracts::{
     host::{Entry, MachineState, Observed, OffReason, Patch},
-    link::{FromAgent, ToAgent},
+    link::{FromAgent, Question, ToAgent},
     machine::{Machine, Power},
 };
 use std::{
@@ -14,6 +14,8 @@ use std::{
     process::{Child, Command},
     time::{Duration, Instant},
 };
+
+mod guest;
 
 const MACHINES: u64 = 5000;
 const METADATA: &str = include_str!("metadata.json");
@@ -28,7 +30,7 @@ fn config(folder: &Path) -> Config {
         ebs_control: at("ebs.sock"),
         nbd_socket: at("nbd.sock"),
         imds_socket: at("imds.sock"),
-        hypervisor: Choice::Simulated,
+        hypervisor: std::env::var("AGENT_HYPERVISOR").unwrap().parse::<Choice>().unwrap(),
         overcommit: Overcommit::default(),
         qemu: Config::default_qemu().to_owned(),
     }
@@ -55,10 +57,20 @@ impl Server {
         self.stream.write_all(&line).unwrap();
     }
 
-    fn next(&mut self) -> Observed {
+    fn ask(&mut self, question: Question) {
+        let mut line = serde_json::to_vec(&ToAgent::Ask(7, question)).unwrap();
+        line.push(b'\n');
+        self.stream.write_all(&line).unwrap();
+    }
+
+    fn receive(&mut self) -> FromAgent {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
-        match serde_json::from_str(&line).unwrap() {
+        serde_json::from_str(&line).unwrap()
+    }
+
+    fn next(&mut self) -> Observed {
+        match self.receive() {
             FromAgent::Observed(observed) => observed,
             FromAgent::Answer(..) => panic!("nothing was asked"),
         }
@@ -75,17 +87,18 @@ impl Server {
     }
 }
 
+fn machine(number: u64, power: Power) -> Machine {
+    serde_json::from_value(serde_json::json!({
+        "instance": format!("i-0{number:016x}"), "incarnation": 1, "power": power,
+        "reboots": 0, "vcpus": 2, "threads_per_core": 2, "memory_mib": 64,
+        "instance_type": "t3.micro", "disks": [], "nics": [],
+        "metadata": serde_json::from_str::<serde_json::Value>(METADATA).unwrap(),
+    }))
+    .unwrap()
+}
+
 fn machines(power: Power) -> Vec<Entry> {
-    let template = |number: u64| -> Machine {
-        serde_json::from_value(serde_json::json!({
-            "instance": format!("i-0{number:016x}"), "incarnation": 1, "power": power,
-            "reboots": 0, "vcpus": 2, "threads_per_core": 2, "memory_mib": 1024,
-            "instance_type": "t3.micro", "disks": [], "nics": [],
-            "metadata": serde_json::from_str::<serde_json::Value>(METADATA).unwrap(),
-        }))
-        .unwrap()
-    };
-    (1..=MACHINES).map(|number| Entry::Machine(Box::new(template(number)))).collect()
+    (1..=MACHINES).map(|number| Entry::Machine(Box::new(machine(number, power)))).collect()
 }
 
 /// Kills its process when it goes out of scope.
@@ -106,9 +119,10 @@ fn child() {
     }
 }
 
-fn start(folder: &Path) -> Killed {
+fn start(folder: &Path, hypervisor: &str) -> Killed {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child"]).env("AGENT_FOLDER", folder);
+    command.args(["--exact", "child"]);
+    command.env("AGENT_FOLDER", folder).env("AGENT_HYPERVISOR", hypervisor);
     Killed(command.spawn().unwrap())
 }
 
@@ -116,7 +130,7 @@ fn start(folder: &Path) -> Killed {
 fn thousands_of_simulated_machines() {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join("server.sock")).unwrap();
-    let first = start(folder.path());
+    let first = start(folder.path(), "simulated");
     let mut server = Server::accept(&listener);
     assert!(matches!(server.next(), Observed::Host(host) if host.hypervisor == "simulated"));
     let started = Instant::now();
@@ -130,7 +144,7 @@ fn thousands_of_simulated_machines() {
 
     // They outlive their agent.
     drop(first);
-    let _second = start(folder.path());
+    let _second = start(folder.path(), "simulated");
     let mut server = Server::accept(&listener);
     server.wait(MACHINES, &MachineState::Running);
     server.send(true, machines(Power::Off { grace_ms: 1000 }));
