@@ -99,39 +99,50 @@ settle() {
     xargs -0r touch --no-dereference --date="@$SOURCE_DATE_EPOCH"
 }
 
-# make_disk DIR SIZE_MIB UUID LABEL DISK_ID GRUB_CONFIG
-# A disk with an MBR, GRUB in the gap behind it, and DIR as the ext4 file
-# system of the first and only partition, which can so grow to any size.
+# make_disk DIR SIZE_MIB UUID LABEL DISK_ID FIRST [SFDISK-LINE]
+# Starts $OUTPUT.part: a disk with an MBR and DIR as the ext4 file system of its
+# last partition, which can so grow with the disk. FIRST is that partition's
+# first sector; SFDISK-LINE describes a partition before it.
 make_disk() {
-  local dir=$1 size=$2 uuid=$3 label=$4 disk_id=$5 config=$6
-  local first=2048 core_lba=1 core sectors
+  local dir=$1 size=$2 uuid=$3 label=$4 disk_id=$5 first=$6 before=${7:-}
   rm -f "$OUTPUT.part"
   truncate -s "${size}M" "$OUTPUT.part"
   sfdisk --quiet "$OUTPUT.part" <<EOF
 label: dos
 label-id: 0x$disk_id
+$before
 start=$first, type=83, bootable
 EOF
   mke2fs -q -t ext4 -F -d "$dir" -U "$uuid" -L "$label" \
     -E "offset=$((first * 512)),hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0" \
-    -O '^metadata_csum_seed,^orphan_file' -m 1 "$OUTPUT.part" "$((size * 1024 - first / 2))k"
+    -m 1 "$OUTPUT.part" "$((size * 1024 - first / 2))k"
+}
 
-  # GRUB by hand: grub-install wants a mounted file system.
-  core=$WORK/core.img
-  # shellcheck disable=SC2086
-  grub-mkimage -O i386-pc -o "$core" -p '(hd0,msdos1)/boot/grub' -c "$config" ${GRUB_MODULES:?}
-  sectors=$((($(stat -c %s "$core") + 511) / 512))
-  [ $((core_lba + sectors)) -le $first ] || fail "GRUB does not fit before the first partition (use fewer modules)"
-  # The first sector of core.img loads the rest: where it starts, how long it
-  # is, and the segment it goes to.
-  { le $((core_lba + 1)) 8; le $((sectors - 1)) 2; le $((0x820)) 2; } |
-    dd of="$core" bs=1 seek=$((0x1f4)) conv=notrunc status=none
-  dd if="$core" of="$OUTPUT.part" bs=512 seek=$core_lba conv=notrunc status=none
-  # boot.img: all but the disk ID and partition table, then where core.img is.
-  dd if=/usr/lib/grub/i386-pc/boot.img of="$OUTPUT.part" bs=440 count=1 conv=notrunc status=none
-  le $core_lba 8 | dd of="$OUTPUT.part" bs=1 seek=$((0x5c)) conv=notrunc status=none
+# finish_disk: gives the disk its name
+finish_disk() {
   fallocate --dig-holes "$OUTPUT.part"
   mv "$OUTPUT.part" "$OUTPUT"
+}
+
+# patch FILE OFFSET: writes stdin into the file
+patch() { dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+
+# install_grub CONFIG MODULE...
+# GRUB in the gap between the MBR and the first partition, done by hand because
+# grub-install wants a mounted file system.
+install_grub() {
+  local config=$1 core=$WORK/core.img sectors
+  shift
+  grub-mkimage -O i386-pc -o "$core" -p '(hd0,msdos1)/boot/grub' -c "$config" "$@"
+  sectors=$((($(stat -c %s "$core") + 511) / 512))
+  [ $((sectors + 1)) -le 2048 ] || fail "GRUB does not fit before the first partition (use fewer modules)"
+  # The first sector of core.img loads the rest: where it starts, how long it
+  # is, and the segment it goes to.
+  { le 2 8; le $((sectors - 1)) 2; le $((0x820)) 2; } | patch "$core" $((0x1f4))
+  patch "$OUTPUT.part" 512 <"$core"
+  # boot.img without the disk ID and partition table, then where core.img is.
+  head -c 440 /usr/lib/grub/i386-pc/boot.img | patch "$OUTPUT.part" 0
+  le 1 8 | patch "$OUTPUT.part" $((0x5c))
 }
 
 # le NUMBER BYTES: a little-endian number

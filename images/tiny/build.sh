@@ -8,7 +8,8 @@ recipe_start "$@"
 SIZE_MIB=512
 UUID=0f09ba2c-0001-4000-8000-7469e7000001
 DISK_ID=f09ba001
-GRUB_MODULES="biosdisk part_msdos ext2 linux minicmd"
+# edd=off: the BIOS disk probe finds nothing of use here.
+CMDLINE="console=ttyS0,115200 nvme_core.io_timeout=4294967295 net.ifnames=0 edd=off tsc=reliable no_timer_check panic=10"
 
 PACKAGES=$WORK/packages
 rm -rf --one-file-system "$PACKAGES"
@@ -22,10 +23,12 @@ EOF
 progress 62 "Laying out the root file system"
 mkdir -p "$ROOT"
 cd "$ROOT"
-mkdir -p usr/bin usr/sbin usr/lib usr/lib64 usr/lib/modules usr/local/bin usr/local/sbin \
+mkdir -p usr/bin usr/lib usr/lib64 usr/lib/modules usr/local/bin usr/local/sbin \
   boot dev proc sys run tmp mnt media opt srv root home/ec2-user \
   etc/dropbear etc/ssl/certs etc/security var/log var/tmp var/lib/cloud/data var/spool/cron/crontabs
 for dir in bin sbin lib lib64; do ln -s usr/$dir $dir; done
+# One directory for all programs: ssh runs commands with a PATH without sbin.
+ln -s bin usr/sbin
 ln -s ../run var/run
 ln -s ../proc/self/mounts etc/mtab
 ln -s /run/resolv.conf etc/resolv.conf
@@ -42,8 +45,7 @@ cp "$PACKAGES"/bin/busybox usr/bin/busybox
 for applet in $("$PACKAGES"/bin/busybox --list-full); do
   name=${applet##*/}
   case $name in dpkg | dpkg-deb | rpm | rpm2cpio | linuxrc | busybox | login*d) continue ;; esac
-  case $applet in sbin/* | usr/sbin/*) dir=usr/sbin ;; *) dir=usr/bin ;; esac
-  ln -s /usr/bin/busybox "$dir/$name"
+  ln -s busybox "usr/bin/$name"
 done
 
 # take FILE...: programs of the packages, with the libraries they need
@@ -67,7 +69,7 @@ take() {
   done
 }
 take /bin/bash /usr/sbin/dropbear /usr/bin/dropbearkey /usr/bin/dbclient \
-  /usr/lib/openssh/sftp-server /usr/bin/curl /usr/bin/nohup /bin/ps /usr/bin/pgrep /usr/bin/less \
+  /usr/lib/openssh/sftp-server /usr/bin/curl /usr/bin/nohup /usr/bin/timeout /bin/mountpoint /bin/ps /usr/bin/pgrep /usr/bin/less \
   /sbin/mke2fs /sbin/resize2fs /sbin/e2fsck /sbin/tune2fs /sbin/dumpe2fs \
   /sbin/sfdisk /sbin/fdisk /sbin/blkid /bin/lsblk /bin/findmnt /usr/bin/partx /usr/bin/resizepart \
   /usr/bin/sudo /usr/libexec/sudo/sudoers.so \
@@ -78,15 +80,14 @@ ln -s openssh/sftp-server usr/lib/sftp-server
 ln -sf dbclient usr/bin/ssh
 ln -sf pgrep usr/bin/pkill
 for fs in ext2 ext3 ext4; do
-  ln -s mke2fs usr/sbin/mkfs.$fs
-  ln -s e2fsck usr/sbin/fsck.$fs
+  ln -sf mke2fs usr/bin/mkfs.$fs
+  ln -sf e2fsck usr/bin/fsck.$fs
 done
-for name in poweroff halt reboot shutdown; do ln -sf stop-machine usr/sbin/$name; done
+for name in poweroff halt reboot shutdown; do ln -sf stop-machine usr/bin/$name; done
 cat "$PACKAGES"/usr/share/ca-certificates/mozilla/*.crt >etc/ssl/certs/ca-certificates.crt
 
 progress 66 "Copying the kernel and its modules"
 kernel=$(cd "$PACKAGES/lib/modules" && echo *)
-cp "$PACKAGES/boot/vmlinuz-$kernel" boot/vmlinuz
 modules=usr/lib/modules/$kernel
 mkdir -p "$modules"
 (
@@ -102,9 +103,9 @@ rm -rf "$modules"/kernel/fs/{ceph,nfs,nfsd,smb,cifs,afs,gfs2,ocfs2,lockd,nfs_com
 # shellcheck disable=SC2164
 usr/bin/busybox depmod -b "$ROOT" "$kernel"
 
-cp -rT "$HERE/files" "$ROOT"
+cp -r "$HERE/files/." "$ROOT"
 chmod -R u=rwX,go=rX etc usr/local usr/lib/fogbank
-chmod 755 usr/lib/fogbank/* usr/local/bin/* etc/udhcpc/default.script etc/acpi/PWRF/00000080 usr/sbin/stop-machine
+chmod 755 usr/lib/fogbank/* usr/local/bin/* etc/udhcpc/default.script etc/acpi/PWRF/00000080 usr/bin/stop-machine
 chmod 644 usr/lib/fogbank/functions usr/lib/fogbank/imds
 chmod 440 etc/sudoers etc/sudoers.d/*
 chmod 4755 usr/bin/sudo
@@ -139,7 +140,20 @@ echo "linux $kernel" >etc/fogbank-image
 
 progress 85 "Making the disk"
 settle "$ROOT"
-sed "s/@DISK_ID@/$DISK_ID/" "$HERE/grub.cfg" >"$WORK/grub.cfg"
-make_disk "$ROOT" $SIZE_MIB $UUID fogbank $DISK_ID "$WORK/grub.cfg"
+# The kernel lies in a partition of its own, where the loader needs no file
+# system to find it.
+image=$PACKAGES/boot/vmlinuz-$kernel
+sectors=$((($(stat -c %s "$image") + 511) / 512))
+root_first=$((2048 + (sectors + 2047) / 2048 * 2048))
+make_disk "$ROOT" $SIZE_MIB $UUID fogbank-tiny $DISK_ID $root_first \
+  "start=2048, size=$((root_first - 2048)), type=da"
+as --32 "$HERE/loader.S" -o "$WORK/loader.o"
+ld -m elf_i386 -Ttext 0x7c00 --oformat binary "$WORK/loader.o" -o "$WORK/loader"
+{ le 2048 4; le $sectors 4; } | patch "$WORK/loader" 420
+printf '%s\0' "root=PARTUUID=$DISK_ID-02 rootfstype=ext4 rw $CMDLINE" | patch "$WORK/loader" $((5 * 512))
+head -c 440 "$WORK/loader" | patch "$OUTPUT.part" 0
+tail -c +513 "$WORK/loader" | patch "$OUTPUT.part" 512
+dd if="$image" of="$OUTPUT.part" bs=1M seek=1 conv=notrunc status=none
+finish_disk
 rm -rf --one-file-system "$PACKAGES" "$ROOT"
 progress 100 "Done: $(du -m "$OUTPUT" | cut -f1) MiB used of $SIZE_MIB"
