@@ -113,7 +113,7 @@ label-id: 0x$disk_id
 $before
 start=$first, type=83, bootable
 EOF
-  mke2fs -q -t ext4 -F -d "$dir" -U "$uuid" -L "$label" \
+  mke2fs -q -t ext4 -b 4096 -F -d "$dir" -U "$uuid" -L "$label" \
     -E "offset=$((first * 512)),hash_seed=$uuid,lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0" \
     -m 1 "$OUTPUT.part" "$((size * 1024 - first / 2))k"
 }

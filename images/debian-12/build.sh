@@ -8,7 +8,7 @@ recipe_start "$@"
 SIZE_MIB=8192
 UUID=0f09ba2c-0012-4000-8000-646562690012
 DISK_ID=f09ba012
-CMDLINE="console=tty0 console=ttyS0,115200 nvme_core.io_timeout=4294967295 net.ifnames=0"
+CMDLINE="console=tty0 console=ttyS0,115200 nvme_core.io_timeout=4294967295 net.ifnames=0 rootflags=discard,errors=remount-ro"
 
 # The cloud kernel has NVMe and ext4 built in, so the image needs no initramfs;
 # leaving it out saves seconds at every boot.
@@ -30,11 +30,12 @@ EOF
 progress 76 "Setting up the root file system"
 cd "$ROOT"
 cp -r "$HERE/files/." .
-chmod -R u=rwX,go=rX etc/cloud etc/systemd etc/default/grub.d
+chmod -R u=rwX,go=rX etc/cloud etc/systemd etc/default/grub.d etc/modprobe.d
 in_root() { chroot "$ROOT" "$@"; }
 
-echo "PARTUUID=$DISK_ID-01 / ext4 rw,discard,errors=remount-ro,x-systemd.growfs 0 1" >etc/fstab
-apt_sources >/dev/null
+echo "# The root file system is mounted by the kernel command line." >etc/fstab
+mkdir -p usr/lib/fogbank
+install -m 755 "$HERE/../common/grow" usr/lib/fogbank/grow
 cat >etc/apt/sources.list <<EOF
 deb http://deb.debian.org/debian $SUITE main
 deb http://deb.debian.org/debian $SUITE-updates main
@@ -64,14 +65,19 @@ echo 'LANG=C.UTF-8' >etc/default/locale
 in_root passwd -l root
 
 progress 80 "Choosing the services"
-in_root systemctl enable systemd-networkd.service systemd-resolved.service ssh.service serial-getty@ttyS0.service
-in_root systemctl disable systemd-networkd-wait-online.service ssh.socket || true
+in_root systemctl enable systemd-networkd.service systemd-resolved.service ssh.service serial-getty@ttyS0.service \
+  fogbank-grow.service fogbank-timesync.timer
+in_root systemctl disable systemd-networkd-wait-online.service systemd-timesyncd.service ssh.socket || true
 # Slow under emulation, or of no use in an instance.
 in_root systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
   e2scrub_all.timer e2scrub_reap.service fstrim.timer getty@tty1.service \
   systemd-pstore.service systemd-binfmt.service modprobe@drm.service \
+  modprobe@configfs.service modprobe@dm_mod.service modprobe@loop.service modprobe@fuse.service \
+  modprobe@efi_pstore.service sys-kernel-debug.mount sys-kernel-tracing.mount sys-kernel-config.mount \
+  sys-fs-fuse-connections.mount systemd-network-generator.service systemd-update-utmp.service \
+  systemd-update-utmp-runlevel.service systemd-ask-password-console.path systemd-ask-password-wall.path \
   keyboard-setup.service console-setup.service grub-common.service \
-  systemd-journal-flush.service cloud-init-local.service cloud-init-hotplugd.socket
+  systemd-journal-flush.service cloud-init-local.service cloud-config.service cloud-init-hotplugd.socket
 # cloud-init always runs here: its generator only costs time.
 mkdir -p etc/systemd/system-generators
 ln -sf /dev/null etc/systemd/system-generators/cloud-init-generator

@@ -104,6 +104,7 @@ rm -rf "$modules"/kernel/fs/{ceph,nfs,nfsd,smb,cifs,afs,gfs2,ocfs2,lockd,nfs_com
 usr/bin/busybox depmod -b "$ROOT" "$kernel"
 
 cp -r "$HERE/files/." "$ROOT"
+cp "$HERE/../common/grow" usr/lib/fogbank/
 chmod -R u=rwX,go=rX etc usr/local usr/lib/fogbank
 chmod 755 usr/lib/fogbank/* usr/local/bin/* etc/udhcpc/default.script etc/acpi/PWRF/00000080 usr/bin/stop-machine
 chmod 644 usr/lib/fogbank/functions usr/lib/fogbank/imds
