@@ -78,9 +78,11 @@ in_root systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.ti
   systemd-update-utmp-runlevel.service systemd-ask-password-console.path systemd-ask-password-wall.path \
   keyboard-setup.service console-setup.service grub-common.service \
   systemd-journal-flush.service cloud-init-local.service cloud-config.service cloud-init-hotplugd.socket
-# cloud-init always runs here: its generator only costs time.
+# cloud-init always runs here, and the others have nothing to find.
 mkdir -p etc/systemd/system-generators
-ln -sf /dev/null etc/systemd/system-generators/cloud-init-generator
+for name in cloud-init-generator systemd-{bless-boot,cryptsetup,debug,gpt-auto,hibernate-resume,integritysetup,system-update,veritysetup}-generator; do
+  ln -sf /dev/null etc/systemd/system-generators/$name
+done
 mkdir -p etc/systemd/system/multi-user.target.wants
 ln -sf /lib/systemd/system/cloud-init.target etc/systemd/system/multi-user.target.wants/
 
