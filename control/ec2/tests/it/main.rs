@@ -1,0 +1,3 @@
+//! Tests of the control plane as a whole.
+
+mod simulation;
