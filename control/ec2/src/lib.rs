@@ -9,6 +9,7 @@ mod operations;
 mod page;
 mod resource;
 mod settings;
+mod tags;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};
