@@ -22,6 +22,7 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<Settings>(),
         state::table::<idempotency::ClientToken>(),
         state::table::<compute::images::Image>(),
+        state::table::<compute::instances::Instance>(),
         state::table::<compute::key_pairs::KeyPair>(),
         state::table::<ebs::snapshots::Snapshot>(),
         state::table::<ebs::volumes::Volume>(),

@@ -1,4 +1,5 @@
 //! Instances, and what they are launched from.
 
 pub mod images;
+pub mod instances;
 pub mod key_pairs;
