@@ -27,6 +27,7 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<ebs::snapshots::Snapshot>(),
         state::table::<ebs::volumes::Volume>(),
         state::table::<vpc::addresses::Address>(),
+        state::table::<vpc::defaults::RegionSetup>(),
         state::table::<vpc::dhcp_options::DhcpOptions>(),
         state::table::<vpc::internet_gateways::InternetGateway>(),
         state::table::<vpc::network_acls::NetworkAcl>(),

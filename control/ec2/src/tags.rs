@@ -110,6 +110,12 @@ pub fn to_api(tags: &Tags) -> Option<Vec<Tag>> {
     Some(tags.iter().map(tag).collect())
 }
 
+/// Tags as those answers carry them that leave out an empty list.
+#[must_use]
+pub fn if_any(tags: &Tags) -> Option<Vec<Tag>> {
+    if tags.is_empty() { None } else { to_api(tags) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
