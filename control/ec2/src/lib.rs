@@ -14,6 +14,7 @@ mod resource;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod tags;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};
@@ -33,6 +34,7 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<ebs::snapshots::Snapshot>(),
         state::table::<ebs::volumes::Volume>(),
         state::table::<vpc::addresses::Address>(),
+        state::table::<vpc::defaults::RegionSetup>(),
         state::table::<vpc::dhcp_options::DhcpOptions>(),
         state::table::<vpc::internet_gateways::InternetGateway>(),
         state::table::<vpc::network_acls::NetworkAcl>(),

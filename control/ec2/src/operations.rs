@@ -4,6 +4,7 @@
 //! transaction and answers `DryRunOperation`.
 
 use crate::compute::{self, instance_types};
+use crate::vpc;
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -56,6 +57,55 @@ operations! { Visitor:
     // ebs
 
     // vpc
+    mutate AllocateAddress => vpc::addresses::allocate_address,
+    mutate AssociateAddress => vpc::addresses::associate_address,
+    read DescribeAddresses => vpc::addresses::describe_addresses,
+    read DescribeAddressesAttribute => vpc::addresses::describe_addresses_attribute,
+    mutate DisassociateAddress => vpc::addresses::disassociate_address,
+    mutate ReleaseAddress => vpc::addresses::release_address,
+    mutate CreateDefaultVpc => vpc::defaults::create_default_vpc,
+    read DescribeDhcpOptions => vpc::dhcp_options::describe_dhcp_options,
+    mutate AttachInternetGateway => vpc::internet_gateways::attach_internet_gateway,
+    mutate CreateInternetGateway => vpc::internet_gateways::create_internet_gateway,
+    mutate DeleteInternetGateway => vpc::internet_gateways::delete_internet_gateway,
+    read DescribeInternetGateways => vpc::internet_gateways::describe_internet_gateways,
+    mutate DetachInternetGateway => vpc::internet_gateways::detach_internet_gateway,
+    read DescribeNetworkAcls => vpc::network_acls::describe_network_acls,
+    mutate AttachNetworkInterface => vpc::network_interfaces::attach_network_interface,
+    mutate CreateNetworkInterface => vpc::network_interfaces::create_network_interface,
+    mutate DeleteNetworkInterface => vpc::network_interfaces::delete_network_interface,
+    read DescribeNetworkInterfaces => vpc::network_interfaces::describe_network_interfaces,
+    mutate DetachNetworkInterface => vpc::network_interfaces::detach_network_interface,
+    mutate ModifyNetworkInterfaceAttribute => vpc::network_interfaces::modify_network_interface_attribute,
+    read DescribePrefixLists => vpc::prefix_lists::describe_prefix_lists,
+    mutate AssociateRouteTable => vpc::route_tables::associate_route_table,
+    mutate CreateRoute => vpc::route_tables::create_route,
+    mutate CreateRouteTable => vpc::route_tables::create_route_table,
+    mutate DeleteRoute => vpc::route_tables::delete_route,
+    mutate DeleteRouteTable => vpc::route_tables::delete_route_table,
+    read DescribeRouteTables => vpc::route_tables::describe_route_tables,
+    mutate DisassociateRouteTable => vpc::route_tables::disassociate_route_table,
+    mutate ReplaceRoute => vpc::route_tables::replace_route,
+    mutate ReplaceRouteTableAssociation => vpc::route_tables::replace_route_table_association,
+    mutate AuthorizeSecurityGroupEgress => vpc::security_groups::authorize_security_group_egress,
+    mutate AuthorizeSecurityGroupIngress => vpc::security_groups::authorize_security_group_ingress,
+    mutate CreateSecurityGroup => vpc::security_groups::create_security_group,
+    mutate DeleteSecurityGroup => vpc::security_groups::delete_security_group,
+    read DescribeSecurityGroupRules => vpc::security_groups::describe_security_group_rules,
+    read DescribeSecurityGroups => vpc::security_groups::describe_security_groups,
+    mutate ModifySecurityGroupRules => vpc::security_groups::modify_security_group_rules,
+    mutate RevokeSecurityGroupEgress => vpc::security_groups::revoke_security_group_egress,
+    mutate RevokeSecurityGroupIngress => vpc::security_groups::revoke_security_group_ingress,
+    mutate CreateDefaultSubnet => vpc::subnets::create_default_subnet,
+    mutate CreateSubnet => vpc::subnets::create_subnet,
+    mutate DeleteSubnet => vpc::subnets::delete_subnet,
+    read DescribeSubnets => vpc::subnets::describe_subnets,
+    mutate ModifySubnetAttribute => vpc::subnets::modify_subnet_attribute,
+    mutate CreateVpc => vpc::vpcs::create_vpc,
+    mutate DeleteVpc => vpc::vpcs::delete_vpc,
+    read DescribeVpcAttribute => vpc::vpcs::describe_vpc_attribute,
+    read DescribeVpcs => vpc::vpcs::describe_vpcs,
+    mutate ModifyVpcAttribute => vpc::vpcs::modify_vpc_attribute,
 
     // regions, accounts, tags
 }
