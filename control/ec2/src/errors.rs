@@ -54,6 +54,23 @@ faults! {
     /// No default subnet to launch into.
     no_default_subnet(zone) => "MissingInput", 400, "No default subnet for availability zone: '{zone}'.";
 
+    // tags
+
+    /// A tag specification about a resource that the call doesn't make.
+    not_taggable(resource) => "InvalidParameterValue", 400, "'{resource}' is not a valid taggable resource type for this operation.";
+    /// Two tag specifications about one type of resource.
+    duplicate_tag_specification(resource) => "InvalidParameterValue", 400, "The same resource type may not be specified more than once in tag specifications: '{resource}'.";
+    /// A tag's key or value that is too long.
+    tag_too_long(part, limit) => "InvalidParameterValue", 400, "Tag {part} exceeds the maximum length of {limit} characters";
+    /// A tag's key that callers may not set.
+    reserved_tag_key() => "InvalidParameterValue", 400, "Tag keys starting with 'aws:' are reserved for internal use";
+    /// A tag's key that comes twice in one call.
+    duplicate_tag_key(key) => "InvalidParameterValue", 400, "Duplicate tag key '{key}' specified.";
+    /// Too many tags for one resource.
+    tag_limit() => "TagLimitExceeded", 400, "The maximum number of Tags for a resource has been reached.";
+
+    // vpc
+
     // keys, images, types
 
     /// Instance types that AWS doesn't have.

@@ -11,6 +11,7 @@ mod resource;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod tags;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};
