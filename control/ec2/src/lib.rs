@@ -9,9 +9,9 @@ mod operations;
 mod page;
 mod resource;
 mod settings;
+mod tags;
 #[cfg(test)]
 mod testing;
-mod tags;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};

@@ -3,7 +3,10 @@
 //! `DryRun` is not the functions' matter: the caller of a function that succeeded drops its
 //! transaction and answers `DryRunOperation`.
 
-use crate::compute::instance_types;
+use crate::{
+    compute::instance_types,
+    ebs::{snapshots, volumes},
+};
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -38,9 +41,13 @@ operations! { Visitor:
     read DescribeInstanceTypes => instance_types::describe_instance_types,
     read DescribeInstanceTypeOfferings => instance_types::describe_instance_type_offerings,
 
+    // compute/credits
+
     // compute/key_pairs
 
     // ebs
+    read DescribeVolumes => volumes::describe_volumes,
+    read DescribeSnapshots => snapshots::describe_snapshots,
 
     // vpc
 
