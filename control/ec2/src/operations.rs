@@ -4,7 +4,7 @@
 //! transaction and answers `DryRunOperation`.
 
 use crate::{
-    compute::instance_types,
+    compute::{credits, images, instance_types},
     ebs::{snapshots, volumes},
 };
 use contracts::link::{Answer, Question};
@@ -36,12 +36,15 @@ operations! { Visitor:
     // compute/instances
 
     // compute/images
+    read DescribeImages => images::describe_images,
+    read DescribeImageAttribute => images::describe_image_attribute,
 
     // compute/instance_types
     read DescribeInstanceTypes => instance_types::describe_instance_types,
     read DescribeInstanceTypeOfferings => instance_types::describe_instance_type_offerings,
 
     // compute/credits
+    read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
 
     // compute/key_pairs
 
