@@ -1,5 +1,6 @@
 //! EC2's operations as pure functions over control state.
 
+pub mod accounts;
 pub mod compute;
 pub mod ebs;
 mod errors;
@@ -7,8 +8,10 @@ mod filters;
 mod idempotency;
 mod operations;
 mod page;
+pub mod regions;
 mod resource;
 mod settings;
+pub mod tagging;
 mod tags;
 #[cfg(test)]
 mod testing;

@@ -4,8 +4,10 @@
 //! transaction and answers `DryRunOperation`.
 
 use crate::{
+    accounts,
     compute::{credits, images, instance_types},
     ebs::{snapshots, volumes},
+    regions, tagging,
 };
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
@@ -55,4 +57,11 @@ operations! { Visitor:
     // vpc
 
     // regions, accounts, tags
+    read DescribeRegions => regions::describe_regions,
+    read DescribeAvailabilityZones => regions::describe_availability_zones,
+    read DescribeAccountAttributes => accounts::describe_account_attributes,
+    read DescribeIamInstanceProfileAssociations => accounts::describe_iam_instance_profile_associations,
+    mutate CreateTags => tagging::create_tags,
+    mutate DeleteTags => tagging::delete_tags,
+    read DescribeTags => tagging::describe_tags,
 }
