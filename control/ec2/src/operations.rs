@@ -5,7 +5,7 @@
 
 use crate::{
     accounts,
-    compute::{credits, images, instance_types},
+    compute::{credits, images, instance_types, key_pairs},
     ebs::{snapshots, volumes},
     regions, tagging,
 };
@@ -49,6 +49,10 @@ operations! { Visitor:
     read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
 
     // compute/key_pairs
+    mutate CreateKeyPair => key_pairs::create_key_pair,
+    mutate ImportKeyPair => key_pairs::import_key_pair,
+    read DescribeKeyPairs => key_pairs::describe_key_pairs,
+    mutate DeleteKeyPair => key_pairs::delete_key_pair,
 
     // ebs
     read DescribeVolumes => volumes::describe_volumes,
