@@ -1,5 +1,6 @@
 //! EC2's operations as pure functions over control state.
 
+pub mod accounts;
 pub mod compute;
 pub mod desired;
 pub mod ebs;
@@ -15,6 +16,8 @@ mod settings;
 #[cfg(test)]
 mod testing;
 mod tags;
+pub mod regions;
+pub mod tagging;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};

@@ -153,8 +153,6 @@ pub(super) fn terminated(tx: &mut Tx, instance: &mut Instance) {
         network_interfaces::detach(tx, interface.id);
         if delete {
             network_interfaces::delete(tx, interface.id);
-        } else {
-            addresses::disassociate_interface(tx, interface.id);
         }
     }
     let volumes = tx.find::<Volume>("instance", instance.id).cloned().collect::<Vec<_>>();

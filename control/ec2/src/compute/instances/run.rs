@@ -33,7 +33,7 @@ use shapes::{
         CpuOptionsRequest, EbsBlockDevice, InstanceAutoRecoveryState,
         InstanceMaintenanceOptionsRequest, InstanceNetworkInterfaceSpecification, Placement,
         PrivateDnsNameOptionsRequest, Reservation, ResourceType, RunInstancesRequest,
-        ShutdownBehavior, TagSpecification, Tenancy,
+        ShutdownBehavior, TagSpecification, Tenancy, VolumeType,
     },
 };
 use state::{State, Tx};
@@ -96,7 +96,7 @@ struct Card {
 struct Disk {
     device_name: String,
     size_gib: Option<u32>,
-    kind: String,
+    kind: VolumeType,
     iops: Option<u32>,
     throughput: Option<u32>,
     snapshot: Option<Arc<Snapshot>>,
@@ -678,7 +678,7 @@ fn disks(
     let mut disks = vec![Disk {
         device_name: image.root_device_name.clone(),
         size_gib: Some(image.root_size_gib),
-        kind: "gp3".to_owned(),
+        kind: VolumeType::Gp3,
         iops: None,
         throughput: None,
         snapshot: root_snapshot,
@@ -776,11 +776,11 @@ fn disk(
         }
     }
     let snapshot = snapshot_id.map(|id| find::<Snapshot>(tx, &request.scope, &id)).transpose()?;
-    let default = if root { "gp3" } else { "gp2" };
+    let default = if root { VolumeType::Gp3 } else { VolumeType::Gp2 };
     Ok(Disk {
         device_name,
         size_gib: positive(volume_size, "volumeSize")?,
-        kind: volume_type.map_or(default, |kind| kind.as_str()).to_owned(),
+        kind: volume_type.unwrap_or(default),
         iops: positive(iops, "iops")?,
         throughput: positive(throughput, "throughput")?,
         snapshot,
@@ -915,7 +915,7 @@ fn attach_disk(tx: &mut Tx, launch: &Launch, disk: &Disk, to: &Instance) -> Resu
     let volume = NewVolume {
         zone: to.zone.clone(),
         size_gib: size.ok_or_else(|| errors::missing("size"))?,
-        kind: disk.kind.clone(),
+        kind: disk.kind,
         iops: disk.iops,
         throughput: disk.throughput,
         snapshot: disk.snapshot.as_ref().map(|snapshot| snapshot.id),
