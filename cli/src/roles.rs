@@ -107,7 +107,10 @@ fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Con
         ebs_control: paths.run_file("ebs-card.sock"),
         nbd_socket: nbd_path(paths),
         imds_socket: paths.run_file("imds.sock"),
-        hypervisor: settings.hypervisor.parse()?,
+        hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
+        // What is sold of it is the control plane's decision.
+        overcommit: agent::Overcommit { vcpus: 1.0, memory: 1.0 },
+        qemu: "qemu-system-x86_64".into(),
     })
 }
 

@@ -57,11 +57,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         trust_any_key: config.trust_any_key,
         verifier: protocol::sigv4::Verifier::new(),
     });
+    let (link, owner) = (config.run.join("link.sock"), config.run.join("admin.sock"));
     log::info!("listening on http://{}", config.listen);
     tokio::select! {
         ended = http::serve(listener, dispatcher) => ended,
-        ended = hosts::serve(&config.run.join("link.sock"), cloud.clone(), hosts) => ended,
-        ended = admin::serve(&config.run.join("admin.sock"), cloud.clone()) => ended,
+        ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
+        ended = admin::serve(&owner, cloud.clone()) => ended,
         ended = clock(cloud, config.data) => ended,
         ended = terminated() => ended,
     }

@@ -2,7 +2,7 @@
 
 use super::{Instance, InstanceState};
 use crate::{
-    compute::{images::Image, instance_types},
+    compute::images::Image,
     ebs::volumes::{self, Volume},
     filters::{Filters, Wanted},
     hosts::Host,
@@ -626,9 +626,4 @@ fn status(state: &State, row: &Instance) -> InstanceStatus {
         }),
         ..InstanceStatus::default()
     }
-}
-
-/// Whether the type's CPU is burstable: then it has credits.
-pub(super) fn burstable(instance_type: &str) -> bool {
-    instance_types::get(instance_type).is_some_and(|found| found.burstable)
 }
