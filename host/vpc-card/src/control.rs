@@ -128,8 +128,8 @@ impl Control {
         let mut failed = self.datapath.ask(|done| Command::Apply(Box::new(patch), done))?;
         for config in configs {
             let id = config.port.id;
-            if self.ports.contains_key(&id) {
-                self.ports.insert(id, config);
+            if let Some(served) = self.ports.get_mut(&id) {
+                *served = config;
                 continue;
             }
             let request = Box::new(config.clone());

@@ -368,7 +368,7 @@ impl Packet {
         }
         let mut delta = Sum::default();
         // An option may begin at an odd place: then its bytes count crosswise.
-        if (at - self.transport) % 2 == 0 {
+        if (at - self.transport).is_multiple_of(2) {
             delta.replace(old, new);
         } else {
             delta.replace(old.swap_bytes(), new.swap_bytes());

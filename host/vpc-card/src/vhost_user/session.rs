@@ -64,30 +64,31 @@ impl Session {
             Message::parse(header.request, payload).context("a message of a wrong form")?;
         log::trace!("{message:?} with {} files", files.len());
         let number = |number: u64| Ok(Some(header.reply(&number.to_ne_bytes())));
-        match message {
-            Message::GetFeatures => return number(FEATURES),
-            Message::GetProtocolFeatures => return number(PROTOCOL_REPLY_ACK),
-            Message::GetQueueNum => return number(1),
-            Message::GetVringBase(queue) => {
-                self.rest(queue, switch)?;
-                let state = &mut self.queue(queue)?;
-                state.kick = None;
-                let base = u32::from(state.spec.base).to_ne_bytes();
-                let index = u32::try_from(queue)?.to_ne_bytes();
-                return Ok(Some(header.reply(&[index, base].concat())));
-            }
-            other => {
-                let result = self.change(other, files, switch);
-                let ack = self.protocol_features & PROTOCOL_REPLY_ACK != 0 && header.need_reply;
-                if ack {
-                    if let Err(error) = &result {
-                        log::warn!("vhost-user: {error:#}");
-                    }
-                    return number(u64::from(result.is_err()));
-                }
-                result?;
-            }
+        if message == Message::GetFeatures {
+            return number(FEATURES);
         }
+        if message == Message::GetProtocolFeatures {
+            return number(PROTOCOL_REPLY_ACK);
+        }
+        if message == Message::GetQueueNum {
+            return number(1);
+        }
+        if let Message::GetVringBase(queue) = message {
+            self.rest(queue, switch)?;
+            let state = self.queue(queue)?;
+            state.kick = None;
+            let base = u32::from(state.spec.base).to_ne_bytes();
+            let index = u32::try_from(queue)?.to_ne_bytes();
+            return Ok(Some(header.reply(&[index, base].concat())));
+        }
+        let result = self.change(message, files, switch);
+        if self.protocol_features & PROTOCOL_REPLY_ACK != 0 && header.need_reply {
+            if let Err(error) = &result {
+                log::warn!("vhost-user: {error:#}");
+            }
+            return number(u64::from(result.is_err()));
+        }
+        result?;
         Ok(None)
     }
 
