@@ -35,6 +35,8 @@ struct State {
     /// Requests that wait for a disk, and the bytes of their replies.
     waiting: usize,
     waiting_bytes: usize,
+    /// The client takes no more replies.
+    broken: bool,
 }
 
 impl Outbox {
@@ -44,17 +46,24 @@ impl Outbox {
         Arc::new(Self { stream, state: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// Waits until the client has taken enough of its replies that another request may begin.
-    pub fn begin(&self, bytes: usize) {
+    /// Waits until the client has taken enough of its replies that another request may begin;
+    /// false = the client is gone.
+    #[must_use]
+    pub fn begin(&self, bytes: usize) -> bool {
         let mut state = lock(&self.state);
-        while state.waiting >= MAX_WAITING
-            || (state.unsent.len() + state.waiting_bytes > 0
-                && state.unsent.len() + state.waiting_bytes + bytes > MAX_BYTES)
+        while !state.broken
+            && (state.waiting >= MAX_WAITING
+                || (state.unsent.len() + state.waiting_bytes > 0
+                    && state.unsent.len() + state.waiting_bytes + bytes > MAX_BYTES))
         {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.broken {
+            return false;
+        }
         state.waiting += 1;
         state.waiting_bytes += bytes;
+        true
     }
 
     /// A request that had begun is replied to.
@@ -67,14 +76,16 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Sends replies of requests that did not have to wait.
-    pub fn send(self: &Arc<Self>, replies: &[u8]) {
+    /// Sends replies of requests that did not have to wait; false = the client is gone.
+    #[must_use]
+    pub fn send(self: &Arc<Self>, replies: &[u8]) -> bool {
         let mut state = lock(&self.state);
         self.push(&mut state, replies);
         // A client that does not take its replies may not ask on.
-        while state.unsent.len() > MAX_BYTES {
+        while !state.broken && state.unsent.len() > MAX_BYTES {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        !state.broken
     }
 
     /// Waits until no request waits for a disk any more.
@@ -86,15 +97,15 @@ impl Outbox {
     }
 
     fn push(self: &Arc<Self>, state: &mut State, mut bytes: &[u8]) {
-        while !bytes.is_empty() && state.unsent.is_empty() {
+        while !bytes.is_empty() && state.unsent.is_empty() && !state.broken {
             match send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(_) => return self.abandon(),
+                Err(_) => self.abandon(state),
             }
         }
-        if bytes.is_empty() {
+        if bytes.is_empty() || state.broken {
             return;
         }
         state.unsent.extend_from_slice(bytes);
@@ -103,14 +114,16 @@ impl Outbox {
             let thread = thread::Builder::new().name("drain".into()).stack_size(STACK_BYTES);
             state.draining = thread.spawn(move || outbox.drain()).is_ok();
             if !state.draining {
-                state.unsent = Vec::new();
-                self.abandon();
+                self.abandon(state);
             }
         }
     }
 
     /// The client is gone or cannot be served: the reading thread sees the end.
-    fn abandon(&self) {
+    fn abandon(&self, state: &mut State) {
+        state.broken = true;
+        state.unsent = Vec::new();
+        state.sent = 0;
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
@@ -128,10 +141,7 @@ impl Outbox {
             match outcome {
                 Ok(count) => state.sent += count,
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(_) => {
-                    state.sent = state.unsent.len();
-                    self.abandon();
-                }
+                Err(_) => self.abandon(&mut state),
             }
             if state.sent == state.unsent.len() {
                 state.unsent = Vec::new();

@@ -139,16 +139,18 @@ impl BlockFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let world = self.host.lock().unwrap().meanwhile.take().and_then(|world| world.upgrade());
-        if let Some(world) = world {
-            world.random_writes();
+        let world = self.host.lock().unwrap().meanwhile.as_ref().and_then(Weak::upgrade);
+        let others = || world.iter().for_each(|world| world.random_writes());
+        others();
+        {
+            let mut host = self.host.lock().unwrap();
+            self.call(&mut host, None)?;
+            if host.broken == Some(self.name) {
+                return Err(io::Error::other("the disk is broken"));
+            }
+            host.disks.entry(self.name).or_default().sync();
         }
-        let mut host = self.host.lock().unwrap();
-        self.call(&mut host, None)?;
-        if host.broken == Some(self.name) {
-            return Err(io::Error::other("the disk is broken"));
-        }
-        host.disks.entry(self.name).or_default().sync();
+        others();
         Ok(())
     }
 }
@@ -219,7 +221,7 @@ impl World {
     }
 
     fn random_writes(&self) {
-        for _ in 0..self.dice(4) {
+        for _ in 0..self.dice(3) {
             self.change();
         }
     }
