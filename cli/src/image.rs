@@ -4,6 +4,7 @@ use crate::paths::{Paths, is_root};
 use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::{FlockOperation, flock};
 use server::BuiltImage;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -88,6 +89,12 @@ impl Recipe {
             return Ok(());
         }
         let cached = cache()?.join(&name);
+        // Two clouds that are started at once build an image once.
+        let lock = fs::File::create(cached.with_extension("lock"))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("Waiting: another fogbank builds {name} …");
+            flock(&lock, FlockOperation::LockExclusive).context("wait for the other build")?;
+        }
         if force || !cached.join("image.json").is_file() {
             self.build(&cached)?;
         }

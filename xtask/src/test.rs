@@ -92,7 +92,15 @@ pub fn python(root: &Path) -> Result<PathBuf> {
     command(
         root,
         &python,
-        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", "tests/requirements.txt"],
+        &[
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "-r",
+            "tests/requirements.txt",
+        ],
     )?;
     std::fs::write(&stamp, wanted).context("note what is installed")?;
     Ok(python)

@@ -10,14 +10,14 @@ pub mod hosts;
 mod idempotency;
 mod operations;
 mod page;
+pub mod regions;
 mod reset;
 mod resource;
 mod settings;
+pub mod tagging;
+mod tags;
 #[cfg(test)]
 mod testing;
-mod tags;
-pub mod regions;
-pub mod tagging;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};

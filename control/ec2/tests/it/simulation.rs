@@ -2,7 +2,10 @@
 //! each step the invariants hold; when the faults end, what is desired comes to be observed.
 
 use contracts::{
-    host::{Capacity, Entry, MachineObserved, MachineState, Observed, OffReason, VolumeObserved, VolumeState},
+    host::{
+        Capacity, Entry, MachineObserved, MachineState, Observed, OffReason, VolumeObserved,
+        VolumeState,
+    },
     machine::{Machine, Power},
 };
 use ec2::{
@@ -11,12 +14,16 @@ use ec2::{
         images::{Image, QuickStart, register_quick_start},
         instances::{self, Instance, InstanceState},
     },
-    desired, ebs::volumes::Volume,
+    desired,
+    ebs::volumes::Volume,
     hosts::{self, Host},
     vpc::{self, addresses::Address, network_interfaces::NetworkInterface},
 };
 use iam::{Caller, Request};
-use rand_chacha::{ChaCha8Rng, rand_core::{RngCore, SeedableRng}};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{RngCore, SeedableRng},
+};
 use shapes::{Fault, ec2 as api};
 use state::{Effects, State, Tx};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,28 +74,33 @@ impl World {
             boots: 0,
             faults: true,
         };
-        world.apply(|tx| {
-            vpc::defaults::set_up(tx, &request().scope)?;
-            // Few public addresses, so that the pool runs dry at times.
-            let public_pool: Ipv4Net = "198.18.4.0/28".parse().unwrap();
-            tx.put(Settings { public_pool, vcpu_overcommit: 4, memory_overcommit_percent: 100 });
-            register_quick_start(
-                tx,
-                QuickStart {
-                    name: "tiny".to_owned(),
-                    description: "tiny".to_owned(),
-                    content: "tiny".to_owned(),
-                    size_gib: 1,
-                    root_device_name: "/dev/xvda".to_owned(),
-                    boot_mode: "legacy-bios".to_owned(),
-                    architecture: "x86_64".to_owned(),
-                    login: "ec2-user".to_owned(),
-                    creation: Timestamp::default(),
-                },
-            );
-            Ok(())
-        })
-        .unwrap();
+        world
+            .apply(|tx| {
+                vpc::defaults::set_up(tx, &request().scope);
+                // Few public addresses, so that the pool runs dry at times.
+                let public_pool: Ipv4Net = "198.18.4.0/28".parse().unwrap();
+                tx.put(Settings {
+                    public_pool,
+                    vcpu_overcommit: 4,
+                    memory_overcommit_percent: 100,
+                });
+                register_quick_start(
+                    tx,
+                    QuickStart {
+                        name: "tiny".to_owned(),
+                        description: "tiny".to_owned(),
+                        content: "tiny".to_owned(),
+                        size_gib: 1,
+                        root_device_name: "/dev/xvda".to_owned(),
+                        boot_mode: "legacy-bios".to_owned(),
+                        architecture: "x86_64".to_owned(),
+                        login: "ec2-user".to_owned(),
+                        creation: Timestamp::default(),
+                    },
+                );
+                Ok(())
+            })
+            .unwrap();
         world.join();
         world
     }
@@ -302,7 +314,8 @@ impl World {
         self.apply(|tx| match association {
             Some(id) => {
                 let association_id = Some(id);
-                let input = api::DisassociateAddressRequest { association_id, ..Default::default() };
+                let input =
+                    api::DisassociateAddressRequest { association_id, ..Default::default() };
                 vpc::addresses::disassociate_address(tx, request, input).map(drop)
             }
             None => {

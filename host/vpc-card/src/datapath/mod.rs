@@ -370,8 +370,7 @@ impl Datapath {
             return;
         }
         let head = chain.read(HEADER, &mut buf[..len.min(HEAD)]);
-        let mut frame =
-            Frame { buf: &mut buf, head, len, partial: false, segmented: false };
+        let mut frame = Frame { buf: &mut buf, head, len, partial: false, segmented: false };
         let verdict = self.engine.from_port(index, &mut frame, now);
         match verdict {
             Verdict::Drop => {}
@@ -459,8 +458,7 @@ impl Datapath {
                 }
             };
             self.engine.uplink_rx_packets += 1;
-            let mut frame =
-                Frame { buf: packet, head: len, len, partial: false, segmented: false };
+            let mut frame = Frame { buf: packet, head: len, len, partial: false, segmented: false };
             if let Verdict::Deliver(to) = self.engine.from_uplink(&mut frame, now) {
                 self.deliver(to, &frame, &nothing);
             }

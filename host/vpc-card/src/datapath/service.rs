@@ -18,13 +18,7 @@ use crate::{
 
 impl Datapath {
     /// Serves a guest's frame, of which `whole` has all.
-    pub(super) fn serve(
-        &mut self,
-        index: PortIndex,
-        verdict: Verdict,
-        whole: &mut [u8],
-        now: u64,
-    ) {
+    pub(super) fn serve(&mut self, index: PortIndex, verdict: Verdict, whole: &mut [u8], now: u64) {
         let len = whole.len();
         let frame = Frame { buf: whole, head: len, len, partial: false, segmented: false };
         let Ok(packet) = Packet::parse(&frame) else { return };

@@ -175,10 +175,7 @@ impl Packet {
             UDP => {
                 let size = usize::from(word(header, 4)?);
                 let whole = packet.fragment == Fragment::Whole;
-                if size < 8
-                    || header.len() < 8
-                    || (whole && packet.transport + size > packet.end)
-                {
+                if size < 8 || header.len() < 8 || (whole && packet.transport + size > packet.end) {
                     return None;
                 }
                 packet.ports = (word(header, 0)?, word(header, 2)?);
@@ -239,8 +236,7 @@ impl Packet {
         }
         match inner.protocol {
             TCP | UDP => {
-                inner.ports =
-                    (word(bytes, inner.transport)?, word(bytes, inner.transport + 2)?);
+                inner.ports = (word(bytes, inner.transport)?, word(bytes, inner.transport + 2)?);
             }
             ICMP => {
                 inner.icmp = (*bytes.get(inner.transport)?, *bytes.get(inner.transport + 1)?);

@@ -123,8 +123,7 @@ fn is_untracked(port: &Port, direction: Direction, packet: &Packet, answer: Allo
     };
     let back = direction.reverse();
     (answer.any_peer && all(back))
-        || (all(direction)
-            && allow(port, back, packet, true).is_some_and(|answer| answer.any_peer))
+        || (all(direction) && allow(port, back, packet, true).is_some_and(|answer| answer.any_peer))
 }
 
 /// An ICMP error passes with the flow that it is about, or by a rule of its own.
