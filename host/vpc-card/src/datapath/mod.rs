@@ -253,6 +253,7 @@ impl Datapath {
             return;
         }
         if let Some(io) = self.ports.get_mut(index.0) {
+            io.id = Some(id);
             io.features = features;
             if let Some(place) = io.rings.get_mut(queue) {
                 *place = Some(ring);
@@ -277,7 +278,9 @@ impl Datapath {
     fn forget_ports(&mut self) {
         for at in 0..self.ports.len() {
             let index = PortIndex(at);
-            if self.engine.port(index).is_none() {
+            let held = self.ports.get(at).and_then(|io| io.id);
+            let now = self.engine.port(index).map(|port| port.config.port.id);
+            if held.is_some() && held != now {
                 (0..QUEUES).for_each(|queue| drop(self.take_ring(index, queue)));
                 if let Some(io) = self.ports.get_mut(at) {
                     *io = PortIo::default();
@@ -370,8 +373,7 @@ impl Datapath {
             return;
         }
         let head = chain.read(HEADER, &mut buf[..len.min(HEAD)]);
-        let mut frame =
-            Frame { buf: &mut buf, head, len, partial: false, segmented: false };
+        let mut frame = Frame { buf: &mut buf, head, len, partial: false, segmented: false };
         let verdict = self.engine.from_port(index, &mut frame, now);
         match verdict {
             Verdict::Drop => {}
@@ -459,8 +461,7 @@ impl Datapath {
                 }
             };
             self.engine.uplink_rx_packets += 1;
-            let mut frame =
-                Frame { buf: packet, head: len, len, partial: false, segmented: false };
+            let mut frame = Frame { buf: packet, head: len, len, partial: false, segmented: false };
             if let Verdict::Deliver(to) = self.engine.from_uplink(&mut frame, now) {
                 self.deliver(to, &frame, &nothing);
             }

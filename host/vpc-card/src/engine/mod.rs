@@ -278,8 +278,7 @@ impl Engine {
         }
         filter::check(port, Direction::Egress, &packet, frame, now)?;
         if subnet.config.cidr.contains(&packet.dst) {
-            let to =
-                self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
+            let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
             let from = self.port(index).map(Port::mac).unwrap_or_default();
             return self.deliver(to, None, Some(from), packet, frame, now);
         }
@@ -437,11 +436,7 @@ impl Engine {
         })
     }
 
-    fn decide_from_uplink(
-        &mut self,
-        frame: &mut Frame<'_>,
-        now: u64,
-    ) -> Result<Verdict, Reason> {
+    fn decide_from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Result<Verdict, Reason> {
         if frame.bytes().get(ETHERNET).is_some_and(|first| first >> 4 == 6) {
             return Err(Reason::Ipv6);
         }
