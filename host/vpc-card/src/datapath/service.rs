@@ -187,8 +187,8 @@ impl Datapath {
 
     fn deliver_bytes(&mut self, index: PortIndex, bytes: &mut [u8]) {
         let len = bytes.len();
-        let frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
-        self.deliver(index, &frame, &Chain::default());
+        let mut frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
+        self.deliver(index, &mut frame, &Chain::default());
     }
 }
 

@@ -262,6 +262,12 @@ impl Packet {
         }
     }
 
+    /// Where a partial checksum may be: of whole packets whose protocol has one.
+    #[must_use]
+    pub fn partial_at(&self) -> Option<usize> {
+        self.checksum_at().filter(|_| self.fragment == Fragment::Whole)
+    }
+
     /// Translates the source address.
     pub fn set_source(&mut self, frame: &mut Frame<'_>, to: Ipv4Addr) {
         self.translate(frame, ETHERNET + 12, to);

@@ -3,7 +3,7 @@
 use crate::{
     config::{ANY, POOL, eni, group, ip, net, patch, rule, sg},
     frames::{arp, dhcp, ping, sums_are_right, tcp, udp},
-    frontend::{Frontend, GUEST, INDIRECT, NEXT, WRITE, descriptor},
+    frontend::{FEATURES, Frontend, GUEST, INDIRECT, NEXT, WRITE, descriptor},
 };
 use contracts::{
     card::{Reply, Service, VpcPatch, VpcRequest},
@@ -327,6 +327,41 @@ proptest! {
         b.expect();
         prop_assert_eq!(rig.count(3, "broken_rings"), 0);
     }
+}
+
+#[test]
+fn partial_checksums_are_passed_on_or_completed() {
+    use std::time::Duration;
+    let rig = Rig::new();
+    let mut a = Frontend::boot_with(&rig.socket(1), FEATURES | 3);
+    let mut b = Frontend::boot_with(&rig.socket(2), FEATURES | 3);
+    let mut c = rig.boot(3);
+    let partial = |to: &str| {
+        let mut frame = udp(1, ("10.0.1.11", 1), (to, 2), &[9; 1501]);
+        // The sum of the pseudo header, not complemented.
+        let mut pseudo = vpc_card::engine::checksum::Sum::default();
+        pseudo.bytes(&frame[26..34]);
+        pseudo.word(17);
+        pseudo.word(1509);
+        frame[40..42].copy_from_slice(&pseudo.fold().to_be_bytes());
+        frame
+    };
+    let header = [1, 0, 0, 0, 0, 0, 34, 0, 6, 0, 0, 0];
+    a.transmit_with(&header, &partial("10.0.1.13"));
+    assert!(sums_are_right(&c.expect()));
+    a.transmit_with(&header, &partial("10.0.2.12"));
+    let (header, frame) = b.receive_with(Duration::from_secs(5)).unwrap();
+    assert_eq!(header[..10], [1, 0, 0, 0, 0, 0, 34, 0, 6, 0]);
+    assert_eq!(frame[40..42], partial("10.0.2.12")[40..42]);
+    // By public addresses the sum goes along.
+    a.transmit_with(&[1, 0, 0, 0, 0, 0, 99, 0, 99, 0, 0, 0], &partial("198.18.0.12")[..1400]);
+    a.transmit_with(&[1, 0, 0, 0, 0, 0, 99, 0, 99, 0, 0, 0], &{
+        let mut ping = ping(1, "10.0.1.11", "10.0.1.13");
+        ping[20] = 0x40;
+        ping
+    });
+    b.expect_nothing();
+    c.expect_nothing();
 }
 
 #[test]

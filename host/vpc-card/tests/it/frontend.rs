@@ -51,6 +51,11 @@ pub struct Frontend {
 impl Frontend {
     /// Connects to a port as a guest that has just booted.
     pub fn boot(path: &Path) -> Self {
+        Self::boot_with(path, FEATURES)
+    }
+
+    /// As `boot`, with these features agreed.
+    pub fn boot_with(path: &Path, features: u64) -> Self {
         let memory = memfd_create("guest", MemfdFlags::ALLOW_SEALING).unwrap();
         ftruncate(&memory, MEMORY).unwrap();
         fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW).unwrap();
@@ -68,7 +73,7 @@ impl Frontend {
             front.descriptor(0, index, GUEST + at, 2048, WRITE, 0);
             front.offer(0, index);
         }
-        front.handshake(FEATURES);
+        front.handshake(features);
         front
     }
 
@@ -190,9 +195,14 @@ impl Frontend {
 
     /// Sends a frame, in two descriptors.
     pub fn transmit(&mut self, frame: &[u8]) {
+        self.transmit_with(&[0; 12], frame);
+    }
+
+    /// Sends a frame with a virtio header.
+    pub fn transmit_with(&mut self, header: &[u8; 12], frame: &[u8]) {
         let head = (self.available[1] % (SIZE / 2)) * 2;
         let at = BUFFERS[1] + u64::from(head) * BUFFER;
-        self.write(at, &[&[0; 12], frame].concat());
+        self.write(at, &[header, frame].concat());
         let len = u32::try_from(frame.len()).unwrap();
         self.descriptor(1, head, GUEST + at, 12, NEXT, head + 1);
         self.descriptor(1, head + 1, GUEST + at + 12, len, 0, 0);
@@ -212,6 +222,11 @@ impl Frontend {
 
     /// The next frame from the card, if one comes soon.
     pub fn receive(&mut self, wait: Duration) -> Option<Vec<u8>> {
+        self.receive_with(wait).map(|(_, frame)| frame)
+    }
+
+    /// The next frame and its virtio header.
+    pub fn receive_with(&mut self, wait: Duration) -> Option<(Vec<u8>, Vec<u8>)> {
         let end = Instant::now() + wait;
         while self.read_u16(QUEUE[0] + USED + 2) == self.used[0] {
             let left = end.checked_duration_since(Instant::now())?;
@@ -242,7 +257,8 @@ impl Frontend {
             self.offer(0, id);
             buffers -= 1;
         }
-        Some(frame.split_off(12))
+        let body = frame.split_off(12);
+        Some((frame, body))
     }
 
     pub fn expect(&mut self) -> Vec<u8> {
