@@ -25,9 +25,9 @@ use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::mpsc::channel, th
 use types::{Ipv4Net, NetworkInterfaceId};
 use uplink::tun::Tun;
 use vhost_user::{
+    frontend::Switch,
     ring::Ring,
     server::{Request, Server},
-    session::Switch,
 };
 
 /// How to run a card.

@@ -4,11 +4,11 @@
 //! are checked before they become addresses, what is read is copied first, and guest memory is
 //! never referenced as Rust data.
 
+pub mod frontend;
 pub mod memory;
 pub mod message;
 pub mod ring;
 pub mod server;
-pub mod session;
 
 /// `VIRTIO_NET_F_CSUM`: the card takes packets with partial checksums.
 pub const F_CSUM: u64 = 1;
