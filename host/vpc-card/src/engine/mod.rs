@@ -259,6 +259,9 @@ impl Engine {
         }
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
+        if frame.partial && packet.partial_at().is_none() {
+            return Err(Reason::Malformed);
+        }
         if packet.protocol == UDP && packet.ports.1 == 67 && packet.src.is_unspecified() {
             return Ok(Verdict::Dhcp);
         }

@@ -161,7 +161,8 @@ impl Packet {
         let header = bytes.get(packet.transport..packet.end.min(bytes.len()))?;
         if packet.fragment == Fragment::Later {
             // A fragment that would overwrite the transport header is an attack.
-            return (word(bytes, at + 6)? & 0x1fff >= 8).then_some(packet);
+            let least = if packet.protocol == TCP { 8 } else { 1 };
+            return (word(bytes, at + 6)? & 0x1fff >= least).then_some(packet);
         }
         match packet.protocol {
             TCP => {
@@ -259,6 +260,12 @@ impl Packet {
             (UDP, _) => Some(self.transport + 6),
             _ => None,
         }
+    }
+
+    /// Where a partial checksum may be: of whole packets whose protocol has one.
+    #[must_use]
+    pub fn partial_at(&self) -> Option<usize> {
+        self.checksum_at().filter(|_| self.fragment == Fragment::Whole)
     }
 
     /// Translates the source address.

@@ -12,7 +12,7 @@
 //!
 //! A card that was started again knows no flows. For a time of grace, TCP packets in the middle
 //! of an unknown flow therefore begin one if the rules of either direction would have let it
-//! begin. A stranger who sends an ACK in that time reaches the guest's TCP, which answers with a
+//! begin; a change of the port's rules ends the grace. A stranger who sends an ACK in that time reaches the guest's TCP, which answers with a
 //! reset; to open a connection he needs a SYN, which is asked of the rules as ever.
 
 use crate::{

@@ -12,7 +12,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 
 /// Who moves the packets: rings are handed over to run, and come back when they rest.
 pub trait Switch: Send {
-    /// Runs a ring of the session's port.
+    /// Runs a ring of the frontend's port.
     ///
     /// # Errors
     /// The switch is gone.
@@ -41,14 +41,14 @@ struct Queue {
 
 /// What a connection has agreed so far.
 #[derive(Debug, Default)]
-pub struct Session {
+pub struct Frontend {
     features: u64,
     protocol_features: u64,
     memory: Option<Arc<Memory>>,
     queues: [Queue; QUEUES],
 }
 
-impl Session {
+impl Frontend {
     /// Handles a message; what is to be sent back, if anything.
     ///
     /// # Errors
