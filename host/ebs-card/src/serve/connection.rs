@@ -20,7 +20,7 @@ use std::{
 };
 
 /// Replies are sent once so many bytes of them are there, or no request is.
-const BATCH: usize = 256 * 1024;
+const BATCH: usize = 64 * 1024;
 /// A connection that is quiet for so long gives its buffers back.
 const QUIET: Duration = Duration::from_secs(1);
 

@@ -33,7 +33,8 @@ use std::{
 };
 
 /// Zeros to write where a block has to be completed.
-const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+const ZEROS: [u8; 4096] = [0; 4096];
+const _: () = assert!(ZEROS.len() as u64 == BLOCK);
 
 /// An open volume. Its calls may come from any thread.
 pub struct Volume {
@@ -328,9 +329,9 @@ impl Volume {
     }
 
     fn flush_in_order(&self, map_unsynced: &mut bool) -> io::Result<Vec<Range<u64>>> {
-        let (sectors, punch) = lock(&self.map).take_dirty()?;
+        let dirty = lock(&self.map).take_dirty()?;
         self.data.sync()?;
-        for (number, bytes) in &sectors {
+        for (number, bytes) in &dirty.sectors {
             *map_unsynced = true;
             self.durable.write_at(bytes, sector_offset(*number))?;
         }
@@ -338,7 +339,7 @@ impl Volume {
             self.durable.sync()?;
             *map_unsynced = false;
         }
-        Ok(punch)
+        Ok(dirty.punch)
     }
 
     /// Gives back the space of blocks that are durably zeroed, but for those written since.
