@@ -1,2 +1,55 @@
-//! Developer tasks: generate, tidy, test, bench.
-fn main() {}
+//! Developer tasks: generate, catalogue, protocol-cases, tidy.
+
+mod cases;
+mod catalogue;
+mod generate;
+mod model;
+mod names;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+Developer tasks of Fogbank.
+
+  cargo xtask generate            write wire/shapes from AWS's service model
+  cargo xtask generate --check    exit 1 if wire/shapes is not what generate would write
+  cargo xtask catalogue           write the catalogue of instance types from moto's data
+  cargo xtask protocol-cases FILE [PROTOCOL…]
+                                  run protocol cases; all protocols we implement if none is named
+  cargo xtask tidy                check the rules that the compiler does not
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether the task found nothing to complain about.
+fn run(arguments: &[String]) -> Result<bool> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["generate"] => generate::write().map(|()| true),
+        ["generate", "--check"] => generate::check(),
+        ["catalogue"] => catalogue::write().map(|()| true),
+        ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
+        ["tidy"] => tidy::check(),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        [task, ..] => {
+            bail!("there is no such task, or not with these arguments: {task}\n\n{USAGE}")
+        }
+    }
+}

@@ -132,8 +132,10 @@ pub enum OffReason {
     Guest,
     /// The VM could not be started.
     LaunchFailed(String),
-    /// The VM died: QEMU crashed or was killed, or the host was rebooted.
+    /// The VM died: QEMU crashed or was killed.
     Crashed(String),
+    /// The host was rebooted, and the VM with it.
+    HostRebooted,
 }
 
 /// The state of a volume on the host.

@@ -1,1 +1,40 @@
 //! EC2's operations as pure functions over control state.
+
+pub mod compute;
+pub mod ebs;
+mod errors;
+mod filters;
+mod idempotency;
+mod operations;
+mod page;
+mod resource;
+mod settings;
+#[cfg(test)]
+mod testing;
+pub mod vpc;
+
+pub use operations::{Ask, AskHost, Visitor, visit};
+pub use settings::Settings;
+
+/// The tables of this crate's rows.
+#[must_use]
+pub fn tables() -> Vec<state::TableDef> {
+    vec![
+        state::table::<Settings>(),
+        state::table::<idempotency::ClientToken>(),
+        state::table::<compute::images::Image>(),
+        state::table::<compute::instances::Instance>(),
+        state::table::<compute::key_pairs::KeyPair>(),
+        state::table::<ebs::snapshots::Snapshot>(),
+        state::table::<ebs::volumes::Volume>(),
+        state::table::<vpc::addresses::Address>(),
+        state::table::<vpc::dhcp_options::DhcpOptions>(),
+        state::table::<vpc::internet_gateways::InternetGateway>(),
+        state::table::<vpc::network_acls::NetworkAcl>(),
+        state::table::<vpc::network_interfaces::NetworkInterface>(),
+        state::table::<vpc::route_tables::RouteTable>(),
+        state::table::<vpc::security_groups::SecurityGroup>(),
+        state::table::<vpc::subnets::Subnet>(),
+        state::table::<vpc::vpcs::Vpc>(),
+    ]
+}
