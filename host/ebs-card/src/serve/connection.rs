@@ -15,14 +15,17 @@ use crate::{
 use std::{
     io::{self, Read as _},
     os::unix::net::UnixStream,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 /// Replies are sent once so many bytes of them are there, or no request is.
-const BATCH: usize = 256 * 1024;
+const BATCH: usize = 64 * 1024;
 /// A connection that is quiet for so long gives its buffers back.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// A volume's errors that are logged; all are counted.
+const LOGGED: u64 = 20;
 
 /// What a connection serves.
 #[derive(Clone)]
@@ -272,8 +275,12 @@ impl Connection {
     }
 
     fn failed(&self, cookie: u64, error: &io::Error, replies: &mut Vec<u8>) {
-        add(&self.export.volume.counters.errors, 1);
-        log::warn!("a request failed: {error}");
+        let errors = &self.export.volume.counters.errors;
+        add(errors, 1);
+        // A guest may go on for ever.
+        if errors.load(Ordering::Relaxed) <= LOGGED {
+            log::warn!("a request failed: {error}");
+        }
         let errno =
             if error.kind() == io::ErrorKind::StorageFull { Errno::NoSpace } else { Errno::Io };
         reply::error(replies, self.structured, cookie, errno);

@@ -353,8 +353,9 @@ fn run(seed: u64) {
         let life = 1 + world.dice(80);
         host.lock().unwrap().left = life;
         while host.lock().unwrap().left > 0 {
-            match world.dice(5) {
+            match world.dice(6) {
                 0 => world.flush(),
+                5 => drop(world.volume.give_back()),
                 1 => {
                     let range = world.random_range();
                     let mut bytes =
@@ -417,6 +418,7 @@ fn space_comes_back_after_the_flush() {
     world.volume.discard(4096, 4096).unwrap();
     assert!(stored(), "not before the map says so");
     world.volume.flush().unwrap();
+    while world.volume.give_back() {}
     assert!(!stored());
     let extents = world.volume.extents(0, 16384, 10).unwrap();
     assert_eq!(extents, [(4096, false), (4096, true), (8192, false)]);

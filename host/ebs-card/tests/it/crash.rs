@@ -8,10 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::mpsc::{Sender, channel},
     thread,
 };
 
@@ -21,7 +18,7 @@ const WRITES: u64 = 20_000;
 
 /// Writes and flushes, several at once, through as many connections as it takes; each write's
 /// content is its number. Returns what each place shall hold.
-fn write_through_crashes(socket: &Path, done: &AtomicU64) -> BTreeMap<u64, u64> {
+fn write_through_crashes(socket: &Path, progress: &Sender<()>) -> BTreeMap<u64, u64> {
     let mut expected = BTreeMap::new();
     let mut under_way: BTreeMap<u64, (u64, u16, u16)> = BTreeMap::new();
     let (mut next, mut seed) = (1_u64, 88_172_645_463_325_252_u64);
@@ -67,7 +64,9 @@ fn write_through_crashes(socket: &Path, done: &AtomicU64) -> BTreeMap<u64, u64> 
                     expected.insert(offset + u64::from(sector) * 512, number);
                 }
             }
-            done.store(number, Ordering::Relaxed);
+            if number.is_multiple_of(WRITES / 8) {
+                progress.send(()).unwrap();
+            }
         }
     }
 }
@@ -99,15 +98,12 @@ fn killed_under_load() {
     fs::write(&base, vec![9; 40 << 20]).unwrap();
     let config = || vec![volume(1, SIZE, Some(&base), "one")];
     host.reset(config());
-    let done = Arc::new(AtomicU64::new(0));
-    let writer = {
-        let (socket, done) = (host.nbd(), done.clone());
-        thread::spawn(move || write_through_crashes(&socket, &done))
-    };
-    for step in 1..=6 {
-        while done.load(Ordering::Relaxed) < step * WRITES / 8 && !writer.is_finished() {
-            thread::yield_now();
-        }
+    let (progress, eighths) = channel();
+    let socket = host.nbd();
+    let writer = thread::spawn(move || write_through_crashes(&socket, &progress));
+    for _ in 1..=6 {
+        // An error means that the writer has ended: its own assertion tells.
+        let _ = eighths.recv();
         host.kill();
         host.start();
         host.reset(config());

@@ -175,3 +175,39 @@ fn a_client_that_does_not_read_hurts_nobody() {
     // Closing it does not wait for what it never takes.
     host.reset(vec![volume(2, 4 * MIB, None, "two")]);
 }
+
+#[test]
+fn clients_complete_each_others_blocks() {
+    let host = Host::new();
+    let base = host.folder.join("base.raw");
+    std::fs::write(&base, vec![9; 1 << 20]).unwrap();
+    host.reset(vec![volume(1, MIB, Some(&base), "one")]);
+    // Each client writes another sector of every block, while others discard blocks and flush.
+    let clients = (0..7_u8).map(|number| {
+        let mut client = Client::open(&host.nbd(), "one").unwrap();
+        std::thread::spawn(move || {
+            for block in 0..MIB / 4096 {
+                let at = block * 4096 + u64::from(number) * 512;
+                match (number, block % 16) {
+                    (0, 15) => assert_eq!(client.flush(), 0),
+                    _ if block % 2 == 1 => {}
+                    _ => assert_eq!(client.write(at, &[number; 512]), 0),
+                }
+                if number == 1 && block % 2 == 1 {
+                    let header = request(TRIM, 0, 1, block * 4096, 4096);
+                    assert_eq!(client.ask(&header, &[]).unwrap(), 0);
+                }
+            }
+        })
+    });
+    for thread in clients.collect::<Vec<_>>() {
+        thread.join().unwrap();
+    }
+    let mut client = Client::open(&host.nbd(), "one").unwrap();
+    let mut block = (0..7).flat_map(|number| [number; 512]).collect::<Vec<u8>>();
+    block.extend([9; 512]);
+    for (number, content) in client.read(0, 1 << 20).unwrap().chunks_exact(4096).enumerate() {
+        let expected = if number % 2 == 1 { &[0; 4096] } else { &block[..] };
+        assert!(content == expected, "block {number}");
+    }
+}
