@@ -53,4 +53,9 @@ faults! {
     no_default_vpc() => "VPCIdNotSpecified", 400, "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.";
     /// No default subnet to launch into.
     no_default_subnet(zone) => "MissingInput", 400, "No default subnet for availability zone: '{zone}'.";
+
+    // keys, images, types
+
+    /// Instance types that AWS doesn't have.
+    instance_types_not_found(names) => "InvalidInstanceType", 400, "The following supplied instance types do not exist: [{names}]";
 }

@@ -9,6 +9,8 @@ mod operations;
 mod page;
 mod resource;
 mod settings;
+#[cfg(test)]
+mod testing;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};
