@@ -1,9 +1,11 @@
 //! Developer tasks: generate, catalogue, protocol-cases, tidy.
 
+mod cases;
 mod catalogue;
 mod generate;
 mod model;
 mod names;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -40,6 +42,8 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["generate"] => generate::write().map(|()| true),
         ["generate", "--check"] => generate::check(),
         ["catalogue"] => catalogue::write().map(|()| true),
+        ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
+        ["tidy"] => tidy::check(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)
