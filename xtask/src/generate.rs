@@ -115,3 +115,11 @@ fn formatted(text: &str) -> Result<String> {
     ensure!(output.status.success(), "rustfmt refuses the generated code");
     Ok(String::from_utf8(output.stdout)?)
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_shapes_are_fresh() {
+        assert!(super::check().unwrap());
+    }
+}

@@ -1,8 +1,11 @@
-//! Developer tasks: generate, protocol-cases, tidy.
+//! Developer tasks: generate, catalogue, protocol-cases, tidy.
 
+mod cases;
+mod catalogue;
 mod generate;
 mod model;
 mod names;
+mod tidy;
 mod workspace;
 
 use std::process::ExitCode;
@@ -14,6 +17,7 @@ Developer tasks of Fogbank.
 
   cargo xtask generate            write wire/shapes from AWS's service model
   cargo xtask generate --check    exit 1 if wire/shapes is not what generate would write
+  cargo xtask catalogue           write the catalogue of instance types from moto's data
   cargo xtask protocol-cases FILE [PROTOCOL…]
                                   run protocol cases; all protocols we implement if none is named
   cargo xtask tidy                check the rules that the compiler does not
@@ -37,6 +41,9 @@ fn run(arguments: &[String]) -> Result<bool> {
     match arguments.as_slice() {
         ["generate"] => generate::write().map(|()| true),
         ["generate", "--check"] => generate::check(),
+        ["catalogue"] => catalogue::write().map(|()| true),
+        ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
+        ["tidy"] => tidy::check(),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)

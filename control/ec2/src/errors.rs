@@ -18,6 +18,17 @@ macro_rules! faults {
     )*};
 }
 
+/// Refuses parameters that are given and not served.
+///
+/// # Errors
+/// One is given.
+pub fn refuse(parameters: &[(&str, bool)]) -> Result<(), Fault> {
+    match parameters.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(unsupported(name)),
+        None => Ok(()),
+    }
+}
+
 faults! {
     /// The call would have succeeded.
     dry_run() => "DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set.";
@@ -193,6 +204,8 @@ faults! {
     attachment_malformed(id) => "InvalidAttachmentID.Malformed", 400, "Invalid id: \"{id}\" (expecting \"eni-attach-...\")";
     /// The primary interface.
     primary_interface() => "OperationNotPermitted", 400, "The network interface at device index 0 and networkCard index 0 cannot be detached.";
+    /// More interfaces than the instance's type may have.
+    attachment_limit(count, instance_type) => "AttachmentLimitExceeded", 400, "Interface count {count} exceeds the limit for {instance_type}";
     /// A change of a running instance's interfaces.
     interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
 
@@ -212,15 +225,9 @@ faults! {
     invalid_instance_state(state, instance) => "InvalidInstanceID", 400, "The {state} instance '{instance}' is not in a valid state for this operation.";
     /// A prefix list: there are none.
     prefix_list_not_found(id) => "InvalidPrefixListID.NotFound", 400, "The prefix list ID '{id}' does not exist";
-}
 
-/// Refuses parameters that are given and not served.
-///
-/// # Errors
-/// One is given.
-pub fn refuse(parameters: &[(&str, bool)]) -> Result<(), Fault> {
-    match parameters.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(unsupported(name)),
-        None => Ok(()),
-    }
+    // keys, images, types
+
+    /// Instance types that AWS doesn't have.
+    instance_types_not_found(names) => "InvalidInstanceType", 400, "The following supplied instance types do not exist: [{names}]";
 }

@@ -10,6 +10,8 @@ mod page;
 mod resource;
 mod settings;
 mod tags;
+#[cfg(test)]
+mod testing;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};

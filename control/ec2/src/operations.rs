@@ -3,7 +3,7 @@
 //! `DryRun` is not the functions' matter: the caller of a function that succeeded drops its
 //! transaction and answers `DryRunOperation`.
 
-use crate::vpc;
+use crate::{compute::instance_types, vpc};
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -35,6 +35,8 @@ operations! { Visitor:
     // compute/images
 
     // compute/instance_types
+    read DescribeInstanceTypes => instance_types::describe_instance_types,
+    read DescribeInstanceTypeOfferings => instance_types::describe_instance_type_offerings,
 
     // compute/key_pairs
 

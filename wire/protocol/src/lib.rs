@@ -1,1 +1,72 @@
 //! AWS's wire protocols, signatures and faults.
+//!
+//! A request goes [`form::Form::parse`] → [`sigv4::Request::claim`] → [`route::service`] → [`decode`];
+//! its answer comes from [`encode`] or [`fault`].
+
+pub mod aws_query;
+#[cfg(feature = "cases")]
+pub mod cases;
+mod decode;
+pub mod ec2_query;
+pub mod form;
+mod query;
+pub mod route;
+pub mod sigv4;
+pub mod timestamp;
+mod xml;
+
+pub use decode::{DecodeError, Expected};
+
+use form::Form;
+use shapes::{Fault, Operation, Protocol, Service, Shape};
+
+/// A response but for the headers that every response has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub content_type: &'static str,
+    pub body: String,
+}
+
+/// Reads the input of an operation of a query service.
+pub fn decode<O: Operation>(form: &Form) -> Result<O::Input, Fault> {
+    let schema = <O::Input as shapes::Structure>::SCHEMA;
+    let decoded = match O::SERVICE.protocol {
+        Protocol::Ec2 => ec2_query::decode(schema, form).map_err(|e| ec2_query::decode_fault(&e)),
+        Protocol::Query => aws_query::decode(schema, form).map_err(|e| aws_query::decode_fault(&e)),
+        Protocol::Json | Protocol::RestJson | Protocol::RestXml => Err(unspoken(O::SERVICE)),
+    };
+    O::Input::from_value(decoded?).ok_or_else(|| {
+        Fault::receiver("InternalError", "The request was decoded as another shape.")
+    })
+}
+
+/// Writes the output of an operation of a query service.
+pub fn encode<O: Operation>(output: &O::Output, request_id: &str) -> Answer {
+    let schema = <O::Output as shapes::Structure>::SCHEMA;
+    match O::SERVICE.protocol {
+        Protocol::Ec2 => ec2_query::encode(O::SERVICE, O::NAME, schema, output, request_id),
+        Protocol::Query => aws_query::encode(O::SERVICE, O::NAME, schema, output, request_id),
+        Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+            fault(O::SERVICE, &unspoken(O::SERVICE), request_id)
+        }
+    }
+}
+
+/// Writes an error of a service.
+#[must_use]
+pub fn fault(service: &Service, fault: &Fault, request_id: &str) -> Answer {
+    match service.protocol {
+        Protocol::Ec2 => ec2_query::error(fault, None, request_id),
+        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+            aws_query::error(service, fault, None, request_id)
+        }
+    }
+}
+
+fn unspoken(service: &Service) -> Fault {
+    Fault::receiver(
+        "InternalError",
+        format!("The protocol of {} is not spoken here.", service.name),
+    )
+}

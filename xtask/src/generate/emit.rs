@@ -314,7 +314,11 @@ impl<'a> Service<'a> {
     }
 
     fn member(&self, name: &str, reference: &Reference, required: bool) -> Result<String> {
-        let wire = reference.location_name.as_deref().unwrap_or(name);
+        let target = self.model.shape(&reference.shape)?;
+        // A list that is always flattened lends its elements' name.
+        let element = target.member.as_ref().filter(|_| target.flattened);
+        let element = element.and_then(|element| element.location_name.as_deref());
+        let wire = reference.location_name.as_deref().or(element).unwrap_or(name);
         let ec2 = reference.query_name.clone().unwrap_or_else(|| names::capitalized(wire));
         let schema = self.schema(reference)?;
         let mut text = format!("Member::new({name:?}, {wire:?}, {ec2:?}, {schema})");

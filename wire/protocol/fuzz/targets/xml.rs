@@ -1,0 +1,8 @@
+//! Texts that are to be written.
+#![no_main]
+
+#[allow(dead_code, reason = "each target runs one of them")]
+#[path = "../../tests/it/hostile.rs"]
+mod hostile;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| hostile::xml(bytes));

@@ -1,0 +1,10 @@
+//! The protocols as clients meet them.
+
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test may panic")]
+
+mod cases;
+mod corpus;
+mod faults;
+mod hostile;
+mod queries;
+mod signatures;

@@ -1,0 +1,155 @@
+//! Queries to real operations, good and bad.
+
+use protocol::form::Form;
+use protocol::{Answer, decode, encode};
+use shapes::{Fault, Operation, ec2, sts};
+use types::Timestamp;
+
+fn input<O: Operation>(query: &str) -> Result<O::Input, Fault> {
+    decode::<O>(&Form::parse(query.as_bytes()).unwrap())
+}
+
+fn refused<O: Operation>(query: &str) -> (String, String)
+where
+    O::Input: std::fmt::Debug,
+{
+    let fault = input::<O>(query).unwrap_err();
+    assert_eq!(fault.status, 400);
+    (fault.code.into_owned(), fault.message)
+}
+
+#[test]
+fn lists_may_have_gaps_and_come_in_any_order() {
+    let request = input::<ec2::ops::DescribeInstances>(
+        "Action=DescribeInstances&Version=2016-11-15&X-Amz-Date=x&Filter.4000000000.Name=tag:a\
+         &Filter.2.Value.10=j&Filter.2.Value.9=i&Filter.2.Name=vpc-id&Filter.4000000000.Value.1=\
+         &InstanceId.1=i-1&InstanceId.1=i-2&MaxResults=5&DryRun=TRUE",
+    );
+    let filter = |name: &str, values: &[&str]| ec2::Filter {
+        name: Some(name.to_owned()),
+        values: Some(values.iter().map(|value| (*value).to_owned()).collect()),
+    };
+    assert_eq!(
+        request,
+        Ok(ec2::DescribeInstancesRequest {
+            instance_ids: Some(vec!["i-1".to_owned()]),
+            filters: Some(vec![filter("vpc-id", &["i", "j"]), filter("tag:a", &[""])]),
+            max_results: Some(5),
+            dry_run: Some(true),
+            ..ec2::DescribeInstancesRequest::default()
+        })
+    );
+}
+
+#[test]
+fn ec2_refuses_in_its_own_words() {
+    use ec2::ops::{DescribeInstances, ImportKeyPair, RebootInstances, RunInstances};
+    let unknown = |name: &str| {
+        ("UnknownParameter".to_owned(), format!("The parameter {name} is not recognized"))
+    };
+    let missing = |name: &str| {
+        ("MissingParameter".to_owned(), format!("The request must contain the parameter {name}"))
+    };
+    let invalid = |message: &str| ("InvalidParameterValue".to_owned(), message.to_owned());
+    for name in [
+        "Bogus",
+        "instanceId.1",
+        "InstanceId.one",
+        "InstanceId.1.2",
+        "InstanceId.01",
+        "InstanceId.-1",
+        "InstanceId.99999999999999999999",
+        "Filter.1.Bogus",
+        "Filter.1.Value.1.2",
+        "MaxResults.1",
+        "..",
+    ] {
+        assert_eq!(refused::<DescribeInstances>(&format!("{name}=1")), unknown(name));
+    }
+    assert_eq!(refused::<DescribeInstances>("InstanceId=i-1"), unknown("InstanceId"));
+    assert_eq!(refused::<RunInstances>("MinCount=1"), missing("MaxCount"));
+    assert_eq!(refused::<RebootInstances>(""), missing("InstanceId"));
+    assert_eq!(
+        refused::<RunInstances>("MaxCount=1&MinCount=1&Placement.Tenancy=odd"),
+        invalid("Value (odd) for parameter Placement.Tenancy is invalid.")
+    );
+    assert_eq!(
+        refused::<RunInstances>("MaxCount=2147483648&MinCount=1"),
+        invalid("Value (2147483648) for parameter MaxCount is invalid. Must be an integer")
+    );
+    assert_eq!(
+        refused::<DescribeInstances>("DryRun=yes"),
+        invalid("Value (yes) for parameter DryRun is invalid. Must be true or false")
+    );
+    assert_eq!(
+        refused::<ImportKeyPair>("KeyName=k&PublicKeyMaterial=!"),
+        invalid("Value (!) for parameter PublicKeyMaterial is invalid. Must be base64-encoded")
+    );
+}
+
+#[test]
+fn nested_members_are_required_by_their_path() {
+    let nested = refused::<ec2::ops::RunInstances>(
+        "MaxCount=1&MinCount=1&ElasticInferenceAccelerator.3.Count=1",
+    );
+    assert_eq!(
+        nested.1,
+        "The request must contain the parameter ElasticInferenceAccelerator.3.Type"
+    );
+}
+
+#[test]
+fn query_services_pass_over_what_they_do_not_know() {
+    assert!(input::<sts::ops::GetCallerIdentity>("Action=GetCallerIdentity&Bogus=1").is_ok());
+}
+
+#[test]
+fn outputs_are_written_as_aws_writes_them() {
+    let output = ec2::Reservation {
+        reservation_id: Some("r-1".to_owned()),
+        groups: Some(vec![]),
+        instances: Some(vec![ec2::Instance {
+            instance_id: Some("i-1".to_owned()),
+            launch_time: Some(Timestamp::from_millis(1_420_070_400_000)),
+            state: Some(ec2::InstanceState {
+                code: Some(0),
+                name: Some(ec2::InstanceStateName::Pending),
+            }),
+            ..ec2::Instance::default()
+        }]),
+        ..ec2::Reservation::default()
+    };
+    let Answer { status, body, .. } = encode::<ec2::ops::RunInstances>(&output, "id-1");
+    assert_eq!(status, 200);
+    assert!(body.starts_with(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<RunInstancesResponse \
+         xmlns=\"http://ec2.amazonaws.com/doc/2016-11-15/\"><requestId>id-1</requestId>"
+    ));
+    assert!(body.contains("<groupSet></groupSet>"));
+    assert!(body.contains("<launchTime>2015-01-01T00:00:00.000Z</launchTime>"));
+    assert!(body.contains("<instanceState><code>0</code><name>pending</name></instanceState>"));
+    assert!(!body.contains("ownerId"));
+}
+
+#[test]
+fn empty_outputs_say_true() {
+    let answer = encode::<ec2::ops::DeleteVpc>(&ec2::DeleteVpcResponse::default(), "id-1").body;
+    assert!(
+        answer.ends_with("<requestId>id-1</requestId><return>true</return></DeleteVpcResponse>")
+    );
+}
+
+#[test]
+fn callers_learn_who_they_are() {
+    let output = sts::GetCallerIdentityResponse {
+        account: Some("123456789012".to_owned()),
+        ..sts::GetCallerIdentityResponse::default()
+    };
+    assert_eq!(
+        encode::<sts::ops::GetCallerIdentity>(&output, "id-1").body,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<GetCallerIdentityResponse \
+         xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Account>123456789012</Account></GetCallerIdentityResult>\
+         <ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    );
+}
