@@ -50,12 +50,10 @@ fn public(tx: &Tx, eni: NetworkInterfaceId) -> Option<PublicAddress> {
     tx.get::<NetworkInterface>(&eni)?.addresses[0].public.clone()
 }
 
-/// A cloud with so small a pool that it has three addresses to give.
+/// A cloud whose pool has five addresses to give.
 fn small_pool() -> Tx {
     let mut tx = tx();
-    let public_pool = "198.18.0.0/30".parse::<types::Ipv4Net>().unwrap();
-    // One of four remains besides the network, the host's and the last; a /29 gives five.
-    let public_pool = public_pool.supernet().unwrap();
+    let public_pool = "198.18.0.0/29".parse::<types::Ipv4Net>().unwrap();
     tx.put(Settings { public_pool, ..Settings::default() });
     begin(&tx.finish().0)
 }
