@@ -1,2 +1,142 @@
 //! The fogbank command.
-fn main() {}
+
+mod admin;
+mod client;
+mod doctor;
+mod image;
+mod paths;
+mod process;
+mod roles;
+mod settings;
+mod ssh;
+mod status;
+mod supervisor;
+mod up;
+
+use clap::{Parser, Subcommand};
+use paths::Paths;
+use std::{path::PathBuf, process::ExitCode};
+
+/// An EC2 that you run yourself: AWS's APIs over real virtual machines on this machine.
+///
+/// A first look:
+///
+///   fogbank up --detach          start a cloud
+///   eval "$(fogbank env)"        point the aws CLI at it
+///   aws ec2 describe-images --owners amazon
+///   fogbank status               see how it is
+///   fogbank down                 shut it down; the next 'up' starts the instances that ran
+#[derive(Debug, Parser)]
+#[command(name = "fogbank", version, verbatim_doc_comment, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The cloud's data folder: clouds with different folders and --listen run side by side
+    /// [default: /var/lib/fogbank as root, else the XDG data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a cloud; the first time, build the two quick-start images
+    ///
+    /// Options given here are kept for later starts, except --trust-any-key.
+    Up(up::Options),
+    /// Shut the cloud down: guests are asked to, and start again with the next 'up'
+    Down,
+    /// Print what points AWS tools at the cloud: eval "$(fogbank env)"
+    Env,
+    /// Show the cloud's processes, hosts, instances and images
+    Status,
+    /// Log in to an instance by its ID, or run a command on it
+    Ssh(ssh::Options),
+    /// Check what this machine has and lacks for running a cloud
+    Doctor,
+    /// The quick-start images
+    Image {
+        #[command(subcommand)]
+        command: ImageCommand,
+    },
+    /// Wipe all accounts' resources within a second; images stay
+    Reset {
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Run all of the project's tests (from its folder: ./fogbank test)
+    Test,
+    /// Run a benchmark beside its peer (from the project's folder: ./fogbank bench NAME)
+    Bench {
+        /// launch, api or density
+        name: String,
+    },
+    #[command(hide = true)]
+    Supervise,
+    #[command(hide = true)]
+    Role { role: roles::Role },
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageCommand {
+    /// List the quick-start images
+    List,
+    /// Build quick-start images from Debian's packages
+    Build {
+        /// tiny or debian-12; both if none is named
+        names: Vec<String>,
+        /// Build even if it exists
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = !matches!(cli.command, Command::Supervise | Command::Role { .. });
+    let level = if quiet { "warn" } else { "info" };
+    env_logger::Builder::from_env(env_logger::Env::new().filter_or("FOGBANK_LOG", level)).init();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            if quiet {
+                eprintln!("fogbank: {error:#}");
+            } else {
+                log::error!("{error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let paths = Paths::new(cli.data)?;
+    match cli.command {
+        Command::Up(options) => up::up(&paths, &options)?,
+        Command::Down => up::down(&paths)?,
+        Command::Env => status::env(&paths)?,
+        Command::Status => return status::status(&paths),
+        Command::Ssh(options) => ssh::ssh(&paths, &options)?,
+        Command::Doctor => return Ok(doctor::doctor(&paths)),
+        Command::Image { command: ImageCommand::List } => image::list(&paths),
+        Command::Image { command: ImageCommand::Build { names, force } } => {
+            paths.make()?;
+            for recipe in &image::ALL {
+                let named =
+                    |name: &String| image::Recipe::named(name).map(|at| at.name == recipe.name);
+                let wanted = names.iter().map(named).collect::<Result<Vec<_>, _>>()?;
+                if names.is_empty() || wanted.contains(&true) {
+                    recipe.provide(&paths, force)?;
+                }
+            }
+            image::list(&paths);
+        }
+        Command::Reset { yes } => status::reset(&paths, yes)?,
+        Command::Test | Command::Bench { .. } => anyhow::bail!(
+            "tests and benchmarks run from the project's folder: ./fogbank test, ./fogbank bench NAME"
+        ),
+        Command::Supervise => up::supervise(&paths)?,
+        Command::Role { role } => roles::run(role, &paths)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -18,17 +18,6 @@ macro_rules! faults {
     )*};
 }
 
-/// Refuses parameters that are given and not served.
-///
-/// # Errors
-/// One is given.
-pub fn refuse(parameters: &[(&str, bool)]) -> Result<(), Fault> {
-    match parameters.iter().find(|(_, given)| *given) {
-        Some((name, _)) => Err(unsupported(name)),
-        None => Ok(()),
-    }
-}
-
 faults! {
     /// The call would have succeeded.
     dry_run() => "DryRunOperation", 412, "Request would have succeeded, but DryRun flag is set.";
@@ -64,6 +53,51 @@ faults! {
     no_default_vpc() => "VPCIdNotSpecified", 400, "No default VPC for this user. GroupName is only supported for EC2-Classic and default VPC.";
     /// No default subnet to launch into.
     no_default_subnet(zone) => "MissingInput", 400, "No default subnet for availability zone: '{zone}'.";
+
+    // keys, images, types
+
+    /// Instance types that AWS doesn't have.
+    instance_types_not_found(names) => "InvalidInstanceType", 400, "The following supplied instance types do not exist: [{names}]";
+    /// An account that a call names by something else than its 12 digits.
+    invalid_user_id(id) => "InvalidUserID.Malformed", 400, "Invalid user id: \"{id}\"";
+    /// An image's attributes, which only its owner sees.
+    image_not_yours(id) => "AuthFailure", 403, "Not authorized for image:{id}";
+    /// A key pair's name that is taken.
+    key_pair_exists(name) => "InvalidKeyPair.Duplicate", 400, "The keypair '{name}' already exists.";
+    /// No more key pairs.
+    key_pair_limit(limit) => "KeyPairLimitExceeded", 400, "Maximum of {limit} keypairs reached.";
+    /// What is imported is no public key, or not one of those that EC2 takes.
+    invalid_key_format() => "InvalidKey.Format", 400, "Key is not in valid OpenSSH public key format";
+    /// A volume's parameter that its type doesn't have.
+    not_of_volume_type(parameter, kind) => "InvalidParameterCombination", 400, "The parameter {parameter} is not supported for {kind} volumes.";
+    /// A volume's parameter that its type needs.
+    volume_type_needs(parameter, kind) => "MissingParameter", 400, "The parameter {parameter} must be specified for {kind} volumes.";
+    /// A volume that is too small for its type.
+    volume_too_small(size, kind, low) => "InvalidParameterValue", 400, "Volume of {size}GiB is too small for volume type {kind}; minimum is {low}GiB";
+    /// A volume that is too large for its type.
+    volume_too_large(size, kind, high) => "InvalidParameterValue", 400, "Volume of {size}GiB is too large for volume type {kind}; maximum is {high}GiB";
+    /// A volume that is too small for its snapshot.
+    smaller_than_snapshot(size, snapshot, low) => "InvalidBlockDeviceMapping", 400, "Volume of size {size}GB is smaller than snapshot '{snapshot}', expect size >= {low}GB";
+    /// IOPS or throughput below what the volume's type allows.
+    volume_too_low(what, value, low) => "InvalidParameterValue", 400, "Volume {what} of {value} is too low; minimum is {low}.";
+    /// IOPS or throughput above what the volume's type allows.
+    volume_too_high(what, value, high) => "InvalidParameterValue", 400, "Volume {what} of {value} is too high; maximum is {high}.";
+    /// More IOPS than the volume's size allows; the ratio has six decimals.
+    iops_ratio(ratio, high) => "InvalidParameterValue", 400, "Iops to volume size ratio of {ratio} is too high; maximum is {high}";
+    /// More throughput than the volume's IOPS allow; the ratio has six decimals.
+    throughput_ratio(ratio) => "InvalidParameterValue", 400, "Throughput (MiBps) to iops ratio of {ratio} is too high; maximum is 0.250000 MiBps per iops";
+    /// An ID of no kind of resource that can have tags.
+    invalid_id(id) => "InvalidID", 400, "The ID '{id}' is not valid";
+    /// Regions that don't exist.
+    invalid_regions(names) => "InvalidParameterValue", 400, "Invalid region names: [{names}]";
+    /// Zones that the region doesn't have.
+    invalid_zones(names) => "InvalidParameterValue", 400, "Invalid availability zone: [{names}]";
+    /// Zone IDs that the region doesn't have.
+    invalid_zone_ids(ids) => "InvalidParameterValue", 400, "Invalid availability zone-id: [{ids}]";
+    /// An association of an instance profile that doesn't exist.
+    no_profile_association(id) => "InvalidAssociationID.NotFound", 400, "An invalid association-id of '{id}' was given";
+    /// An instance that has no CPU credits.
+    not_burstable(id) => "InvalidParameterValue", 400, "The instance '{id}' is not a burstable performance instance.";
 
     // tags
 
@@ -225,9 +259,15 @@ faults! {
     invalid_instance_state(state, instance) => "InvalidInstanceID", 400, "The {state} instance '{instance}' is not in a valid state for this operation.";
     /// A prefix list: there are none.
     prefix_list_not_found(id) => "InvalidPrefixListID.NotFound", 400, "The prefix list ID '{id}' does not exist";
+}
 
-    // keys, images, types
-
-    /// Instance types that AWS doesn't have.
-    instance_types_not_found(names) => "InvalidInstanceType", 400, "The following supplied instance types do not exist: [{names}]";
+/// Refuses parameters that are given and not served.
+///
+/// # Errors
+/// One is given.
+pub fn refuse(parameters: &[(&str, bool)]) -> Result<(), Fault> {
+    match parameters.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(unsupported(name)),
+        None => Ok(()),
+    }
 }

@@ -1,20 +1,27 @@
 //! EC2's operations as pure functions over control state.
 
+pub mod accounts;
 pub mod compute;
+pub mod desired;
 pub mod ebs;
-mod errors;
+pub mod errors;
 mod filters;
+pub mod hosts;
 mod idempotency;
 mod operations;
 mod page;
+mod reset;
 mod resource;
 mod settings;
-mod tags;
 #[cfg(test)]
 mod testing;
+mod tags;
+pub mod regions;
+pub mod tagging;
 pub mod vpc;
 
 pub use operations::{Ask, AskHost, Visitor, visit};
+pub use reset::reset;
 pub use settings::Settings;
 
 /// The tables of this crate's rows.
@@ -23,6 +30,7 @@ pub fn tables() -> Vec<state::TableDef> {
     vec![
         state::table::<Settings>(),
         state::table::<idempotency::ClientToken>(),
+        state::table::<hosts::Host>(),
         state::table::<compute::images::Image>(),
         state::table::<compute::instances::Instance>(),
         state::table::<compute::key_pairs::KeyPair>(),

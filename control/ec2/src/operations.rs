@@ -3,7 +3,12 @@
 //! `DryRun` is not the functions' matter: the caller of a function that succeeded drops its
 //! transaction and answers `DryRunOperation`.
 
-use crate::{compute::instance_types, vpc};
+use crate::{
+    accounts,
+    compute::{credits, images, instance_types, instances, key_pairs},
+    ebs::{snapshots, volumes},
+    regions, tagging, vpc,
+};
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -31,16 +36,40 @@ pub struct Ask<T> {
 
 operations! { Visitor:
     // compute/instances
+    mutate RunInstances => instances::run_instances,
+    read DescribeInstances => instances::describe_instances,
+    read DescribeInstanceStatus => instances::describe_instance_status,
+    mutate StartInstances => instances::start_instances,
+    mutate StopInstances => instances::stop_instances,
+    mutate RebootInstances => instances::reboot_instances,
+    mutate TerminateInstances => instances::terminate_instances,
+    read DescribeInstanceAttribute => instances::describe_instance_attribute,
+    mutate ModifyInstanceAttribute => instances::modify_instance_attribute,
+    mutate ModifyInstanceMetadataOptions => instances::modify_instance_metadata_options,
+    mutate MonitorInstances => instances::monitor_instances,
+    mutate UnmonitorInstances => instances::unmonitor_instances,
+    ask GetConsoleOutput => instances::get_console_output,
 
     // compute/images
+    read DescribeImages => images::describe_images,
+    read DescribeImageAttribute => images::describe_image_attribute,
 
     // compute/instance_types
     read DescribeInstanceTypes => instance_types::describe_instance_types,
     read DescribeInstanceTypeOfferings => instance_types::describe_instance_type_offerings,
 
+    // compute/credits
+    read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
+
     // compute/key_pairs
+    mutate CreateKeyPair => key_pairs::create_key_pair,
+    mutate ImportKeyPair => key_pairs::import_key_pair,
+    read DescribeKeyPairs => key_pairs::describe_key_pairs,
+    mutate DeleteKeyPair => key_pairs::delete_key_pair,
 
     // ebs
+    read DescribeVolumes => volumes::describe_volumes,
+    read DescribeSnapshots => snapshots::describe_snapshots,
 
     // vpc
     mutate AllocateAddress => vpc::addresses::allocate_address,
@@ -94,4 +123,11 @@ operations! { Visitor:
     mutate ModifyVpcAttribute => vpc::vpcs::modify_vpc_attribute,
 
     // regions, accounts, tags
+    read DescribeRegions => regions::describe_regions,
+    read DescribeAvailabilityZones => regions::describe_availability_zones,
+    read DescribeAccountAttributes => accounts::describe_account_attributes,
+    read DescribeIamInstanceProfileAssociations => accounts::describe_iam_instance_profile_associations,
+    mutate CreateTags => tagging::create_tags,
+    mutate DeleteTags => tagging::delete_tags,
+    read DescribeTags => tagging::describe_tags,
 }

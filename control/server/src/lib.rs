@@ -1,1 +1,98 @@
 //! The control plane's shell: HTTP, dispatch, store, hosts.
+//!
+//! Everything that the pure control plane may not do happens here: sockets, the clock, chance,
+//! durable commits.
+
+mod admin;
+mod cloud;
+mod config;
+mod dispatch;
+mod hosts;
+mod http;
+mod images;
+mod store;
+
+pub use admin::{AdminReply, AdminRequest, HostStatus};
+pub use config::Config;
+pub use images::BuiltImage;
+
+use anyhow::Context as _;
+use cloud::Cloud;
+use dispatch::Dispatcher;
+use hosts::Hosts;
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+
+/// How often what is due by the clock is done.
+const TICK: Duration = Duration::from_secs(30);
+
+/// Runs the server until it is told to end.
+///
+/// # Errors
+/// The state can't be loaded, or a socket can't be had.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("server")
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let store = store::Sqlite::open(&config.data.join("state.db")).context("open the state")?;
+    let cloud = Cloud::start(Box::new(store))?;
+    config.apply(&cloud).await?;
+    images::register(&cloud, &config.data).await?;
+    let key = dispatch::first_account(&cloud).await?;
+    config::write_credentials(&config.data, &key).context("write the administrator's key")?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("listen on {}: is another cloud running there?", config.listen))?;
+    let hosts = Arc::new(Hosts::default());
+    let dispatcher = Arc::new(Dispatcher {
+        cloud: cloud.clone(),
+        hosts: hosts.clone(),
+        trust_any_key: config.trust_any_key,
+        verifier: protocol::sigv4::Verifier::new(),
+    });
+    let (link, owner) = (config.run.join("link.sock"), config.run.join("admin.sock"));
+    log::info!("listening on http://{}", config.listen);
+    tokio::select! {
+        ended = http::serve(listener, dispatcher) => ended,
+        ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
+        ended = admin::serve(&owner, cloud.clone()) => ended,
+        ended = clock(cloud, config.data) => ended,
+        ended = terminated() => ended,
+    }
+}
+
+/// Does what is due by the clock, and takes note of images that were built meanwhile.
+async fn clock(cloud: Arc<Cloud>, data: std::path::PathBuf) -> anyhow::Result<()> {
+    let mut seen = images::found(&data);
+    loop {
+        tokio::time::sleep(TICK).await;
+        let due = cloud.mutate(false, |tx| Ok(ec2::compute::instances::forget_terminated(tx)));
+        if let Err(fault) = due.await {
+            log::error!("what is due by the clock was not done: {fault}");
+        }
+        let now = images::found(&data);
+        if now != seen {
+            images::register(&cloud, &data).await?;
+            seen = now;
+        }
+    }
+}
+
+async fn terminated() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    log::info!("told to end");
+    Ok(())
+}

@@ -1,1 +1,199 @@
 //! The instances' network: a user-space switch with one vhost-user port for each interface.
+//!
+//! Three threads: `datapath` moves all packets, `vhost_user::server` answers QEMU and does
+//! nothing else, `control` takes the agent's requests. The engine in between is a pure machine:
+//! `engine::Engine` decides about a frame by passing it through `layers`, and `services` says what
+//! the card itself answers. The card knows ports, routes and rules; never an account or an
+//! instance.
+
+pub mod control;
+pub mod counters;
+pub mod datapath;
+pub mod engine;
+pub mod layers;
+pub mod services;
+mod sys;
+pub mod uplink;
+pub mod vhost_user;
+
+use anyhow::Context as _;
+use control::{Control, DatapathLink, ServerLink};
+use datapath::{Command, Datapath};
+use engine::Engine;
+use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::mpsc::channel};
+use types::{Ipv4Net, NetworkInterfaceId};
+use uplink::tun::Tun;
+use vhost_user::{
+    ring::Ring,
+    server::{Request, Server},
+    session::Switch,
+};
+
+/// How to run a card.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the agent connects.
+    pub control: PathBuf,
+    /// Name of the TUN device that is the uplink; none = no uplink.
+    pub tun_name: Option<String>,
+    /// Public addresses: the host routes them here, and its own is the first usable one.
+    pub public_pool: Ipv4Net,
+}
+
+impl Config {
+    /// The host's own address among the public ones.
+    #[must_use]
+    pub fn host_address(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(self.public_pool.network()).wrapping_add(1))
+    }
+}
+
+/// A running card; it ends when dropped.
+#[derive(Debug)]
+pub struct Card {
+    datapath: DatapathLink,
+    server: ServerLink,
+}
+
+impl Card {
+    /// Starts a card's threads.
+    ///
+    /// # Errors
+    /// The control socket cannot be made, or the system is out of resources.
+    pub fn start(config: &Config) -> anyhow::Result<Self> {
+        let host = config.host_address();
+        let tun = config.tun_name.as_deref().and_then(|name| {
+            match Tun::open(name, config.public_pool, host) {
+                Ok(tun) => {
+                    log::info!("uplink: {name}, {} by {host}", config.public_pool);
+                    Some(tun)
+                }
+                Err(error) => {
+                    log::error!("no uplink, so no public addresses: {error:#}");
+                    None
+                }
+            }
+        });
+        let (commands, receiver) = channel();
+        let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
+        let engine = Engine::new(config.public_pool, host);
+        let moving = Datapath::new(engine, tun, receiver, datapath.waker.clone())?;
+        spawn("datapath", move || moving.run())?;
+        let (requests, receiver) = channel();
+        let server = ServerLink { requests, waker: sys::Waker::new()? };
+        let link = datapath.clone();
+        let switch_of = Box::new(move |id| -> Box<dyn Switch> {
+            Box::new(PortSwitch { id, datapath: link.clone() })
+        });
+        let serving = Server::new(receiver, server.waker.clone(), switch_of)?;
+        spawn("vhost-user", move || serving.serve())?;
+        let control = Control::new(datapath.clone(), server.clone());
+        control::listen(&config.control, control)?;
+        Ok(Self { datapath, server })
+    }
+}
+
+impl Drop for Card {
+    fn drop(&mut self) {
+        // Those who have ended already don't need to be told.
+        drop(self.server.tell(Request::End));
+        drop(self.datapath.tell(Command::End));
+    }
+}
+
+/// A thread without which the card is of no use: if it ends by an error, so does the process,
+/// and the supervisor starts the card again.
+fn spawn(
+    name: &'static str,
+    body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let run = move || {
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                log::error!("{name}: {error:#}");
+                std::process::abort();
+            }
+            Err(_) => std::process::abort(),
+        }
+    };
+    thread.spawn(run).with_context(|| format!("thread {name}"))?;
+    Ok(())
+}
+
+/// A port's rings, by way of the data path.
+struct PortSwitch {
+    id: NetworkInterfaceId,
+    datapath: DatapathLink,
+}
+
+impl Switch for PortSwitch {
+    fn start(&mut self, queue: usize, ring: Ring, features: u64) -> anyhow::Result<()> {
+        let ring = Box::new(ring);
+        self.datapath.ask(|done| Command::Start(self.id, queue, ring, features, done))
+    }
+
+    fn stop(&mut self, queue: usize) -> anyhow::Result<Option<Ring>> {
+        let ring = self.datapath.ask(|done| Command::Stop(self.id, queue, done))?;
+        Ok(ring.map(|ring| *ring))
+    }
+
+    fn set_call(&mut self, queue: usize, call: Option<OwnedFd>) -> anyhow::Result<()> {
+        self.datapath.tell(Command::SetCall(self.id, queue, call))
+    }
+}
+
+/// Runs a card until SIGTERM or SIGINT.
+///
+/// # Errors
+/// The card cannot be started.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let signals = signals::Signals::block()?;
+    let control = config.control.clone();
+    let card = Card::start(&config)?;
+    log::info!("the VPC card listens at {}", control.display());
+    signals.wait();
+    drop(card);
+    // The agent finds nobody at a socket that is not there, and need not try.
+    drop(std::fs::remove_file(control));
+    Ok(())
+}
+
+mod signals {
+    //! Waiting for the signals that end a process.
+    #![allow(unsafe_code, reason = "the signal mask is the C library's")]
+
+    use anyhow::ensure;
+
+    /// The signals that end the card, blocked in all its threads.
+    pub struct Signals(libc::sigset_t);
+
+    impl Signals {
+        /// Blocks them; to be called before other threads are started.
+        ///
+        /// # Errors
+        /// The system refuses, which it does not.
+        pub fn block() -> anyhow::Result<Self> {
+            // SAFETY: the set is initialized by the first call, and of this function.
+            unsafe {
+                let mut set = std::mem::zeroed();
+                libc::sigemptyset(&raw mut set);
+                libc::sigaddset(&raw mut set, libc::SIGTERM);
+                libc::sigaddset(&raw mut set, libc::SIGINT);
+                let result =
+                    libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+                ensure!(result == 0, "block signals: error {result}");
+                Ok(Self(set))
+            }
+        }
+
+        /// Waits for one of them.
+        pub fn wait(&self) {
+            let mut signal = 0;
+            // SAFETY: both pointers are to values that live.
+            unsafe { libc::sigwait(&raw const self.0, &raw mut signal) };
+        }
+    }
+}

@@ -129,6 +129,8 @@ pub fn instance(tx: &mut Tx, state: InstanceState) -> InstanceId {
         launch_time: tx.now(),
         has_run: true,
         vm_running: state == InstanceState::Running,
+        ended: false,
+        lends_public: true,
         terminated_at: None,
         zone: subnet.zone.clone(),
         vpc,

@@ -10,6 +10,26 @@
 //!  any but terminated ── owner: terminate ──▶ shutting-down ── observed: off ──▶ terminated
 //! ```
 
+mod attributes;
+mod describe;
+mod lifecycle;
+mod machine;
+mod observe;
+mod run;
+
+pub use attributes::{
+    describe_instance_attribute, get_console_output, modify_instance_attribute,
+    modify_instance_metadata_options,
+};
+pub use describe::{describe_instance_status, describe_instances};
+pub use lifecycle::{
+    monitor_instances, reboot_instances, start_instances, stop_instances, terminate_instances,
+    unmonitor_instances,
+};
+pub use machine::machine;
+pub use observe::{forget_terminated, machine_observed, restart_ended};
+pub use run::run_instances;
+
 use crate::resource::Resource;
 use contracts::machine::Power;
 use serde::{Deserialize, Serialize};
@@ -51,6 +71,10 @@ pub struct Instance {
     pub has_run: bool,
     /// Whether it runs now: its VM was seen running and not ended since.
     pub vm_running: bool,
+    /// Whether this incarnation's VM has ended.
+    pub ended: bool,
+    /// Whether its first interface is lent a public address at each start.
+    pub lends_public: bool,
     /// Since when a terminated instance is.
     pub terminated_at: Option<Timestamp>,
     pub zone: AvailabilityZone,

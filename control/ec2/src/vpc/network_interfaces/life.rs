@@ -96,7 +96,6 @@ pub(super) fn create_with(
         groups,
         source_dest_check,
         attachment: None,
-        claims_public: false,
         tags,
     };
     tx.put(interface.clone());
@@ -180,10 +179,7 @@ pub fn attach(
 /// Detaches an interface: it loses a lent public address and keeps Elastic ones.
 pub fn detach(tx: &mut Tx, interface: NetworkInterfaceId) {
     addresses::take_back_public(tx, interface);
-    tx.update::<NetworkInterface>(&interface, |interface| {
-        interface.attachment = None;
-        interface.claims_public = false;
-    });
+    tx.update::<NetworkInterface>(&interface, |interface| interface.attachment = None);
 }
 
 /// Deletes an interface; its Elastic IP addresses lead nowhere then.

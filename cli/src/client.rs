@@ -1,0 +1,121 @@
+//! A client of the public EC2 API, for the few commands that need one.
+
+use crate::{paths::Paths, settings::Settings};
+use anyhow::Context as _;
+use hmac::{Hmac, Mac as _};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use types::Timestamp;
+
+const REGION: &str = "us-east-1";
+
+/// A cloud's endpoint and a key for it.
+pub struct Client {
+    address: std::net::SocketAddr,
+    key: String,
+    secret: String,
+}
+
+/// The administrator's key, as the server left it.
+pub fn credentials(paths: &Paths) -> anyhow::Result<(String, String)> {
+    let path = paths.data.join("credentials");
+    let text = fs::read_to_string(&path).with_context(|| {
+        format!("read {}: was this cloud ever started? ('fogbank up')", path.display())
+    })?;
+    let values = text.lines().filter_map(|line| line.split_once('=')).collect::<HashMap<_, _>>();
+    let value = |name: &str| {
+        values.get(name).map(|value| (*value).to_owned()).with_context(|| format!("no {name}"))
+    };
+    Ok((value("AWS_ACCESS_KEY_ID")?, value("AWS_SECRET_ACCESS_KEY")?))
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    // HMAC takes keys of any length.
+    Hmac::<Sha256>::new_from_slice(key)
+        .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec())
+        .unwrap_or_default()
+}
+
+impl Client {
+    /// A client of the cloud with this data.
+    pub fn new(paths: &Paths) -> anyhow::Result<Self> {
+        let settings = Settings::load(paths)?.context("no cloud: start one with 'fogbank up'")?;
+        let (key, secret) = credentials(paths)?;
+        Ok(Self { address: settings.listen, key, secret })
+    }
+
+    /// Calls an operation of EC2 in the default region; gives the answer's XML.
+    pub fn ec2(&self, form: &str) -> anyhow::Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let stamp = Timestamp::from_millis(i64::try_from(now.as_millis())?).to_string();
+        let time = format!("{}Z", stamp.get(..19).unwrap_or("").replace(['-', ':'], ""));
+        let day = time.get(..8).unwrap_or("");
+        let host = self.address.to_string();
+        let scope = format!("{day}/{REGION}/ec2/aws4_request");
+        let canonical = format!(
+            "POST\n/\n\nhost:{host}\nx-amz-date:{time}\n\nhost;x-amz-date\n{}",
+            hex::encode(Sha256::digest(form))
+        );
+        let to_sign = format!(
+            "AWS4-HMAC-SHA256\n{time}\n{scope}\n{}",
+            hex::encode(Sha256::digest(canonical))
+        );
+        let key = [day, REGION, "ec2", "aws4_request"]
+            .iter()
+            .fold(format!("AWS4{}", self.secret).into_bytes(), |key, part| hmac(&key, part));
+        let signature = hex::encode(hmac(&key, &to_sign));
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Date: {time}\r\nContent-Type: \
+             application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: \
+             close\r\nAuthorization: AWS4-HMAC-SHA256 Credential={}/{scope}, \
+             SignedHeaders=host;x-amz-date, Signature={signature}\r\n\r\n{form}",
+            form.len(),
+            self.key
+        );
+        let reply = exchange(self.address, &request)?;
+        let (head, body) = reply.split_once("\r\n\r\n").context("the answer is cut off")?;
+        anyhow::ensure!(
+            head.split(' ').nth(1) == Some("200"),
+            "{}: {}",
+            element(body, "Code").unwrap_or_default(),
+            element(body, "Message").unwrap_or_default()
+        );
+        Ok(body.to_owned())
+    }
+}
+
+/// Sends an HTTP request and reads to the end of the connection.
+pub fn exchange(address: std::net::SocketAddr, request: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
+        .with_context(|| format!("connect to {address}: is the cloud running? ('fogbank up')"))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.write_all(request.as_bytes())?;
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply)?;
+    Ok(reply)
+}
+
+/// The text of the first element with this name.
+pub fn element(xml: &str, name: &str) -> Option<String> {
+    let mut reader = quick_xml::Reader::from_str(xml);
+    let mut inside = false;
+    loop {
+        match reader.read_event().ok()? {
+            quick_xml::events::Event::Start(start) => {
+                inside = start.name().as_ref() == name;
+            }
+            quick_xml::events::Event::Text(text) if inside => {
+                return Some(text.to_string());
+            }
+            quick_xml::events::Event::End(_) => inside = false,
+            quick_xml::events::Event::Eof => return None,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `fogbank doctor`: what this machine has and lacks.
+
+use crate::paths::{Paths, is_root};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+};
+
+struct Report {
+    lacking: usize,
+}
+
+impl Report {
+    fn say(&mut self, good: bool, what: &str, state: &str, cure: &str) {
+        println!("{} {what:<22} {state}", if good { "ok  " } else { "LACK" });
+        if !good {
+            self.lacking += 1;
+            println!("     {:<22} {cure}", "");
+        }
+    }
+
+    fn note(&self, what: &str, state: &str) {
+        println!("--   {what:<22} {state}");
+    }
+
+    fn program(&mut self, program: &str, package: &str) {
+        let found = std::env::var_os("PATH").is_some_and(|path| {
+            let sbin = ["/usr/sbin", "/sbin"].map(std::path::PathBuf::from);
+            std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(program).is_file())
+        });
+        let state = if found { "installed" } else { "missing" };
+        self.say(found, program, state, &format!("apt-get install {package}"));
+    }
+}
+
+/// Checks the machine; fails if something is lacking.
+pub fn doctor(paths: &Paths) -> ExitCode {
+    let mut report = Report { lacking: 0 };
+    let qemu = Command::new("qemu-system-x86_64").arg("--version").output();
+    let version = qemu
+        .ok()
+        .filter(|out| out.status.success())
+        .map(|out| String::from_utf8_lossy(&out.stdout).lines().next().unwrap_or("").to_owned());
+    let state = version.clone().unwrap_or_else(|| "missing".to_owned());
+    report.say(version.is_some(), "QEMU", &state, "apt-get install qemu-system-x86");
+    match hypervisor::probe::kvm() {
+        Ok(()) => report.note("KVM", "works: a test guest ran"),
+        Err(error) => report.note(
+            "KVM",
+            &format!(
+                "not usable ({error:#}); guests run under QEMU's emulation, 10 to 30 times slower"
+            ),
+        ),
+    }
+    for (program, package) in [
+        ("ip", "iproute2"),
+        ("ssh", "openssh-client"),
+        ("mmdebstrap", "mmdebstrap"),
+        ("mke2fs", "e2fsprogs"),
+        ("sfdisk", "fdisk"),
+        ("grub-mkimage", "grub-common"),
+    ] {
+        report.program(program, package);
+    }
+    report.say(
+        is_root(),
+        "root",
+        if is_root() { "yes" } else { "no" },
+        "run as root: the uplink for public IP addresses is a TUN device",
+    );
+    let tun = Path::new("/dev/net/tun").exists();
+    report.say(tun, "/dev/net/tun", if tun { "there" } else { "missing" }, "modprobe tun");
+    let cgroups = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+        "version 2"
+    } else if Path::new("/sys/fs/cgroup/cpu").exists() {
+        "version 1"
+    } else {
+        "none: instances share the processors without weights"
+    };
+    report.note("cgroups", cgroups);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")).unwrap_or("?");
+    report.note("memory", total.trim());
+    let place = paths.data.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    if let Ok(stat) = rustix::fs::statvfs(place) {
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize) >> 30;
+        let text = format!("{free} GiB free for {}", paths.data.display());
+        report.say(free >= 5, "disk", &text, "images and volumes want 5 GiB or more");
+    }
+    if report.lacking == 0 {
+        println!("This machine can run a cloud: 'fogbank up'.");
+        ExitCode::SUCCESS
+    } else {
+        println!(
+            "{} things are lacking; './fogbank up' in the project's folder installs packages.",
+            report.lacking
+        );
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,145 @@
+//! The processes of a cloud on one machine: each is this program in a role.
+
+use crate::{paths::Paths, settings::Settings};
+use anyhow::Context as _;
+use std::{
+    fs,
+    os::unix::{net::UnixListener, process::CommandExt as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// The AWS endpoint and the control plane.
+    Server,
+    /// Makes this host's desired state so.
+    Agent,
+    /// The instances' network.
+    VpcCard,
+    /// The instances' disks.
+    EbsCard,
+}
+
+impl Role {
+    /// All roles that a cloud with this hypervisor has, cards first.
+    pub fn all(settings: &Settings) -> &'static [Self] {
+        if settings.hypervisor == "simulated" {
+            &[Self::Server, Self::Agent]
+        } else {
+            &[Self::VpcCard, Self::EbsCard, Self::Server, Self::Agent]
+        }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Agent => "agent",
+            Self::VpcCard => "vpc-card",
+            Self::EbsCard => "ebs-card",
+        }
+    }
+
+    /// Starts the process, in a session of its own so that it outlives its starter.
+    ///
+    /// `nbd` is the socket that the EBS card serves on: held by the supervisor too, so that a
+    /// restarted card is reconnected at once.
+    pub fn start(self, paths: &Paths, nbd: &UnixListener) -> anyhow::Result<std::process::Child> {
+        let log = paths.logs().join(format!("{}.log", self.name()));
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("open {}", log.display()))?;
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0(format!("fogbank-{}", self.name()))
+            .args(["role", self.name(), "--data"])
+            .arg(&paths.data)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0);
+        if self == Self::EbsCard {
+            // The listening socket goes where standard input would be.
+            command.stdin(nbd.try_clone().map(std::os::fd::OwnedFd::from)?);
+        }
+        command.spawn().with_context(|| format!("start the {}", self.name()))
+    }
+}
+
+/// Runs this process in a role.
+pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
+    let _ = rustix::process::setsid();
+    let settings = Settings::load(paths)?.context("the cloud was never started: 'fogbank up'")?;
+    match role {
+        Role::Server => server::run(server::Config {
+            data: paths.data.clone(),
+            run: paths.run.clone(),
+            listen: settings.listen,
+            trust_any_key: settings.trust_any_key,
+            public_pool: settings.public_pool,
+            vcpu_overcommit: settings.vcpu_overcommit,
+            memory_overcommit_percent: settings.memory_overcommit_percent,
+        }),
+        Role::Agent => agent::run(agent_config(paths, &settings)?),
+        Role::VpcCard => vpc_card::run(vpc_card::Config {
+            control: paths.run_file("vpc-card.sock"),
+            tun_name: Some(tun_name(paths)),
+            public_pool: settings.public_pool,
+        }),
+        Role::EbsCard => ebs_card::run(ebs_card::Config {
+            control: paths.run_file("ebs-card.sock"),
+            nbd: listener_from_stdin()?,
+            volumes: paths.volumes(),
+        }),
+    }
+}
+
+fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Config> {
+    Ok(agent::Config {
+        data: paths.data.clone(),
+        run: paths.run.clone(),
+        server: paths.run_file("link.sock"),
+        vpc_control: paths.run_file("vpc-card.sock"),
+        ebs_control: paths.run_file("ebs-card.sock"),
+        nbd_socket: nbd_path(paths),
+        imds_socket: paths.run_file("imds.sock"),
+        hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
+        // What is sold of it is the control plane's decision.
+        overcommit: agent::Overcommit { vcpus: 1.0, memory: 1.0 },
+        qemu: "qemu-system-x86_64".into(),
+    })
+}
+
+/// The uplink's name: at most 15 characters.
+pub fn tun_name(paths: &Paths) -> String {
+    format!("fog{}", paths.tag())
+}
+
+/// The socket that volumes are served on.
+pub fn nbd_path(paths: &Paths) -> std::path::PathBuf {
+    paths.run_file("nbd.sock")
+}
+
+/// Makes the socket that volumes are served on; the VMs' users may connect, and must then know
+/// the secret name of an export.
+pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    let _ = fs::remove_file(path);
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    Ok(listener)
+}
+
+fn listener_from_stdin() -> anyhow::Result<UnixListener> {
+    let stdin = std::io::stdin();
+    let copy = rustix::io::fcntl_dupfd_cloexec(&stdin, 3).context("take the socket")?;
+    let listener = UnixListener::from(copy);
+    listener
+        .local_addr()
+        .context("standard input is no socket: the supervisor starts this role")?;
+    Ok(listener)
+}

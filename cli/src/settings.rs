@@ -1,0 +1,97 @@
+//! What a cloud was last started with: `config.json` in its data folder.
+
+use crate::paths::Paths;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+};
+use types::Ipv4Net;
+
+/// The default endpoint.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:4566";
+
+/// Settings that stay from one start to the next.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Where the AWS endpoint listens.
+    pub listen: SocketAddr,
+    /// `auto`, `kvm`, `tcg` or `simulated`.
+    pub hypervisor: String,
+    /// Whether any secret is accepted.
+    pub trust_any_key: bool,
+    /// Where public addresses come from.
+    pub public_pool: Ipv4Net,
+    /// vCPUs sold for each processor.
+    pub vcpu_overcommit: u32,
+    /// Memory sold, in percent.
+    pub memory_overcommit_percent: u32,
+}
+
+impl Settings {
+    /// The settings of the last start, if there was one.
+    pub fn load(paths: &Paths) -> anyhow::Result<Option<Self>> {
+        let path = paths.data.join("config.json");
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .with_context(|| format!("read {}", path.display()))
+                .map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+
+    /// Keeps the settings.
+    pub fn save(&self, paths: &Paths) -> anyhow::Result<()> {
+        let path = paths.data.join("config.json");
+        let new = path.with_extension("json.new");
+        fs::write(&new, serde_json::to_vec_pretty(self)?)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The first settings of a cloud.
+    pub fn first(paths: &Paths) -> anyhow::Result<Self> {
+        Ok(Self {
+            listen: DEFAULT_LISTEN.parse()?,
+            hypervisor: "auto".to_owned(),
+            trust_any_key: false,
+            public_pool: free_pool(paths)?,
+            vcpu_overcommit: 16,
+            memory_overcommit_percent: 100,
+        })
+    }
+}
+
+/// A /22 of 198.18.0.0/15 (set aside by RFC 2544, so no real network has it) that this machine
+/// doesn't route yet.
+fn free_pool(paths: &Paths) -> anyhow::Result<Ipv4Net> {
+    let taken = routed();
+    let start = u32::from_str_radix(&paths.tag(), 16).unwrap_or(0);
+    for step in 0..128 {
+        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + ((start + step) % 128 << 10);
+        let pool = Ipv4Net::new(Ipv4Addr::from(base), 22)?;
+        if !taken.iter().any(|route| route.contains(&pool) || pool.contains(route)) {
+            return Ok(pool);
+        }
+    }
+    anyhow::bail!("all of 198.18.0.0/15 is routed on this machine: use --public-pool A.B.C.D/22")
+}
+
+/// The networks in the kernel's routing table, but for the default route.
+fn routed() -> Vec<Ipv4Net> {
+    let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            let hex = |word: Option<&str>| u32::from_str_radix(word?, 16).ok().map(u32::swap_bytes);
+            let destination = hex(words.next())?;
+            let mask = hex(words.nth(5))?;
+            let prefix = u8::try_from(mask.leading_ones()).ok()?;
+            Ipv4Net::new(Ipv4Addr::from(destination), prefix).ok().filter(|_| prefix > 0)
+        })
+        .collect()
+}

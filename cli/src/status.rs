@@ -1,0 +1,92 @@
+//! `fogbank env`, `fogbank status` and `fogbank reset`.
+
+use crate::{admin, client, paths::Paths, process::Process, roles::Role, settings::Settings};
+use anyhow::Context as _;
+use server::AdminRequest;
+use std::{
+    io::{BufRead as _, Write as _},
+    process::ExitCode,
+};
+
+/// Prints what points AWS tools at the cloud.
+pub fn env(paths: &Paths) -> anyhow::Result<()> {
+    let settings =
+        Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
+    let (key, secret) = client::credentials(paths)?;
+    println!("export AWS_ENDPOINT_URL=http://{}", settings.listen);
+    println!("export AWS_ACCESS_KEY_ID={key}");
+    println!("export AWS_SECRET_ACCESS_KEY={secret}");
+    println!("export AWS_DEFAULT_REGION=us-east-1");
+    println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    Ok(())
+}
+
+/// Shows how the cloud is; fails if it isn't up.
+pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
+    println!("Data      {}", paths.data.display());
+    let Some(settings) = Settings::load(paths)? else {
+        println!("State     never started: 'fogbank up'");
+        return Ok(ExitCode::FAILURE);
+    };
+    println!("Endpoint  http://{}", settings.listen);
+    if settings.trust_any_key {
+        println!("          WARNING: any key is trusted");
+    }
+    println!("Public IP addresses from {}", settings.public_pool);
+    let mut well = true;
+    let mut line = |name: &str, file: String| {
+        let process = Process::noted(&paths.run_file(&file));
+        well &= process.is_some();
+        let state = process.map_or("not running".to_owned(), |at| format!("process {}", at.pid));
+        println!("{name:<11}{state}");
+    };
+    line("supervisor", "supervisor.pid".to_owned());
+    for role in Role::all(&settings) {
+        line(role.name(), format!("{}.pid", role.name()));
+    }
+    match admin::ask(paths, &AdminRequest::Status) {
+        Ok(status) => {
+            for host in status.hosts {
+                println!(
+                    "Host      {} ({}, {}): {} vCPUs and {} of {} MiB in use, {} processors",
+                    host.name,
+                    host.hypervisor,
+                    if host.connected { "connected" } else { "not connected" },
+                    host.used_vcpus,
+                    host.used_memory_mib,
+                    host.memory_mib,
+                    host.vcpus
+                );
+            }
+            for (state, count) in status.instances {
+                println!("Instances {count} {state}");
+            }
+            for image in status.images {
+                println!("Image     {image}");
+            }
+        }
+        Err(error) => {
+            println!("{error:#}");
+            well = false;
+        }
+    }
+    println!("Logs      {}", paths.logs().display());
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Wipes everything but the images.
+pub fn reset(paths: &Paths, yes: bool) -> anyhow::Result<()> {
+    if !yes {
+        print!(
+            "This deletes all instances, volumes and networks of the cloud in {}. Type 'reset': ",
+            paths.data.display()
+        );
+        std::io::stdout().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        anyhow::ensure!(answer.trim() == "reset", "nothing was deleted");
+    }
+    admin::ask(paths, &AdminRequest::Reset)?;
+    println!("The cloud is empty.");
+    Ok(())
+}

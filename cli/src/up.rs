@@ -1,0 +1,270 @@
+//! `fogbank up` and `fogbank down`.
+
+use crate::{
+    admin, client, image, paths::Paths, process::Process, roles::Role, settings::Settings,
+    supervisor,
+};
+use anyhow::Context as _;
+use server::AdminRequest;
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+use types::Ipv4Net;
+
+/// How long a start may take before it has failed.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long guests may take to shut down.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// What `up` may be told; the rest is as at the last start.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Where the AWS endpoint listens [default: 127.0.0.1:4566, or as at the last start]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// Return once the endpoint answers and the images are registered
+    #[arg(long)]
+    detach: bool,
+    /// How VMs run: KVM where a test guest really runs, else QEMU's emulation (tcg); simulated runs
+    /// no VMs, for work on the API alone [default: auto, or as at the last start]
+    #[arg(long, value_parser = ["auto", "kvm", "tcg", "simulated"])]
+    hypervisor: Option<String>,
+    /// UNSAFE: accept any secret; a 12-digit access key ID is the account. For test suites and
+    /// classrooms on one machine
+    #[arg(long)]
+    trust_any_key: bool,
+    /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15]
+    #[arg(long, value_name = "CIDR")]
+    public_pool: Option<Ipv4Net>,
+    /// vCPUs to sell for each processor [default: 16]
+    #[arg(long, value_name = "N")]
+    vcpu_overcommit: Option<u32>,
+    /// Memory to sell, in percent of the host's [default: 100]
+    #[arg(long, value_name = "PERCENT")]
+    memory_overcommit: Option<u32>,
+    /// Start without building images that are missing
+    #[arg(long)]
+    no_images: bool,
+}
+
+/// Starts a cloud.
+pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
+    let began = Instant::now();
+    paths.make()?;
+    if let Some(process) = Process::noted(&paths.run_file("supervisor.pid")) {
+        eprintln!("This cloud is running already (process {}).", process.pid);
+        return wait_and_show(paths, began);
+    }
+    let settings = settle(paths, options)?;
+    if settings.trust_any_key {
+        eprintln!(
+            "WARNING: --trust-any-key: every caller who reaches {} is let in, whatever the secret.",
+            settings.listen
+        );
+    }
+    if !options.no_images && settings.hypervisor != "simulated" {
+        for recipe in &image::ALL {
+            recipe.provide(paths, false)?;
+        }
+    } else if settings.hypervisor == "simulated" {
+        image::pretend(paths)?;
+    }
+    start_supervisor(paths)?;
+    wait_and_show(paths, began)?;
+    if options.detach { Ok(()) } else { stay(paths) }
+}
+
+fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
+    let mut settings = match Settings::load(paths)? {
+        Some(settings) => settings,
+        None => Settings::first(paths)?,
+    };
+    settings.listen = options.listen.unwrap_or(settings.listen);
+    if let Some(hypervisor) = &options.hypervisor {
+        settings.hypervisor.clone_from(hypervisor);
+    }
+    // Never kept from an earlier start: it must be said each time.
+    settings.trust_any_key = options.trust_any_key;
+    settings.public_pool = options.public_pool.unwrap_or(settings.public_pool);
+    settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
+    settings.memory_overcommit_percent =
+        options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    std::net::TcpListener::bind(settings.listen).with_context(|| {
+        format!(
+            "listen on {}: another program has it. Stop that, or choose with --listen ADDR:PORT",
+            settings.listen
+        )
+    })?;
+    settings.save(paths)?;
+    Ok(settings)
+}
+
+fn start_supervisor(paths: &Paths) -> anyhow::Result<()> {
+    let log = paths.logs().join("supervisor.log");
+    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    Command::new("/proc/self/exe")
+        .arg0("fogbank-supervisor")
+        .args(["supervise", "--data"])
+        .arg(&paths.data)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+        .context("start the supervisor")?;
+    Ok(())
+}
+
+/// The supervisor's own process.
+pub fn supervise(paths: &Paths) -> anyhow::Result<()> {
+    let _ = rustix::process::setsid();
+    let lock = supervisor::lock(paths)?.context("another supervisor has this data folder")?;
+    supervisor::run(paths, &lock)
+}
+
+fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
+    let settings = Settings::load(paths)?.context("the settings are gone")?;
+    let mut said = Instant::now();
+    let wanted = if settings.hypervisor == "simulated" { 1 } else { image::ALL.len() };
+    let built = image::ALL.iter().filter(|recipe| recipe.is_built(paths)).count();
+    loop {
+        let ready = admin::ask(paths, &AdminRequest::Status).is_ok_and(|status| {
+            status.images.len() >= wanted.min(built)
+                && status.hosts.iter().any(|host| host.connected)
+        });
+        if ready && answers(settings.listen) {
+            break;
+        }
+        if began.elapsed() > START_TIMEOUT {
+            anyhow::bail!(
+                "the cloud did not start within {} s. Look at {}/*.log, or run 'fogbank doctor'",
+                START_TIMEOUT.as_secs(),
+                paths.logs().display()
+            );
+        }
+        if said.elapsed() > Duration::from_secs(3) {
+            eprintln!("Starting: waiting for the endpoint and the host …");
+            said = Instant::now();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    show(paths, &settings, began)
+}
+
+fn answers(listen: SocketAddr) -> bool {
+    let request = "GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    client::exchange(listen, request).is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
+}
+
+fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()> {
+    let status = admin::ask(paths, &AdminRequest::Status)?;
+    println!(
+        "Fogbank is up after {:.1} s: http://{}",
+        began.elapsed().as_secs_f32(),
+        settings.listen
+    );
+    for host in &status.hosts {
+        let how = match host.hypervisor.as_str() {
+            "kvm" => "KVM runs the guests",
+            "tcg" => {
+                "no usable KVM here, so QEMU emulates the guests' processors: slower, but all works"
+            }
+            _ => "VMs are only simulated",
+        };
+        println!(
+            "Host {}: {} processors, {} MiB for guests; {how}.",
+            host.name, host.vcpus, host.memory_mib
+        );
+    }
+    let tiny = image::Recipe::named("tiny")?.ami_name();
+    println!(
+        "\nNext:
+  eval \"$(fogbank env{data})\"
+  aws ec2 create-key-pair --key-name me --query KeyMaterial --output text > me.pem; chmod 600 me.pem
+  AMI=$(aws ec2 describe-images --owners amazon --filters Name=name,Values={tiny} --query 'Images[0].ImageId' --output text)
+  aws ec2 authorize-security-group-ingress --group-name default --protocol tcp --port 22 --cidr 0.0.0.0/0
+  aws ec2 run-instances --image-id $AMI --instance-type t3.micro --key-name me
+  fogbank ssh{data} -i me.pem INSTANCE-ID",
+        data = data_argument(paths),
+    );
+    Ok(())
+}
+
+/// ` --data DIR` where it isn't the default, so that what we print can be typed.
+fn data_argument(paths: &Paths) -> String {
+    let default = Paths::new(None).is_ok_and(|default| default.data == paths.data);
+    if default { String::new() } else { format!(" --data {}", paths.data.display()) }
+}
+
+/// Stays in the foreground; an interrupt shuts the cloud down.
+fn stay(paths: &Paths) -> anyhow::Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    println!("\nPress Ctrl-C to shut the cloud down ('up --detach' returns at once instead).");
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    signals.forever().next();
+    down(paths)
+}
+
+/// Shuts a cloud down: guests first, cleanly. The instances that ran start again with the next
+/// `up`.
+pub fn down(paths: &Paths) -> anyhow::Result<()> {
+    let supervisor = Process::noted(&paths.run_file("supervisor.pid"));
+    let began = Instant::now();
+    match admin::ask(paths, &AdminRequest::ShutDown) {
+        Ok(_) => wait_for_guests(paths, began)?,
+        Err(error) if supervisor.is_none() => {
+            eprintln!("{error:#}");
+            return end_left_over(paths);
+        }
+        Err(error) => {
+            eprintln!("The server does not answer ({error:#}); guests are left as they are.")
+        }
+    }
+    if let Some(supervisor) = supervisor {
+        supervisor.signal(rustix::process::Signal::TERM);
+        anyhow::ensure!(
+            supervisor.wait(Duration::from_secs(60)),
+            "the supervisor (process {}) did not end; see {}",
+            supervisor.pid,
+            paths.logs().display()
+        );
+    }
+    end_left_over(paths)?;
+    println!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
+    Ok(())
+}
+
+fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
+    let mut said: Option<Instant> = None;
+    loop {
+        let left = admin::ask(paths, &AdminRequest::Status)?.vms;
+        if left == 0 {
+            return Ok(());
+        }
+        if began.elapsed() > DOWN_TIMEOUT {
+            eprintln!("{left} guests did not shut down in time; they are powered off.");
+            return Ok(());
+        }
+        if said.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {
+            eprintln!("Shutting down: {left} guests left …");
+            said = Some(Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ends role processes whose supervisor was killed.
+fn end_left_over(paths: &Paths) -> anyhow::Result<()> {
+    for role in [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard] {
+        let file = paths.run_file(&format!("{}.pid", role.name()));
+        if let Some(process) = Process::noted(&file) {
+            process.end(Duration::from_secs(10));
+        }
+        let _ = fs::remove_file(file);
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The owner's own socket: what is not a matter of any account, for the command line.
+
+use crate::cloud::Cloud;
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+};
+
+/// What the owner may ask; one JSON value a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum AdminRequest {
+    /// How things are.
+    Status,
+    /// Shut all VMs down; instances stay `running` and start again with their host.
+    ShutDown,
+    /// Wipe everything but the images.
+    Reset,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AdminReply {
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+    /// Hosts that are connected, with their capacity.
+    pub hosts: Vec<HostStatus>,
+    /// VMs that have not ended.
+    pub vms: usize,
+    /// Instances by state.
+    pub instances: std::collections::BTreeMap<String, usize>,
+    /// Names of the quick-start images.
+    pub images: Vec<String>,
+}
+
+/// A host for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether its agent is connected.
+    pub connected: bool,
+    /// `kvm`, `tcg` or `simulated`.
+    pub hypervisor: String,
+    /// Processors.
+    pub vcpus: u32,
+    /// Sold vCPUs.
+    pub used_vcpus: u32,
+    /// Memory for guests, MiB.
+    pub memory_mib: u64,
+    /// Sold memory, MiB.
+    pub used_memory_mib: u64,
+}
+
+/// Serves the owner's socket, for ever.
+///
+/// # Errors
+/// The socket can't be made.
+pub async fn serve(path: &Path, cloud: Arc<Cloud>) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    loop {
+        let (stream, _) = listener.accept().await.context("take the owner's connection")?;
+        let cloud = cloud.clone();
+        tokio::spawn(async move {
+            if let Err(error) = talk(stream, &cloud).await {
+                log::warn!("the owner's connection ended: {error:#}");
+            }
+        });
+    }
+}
+
+async fn talk(stream: UnixStream, cloud: &Arc<Cloud>) -> anyhow::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read).take(1 << 20).lines();
+    while let Some(line) = lines.next_line().await? {
+        let error = match serde_json::from_str(&line).context("read the request") {
+            Ok(AdminRequest::Status) => None,
+            Ok(AdminRequest::ShutDown) => change(cloud, ec2::hosts::shut_down).await,
+            Ok(AdminRequest::Reset) => change(cloud, ec2::reset).await,
+            Err(error) => Some(format!("{error:#}")),
+        };
+        let mut reply = serde_json::to_vec(&status(cloud, error))?;
+        reply.push(b'\n');
+        write.write_all(&reply).await?;
+    }
+    Ok(())
+}
+
+async fn change(cloud: &Arc<Cloud>, run: fn(&mut state::Tx)) -> Option<String> {
+    let done = cloud.mutate(false, move |tx| {
+        run(tx);
+        Ok(())
+    });
+    done.await.err().map(|fault| fault.to_string())
+}
+
+fn status(cloud: &Arc<Cloud>, error: Option<String>) -> AdminReply {
+    use ec2::{compute::images::Image, compute::instances::Instance, hosts::Host};
+    let state = cloud.state();
+    let mut instances = std::collections::BTreeMap::new();
+    for row in state.iter::<Instance>() {
+        *instances.entry(row.state.name().to_string()).or_default() += 1;
+    }
+    AdminReply {
+        error,
+        hosts: state
+            .iter::<Host>()
+            .map(|host| HostStatus {
+                name: host.name.clone(),
+                connected: host.connected,
+                hypervisor: host.capacity.hypervisor.clone(),
+                vcpus: host.capacity.vcpus,
+                used_vcpus: host.used.vcpus,
+                memory_mib: host.capacity.memory_mib,
+                used_memory_mib: host.used.memory_mib,
+            })
+            .collect(),
+        vms: ec2::hosts::vms_left(&state),
+        instances,
+        images: state
+            .iter::<Image>()
+            .filter(|image| image.scope.is_none())
+            .map(|image| image.name.clone())
+            .collect(),
+    }
+}

@@ -1,0 +1,197 @@
+//! The cloud's state behind one writer: mutations run one at a time, are made durable in batches,
+//! and are answered after that. Readers take the last durable snapshot and wait for nobody.
+
+use anyhow::Context as _;
+use shapes::Fault;
+use state::{ChangeSet, Effects, State, Store, StoredRow, Tx};
+use std::{
+    fs::File,
+    io::Read as _,
+    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{mpsc as async_mpsc, oneshot};
+use types::Timestamp;
+
+/// The most mutations of one commit.
+const MAX_BATCH: usize = 256;
+
+/// A commit: the state on both sides of it, and what changed.
+#[derive(Debug)]
+pub struct Commit {
+    /// Before.
+    pub before: State,
+    /// After.
+    pub after: State,
+    /// What differs.
+    pub changes: ChangeSet,
+}
+
+/// Answers a mutation's caller, once its outcome is durable or can't be.
+type Reply = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+/// A mutation: the state and what changed, or none if it was dropped; and its caller.
+type Job = Box<dyn FnOnce(&State, Effects) -> (Option<(State, ChangeSet)>, Reply) + Send>;
+
+/// The cloud's state.
+#[derive(Debug)]
+pub struct Cloud {
+    published: RwLock<Arc<State>>,
+    jobs: Mutex<mpsc::Sender<Job>>,
+    followers: Mutex<Vec<async_mpsc::UnboundedSender<Arc<Commit>>>>,
+}
+
+/// The time now.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn internal(why: &impl std::fmt::Display) -> Fault {
+    Fault::receiver("InternalError", format!("An internal error has occurred: {why}"))
+}
+
+impl Cloud {
+    /// Loads the state and starts the writer.
+    ///
+    /// # Errors
+    /// The store can't be read, or the system gives no randomness or thread.
+    pub fn start(mut store: Box<dyn Store>) -> anyhow::Result<Arc<Self>> {
+        let mut tables = iam::tables();
+        tables.extend(ec2::tables());
+        let mut state = State::new(&tables);
+        store.load(&mut state).context("load the cloud's state")?;
+        let (jobs, queue) = mpsc::channel();
+        let cloud = Arc::new(Self {
+            published: RwLock::new(Arc::new(state)),
+            jobs: Mutex::new(jobs),
+            followers: Mutex::new(Vec::new()),
+        });
+        let writer = Writer {
+            store,
+            random: File::open("/dev/urandom").context("open /dev/urandom")?,
+            cloud: Arc::downgrade(&cloud),
+        };
+        thread::Builder::new()
+            .name("writer".to_owned())
+            .spawn(move || writer.run(&queue))
+            .context("start the writer")?;
+        Ok(cloud)
+    }
+
+    /// The last durable state.
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Follows commits from now on.
+    pub fn follow(&self) -> async_mpsc::UnboundedReceiver<Arc<Commit>> {
+        let (sender, receiver) = async_mpsc::unbounded_channel();
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// Runs a mutation in one transaction; `dry_run` drops it even if it succeeds.
+    ///
+    /// # Errors
+    /// The mutation's own, after which nothing has changed; or the store failed.
+    pub async fn mutate<T: Send + 'static>(
+        &self,
+        dry_run: bool,
+        run: impl FnOnce(&mut Tx) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |state, effects| {
+            let mut tx = Tx::new(state, effects);
+            let result = run(&mut tx);
+            let outcome = (result.is_ok() && !dry_run).then(|| tx.finish());
+            let reply: Reply = Box::new(move |durable| {
+                let _ = sender.send(durable.and(result));
+            });
+            (outcome, reply)
+        });
+        let sent = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job);
+        sent.map_err(|_| internal(&"the writer has ended"))?;
+        receiver.await.unwrap_or_else(|_| Err(internal(&"the writer has ended")))
+    }
+}
+
+struct Writer {
+    store: Box<dyn Store>,
+    random: File,
+    cloud: std::sync::Weak<Cloud>,
+}
+
+impl Writer {
+    fn run(mut self, queue: &mpsc::Receiver<Job>) {
+        while let Ok(first) = queue.recv() {
+            let Some(cloud) = self.cloud.upgrade() else { return };
+            let before = cloud.state();
+            let mut state = State::clone(&before);
+            let mut commits: Vec<(State, State, ChangeSet)> = Vec::new();
+            let mut replies = Vec::new();
+            let mut next = Some(first);
+            while let Some(job) = next.take() {
+                match self.effects() {
+                    Ok(effects) => {
+                        let (outcome, reply) = job(&state, effects);
+                        if let Some((after, changes)) = outcome
+                            && !changes.is_empty()
+                        {
+                            commits.push((state, after.clone(), changes));
+                            state = after;
+                        }
+                        replies.push(reply);
+                    }
+                    Err(error) => log::error!("no randomness: {error}"),
+                }
+                if replies.len() < MAX_BATCH {
+                    next = queue.try_recv().ok();
+                }
+            }
+            let durable = self.commit(&before, &state, &commits);
+            if durable.is_ok() && !commits.is_empty() {
+                cloud.publish(state, commits);
+            }
+            for reply in replies {
+                reply(durable.clone());
+            }
+        }
+    }
+
+    fn effects(&mut self) -> std::io::Result<Effects> {
+        let mut seed = [0; 32];
+        self.random.read_exact(&mut seed)?;
+        Ok(Effects::new(now(), seed))
+    }
+
+    fn commit(
+        &mut self,
+        before: &State,
+        after: &State,
+        commits: &[(State, State, ChangeSet)],
+    ) -> Result<(), Fault> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let mut rows = commits.iter().flat_map(|(_, _, changes)| changes.stored());
+        let rows: &mut dyn Iterator<Item = StoredRow> = &mut rows;
+        self.store.commit(before.revision(), after.revision(), rows).map_err(|error| {
+            log::error!("nothing was changed: {error}");
+            internal(&error)
+        })
+    }
+}
+
+impl Cloud {
+    fn publish(&self, state: State, commits: Vec<(State, State, ChangeSet)>) {
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (before, after, changes) in commits {
+            let commit = Arc::new(Commit { before, after, changes });
+            followers.retain(|follower| follower.send(commit.clone()).is_ok());
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! What the server is started with, and the files it leaves for the command line.
+
+use crate::cloud::Cloud;
+use ec2::Settings;
+use iam::AccessKey;
+use shapes::Fault;
+use std::{
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+use types::Ipv4Net;
+
+/// The server's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The cloud's data: `state.db`, `images/`, `credentials`.
+    pub data: PathBuf,
+    /// Sockets: `link.sock` for agents, `admin.sock` for the owner.
+    pub run: PathBuf,
+    /// Where the AWS endpoint listens.
+    pub listen: SocketAddr,
+    /// Whether any secret is accepted.
+    pub trust_any_key: bool,
+    /// Where public addresses come from.
+    pub public_pool: Ipv4Net,
+    /// vCPUs sold for each processor.
+    pub vcpu_overcommit: u32,
+    /// Memory sold, in percent.
+    pub memory_overcommit_percent: u32,
+}
+
+impl Config {
+    pub(crate) async fn apply(&self, cloud: &Cloud) -> Result<(), Fault> {
+        let settings = Settings {
+            public_pool: self.public_pool,
+            vcpu_overcommit: self.vcpu_overcommit,
+            memory_overcommit_percent: self.memory_overcommit_percent,
+        };
+        let applied = cloud.mutate(false, move |tx| {
+            tx.put(settings);
+            Ok(())
+        });
+        applied.await
+    }
+}
+
+/// Writes the administrator's key where `fogbank env` finds it, for its owner's eyes only.
+pub(crate) fn write_credentials(data: &Path, key: &AccessKey) -> std::io::Result<()> {
+    let (path, new) = (data.join("credentials"), data.join("credentials.new"));
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    writeln!(file, "AWS_ACCESS_KEY_ID={}", key.id)?;
+    writeln!(file, "AWS_SECRET_ACCESS_KEY={}", key.secret)?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}

@@ -1,0 +1,245 @@
+//! One call: signature → caller → operation → decode → transaction → encode.
+
+use crate::{
+    cloud::{Cloud, now},
+    hosts::Hosts,
+};
+use http::request::Parts;
+use iam::{AccessKey, Account, Caller, Mutate, Read, Request};
+use protocol::{
+    Answer,
+    form::Form,
+    route::{self, Hints},
+    sigv4::{self, Claim, SigV4Error, Verifier},
+};
+use shapes::{Fault, Operation, Protocol, Service, ec2 as ec2_shapes, sts as sts_shapes};
+use std::{future::Future, pin::Pin, sync::Arc};
+use types::{AccountId, Region, Scope};
+
+static SERVICES: [&Service; 2] = [&ec2_shapes::SERVICE, &sts_shapes::SERVICE];
+
+/// What all calls need.
+pub struct Dispatcher {
+    /// The state.
+    pub cloud: Arc<Cloud>,
+    /// The hosts, for what only they know.
+    pub hosts: Arc<Hosts>,
+    /// Whether any secret is accepted, and a 12-digit access key is the account.
+    pub trust_any_key: bool,
+    /// Verifies signatures.
+    pub verifier: Verifier,
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + 'a>>;
+
+impl Dispatcher {
+    /// Answers one call. The body is complete and within its limit.
+    pub async fn answer(&self, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
+        let query = parts.uri.query().unwrap_or("");
+        let form = match Form::parse(if body.is_empty() { query.as_bytes() } else { body }) {
+            Ok(form) => form,
+            Err(error) => {
+                let fault = protocol::ec2_query::decode_fault(&error);
+                return protocol::fault(&ec2_shapes::SERVICE, &fault, request_id);
+            }
+        };
+        let signed = sigv4::Request {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query,
+            headers: &parts.headers,
+        };
+        let claim = signed.claim();
+        let hints = Hints {
+            scope: claim.as_ref().ok().map(|claim| claim.service.as_str()),
+            host: parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
+            version: form.version(),
+            action: form.action(),
+        };
+        let Some(service) = route::service(hints, &SERVICES) else {
+            let fault = unknown_service(hints.scope);
+            return protocol::fault(&ec2_shapes::SERVICE, &fault, request_id);
+        };
+        let result = match claim {
+            Ok(claim) => self.call(service, claim, &form, body, request_id).await,
+            Err(error) => Err(error.fault(service.protocol)),
+        };
+        result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id))
+    }
+
+    async fn call(
+        &self,
+        service: &'static Service,
+        claim: Claim,
+        form: &Form,
+        body: &[u8],
+        request_id: &str,
+    ) -> Result<Answer, Fault> {
+        let caller = self.authenticate(&claim, body, service.protocol).await?;
+        let region = claim.region.parse::<Region>().map_err(|_| {
+            let text =
+                format!("Credential should be scoped to a valid region, not '{}'.", claim.region);
+            Fault::sender("SignatureDoesNotMatch", text).with_status(403)
+        })?;
+        let name = form.action().ok_or_else(|| {
+            Fault::sender("MissingAction", "The request must contain the parameter Action.")
+        })?;
+        let request = Request { scope: Scope { account: caller.account, region }, caller };
+        self.set_up(&request.scope).await?;
+        let call = Call { dispatcher: self, request, form, request_id };
+        let running = match service.name {
+            "ec2" => ec2::visit(name, call),
+            _ => iam::visit(name, call),
+        };
+        match running {
+            Some(running) => running.await,
+            None => Err(not_served(service, name, form.version())),
+        }
+    }
+
+    async fn authenticate(
+        &self,
+        claim: &Claim,
+        body: &[u8],
+        protocol: Protocol,
+    ) -> Result<Caller, Fault> {
+        if self.trust_any_key {
+            let account = claim.access_key_id.parse().unwrap_or(AccountId::DEFAULT);
+            return Ok(Caller::root(account));
+        }
+        let state = self.cloud.state();
+        let known = iam::authenticate(&state, &claim.access_key_id);
+        let (caller, secret) = known.ok_or_else(|| SigV4Error::UnknownKey.fault(protocol))?;
+        if claim.session_token.is_some() {
+            // Long-lived keys have none.
+            return Err(SigV4Error::InvalidToken.fault(protocol));
+        }
+        let hash = sigv4::hash(body);
+        self.verifier
+            .verify(claim, &secret, &hash, now())
+            .map_err(|error| error.fault(protocol))?;
+        Ok(caller)
+    }
+
+    /// Gives an account its default VPC in a region that it uses for the first time.
+    async fn set_up(&self, scope: &Scope) -> Result<(), Fault> {
+        if ec2::vpc::defaults::is_set_up(&self.cloud.state(), scope) {
+            return Ok(());
+        }
+        let scope = scope.clone();
+        let set_up = self.cloud.mutate(false, move |tx| {
+            Account::ensure(tx, scope.account, "account");
+            // Another call may have been faster.
+            if !ec2::vpc::defaults::is_set_up(tx, &scope) {
+                ec2::vpc::defaults::set_up(tx, &scope);
+            }
+            Ok(())
+        });
+        set_up.await
+    }
+}
+
+fn unknown_service(scope: Option<&str>) -> Fault {
+    let names = SERVICES.iter().map(|service| service.name).collect::<Vec<_>>().join(", ");
+    Fault::sender(
+        "UnsupportedOperation",
+        match scope {
+            Some(scope) => format!("The service '{scope}' is not served here; these are: {names}."),
+            None => format!("The request names no service; these are served here: {names}."),
+        },
+    )
+}
+
+fn not_served(service: &Service, name: &str, version: Option<&str>) -> Fault {
+    if service.knows(name) {
+        return Fault::sender(
+            "UnsupportedOperation",
+            format!("The operation {name} of {} is not served by this cloud.", service.name),
+        );
+    }
+    let version = version.unwrap_or(service.api_version);
+    let message = match service.protocol {
+        Protocol::Ec2 => format!("The action {name} is not valid for this web service."),
+        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+            format!("Could not find operation {name} for version {version}")
+        }
+    };
+    Fault::sender("InvalidAction", message)
+}
+
+/// A call on its way to the function behind its operation.
+struct Call<'a> {
+    dispatcher: &'a Dispatcher,
+    request: Request,
+    form: &'a Form,
+    request_id: &'a str,
+}
+
+impl Call<'_> {
+    fn dry_run(&self) -> bool {
+        self.form.get("DryRun").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// What a call answers that would have succeeded.
+    fn would_succeed(&self) -> Result<(), Fault> {
+        if self.dry_run() { Err(ec2::errors::dry_run()) } else { Ok(()) }
+    }
+}
+
+impl<'a> iam::Visitor for Call<'a> {
+    type Out = Running<'a>;
+
+    fn read<O: Operation>(self, run: Read<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = protocol::decode::<O>(self.form)?;
+            let output = run(&self.dispatcher.cloud.state(), &self.request, input)?;
+            self.would_succeed()?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+
+    fn mutate<O: Operation>(self, run: Mutate<O>) -> Running<'a> {
+        let input = protocol::decode::<O>(self.form);
+        let (dry_run, request) = (self.dry_run(), self.request.clone());
+        let request_id = self.request_id.to_owned();
+        // The answer is written by the caller's task: the one writer has other things to do.
+        Box::pin(async move {
+            let input = input?;
+            let mutation =
+                self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input));
+            let output = mutation.await?;
+            self.would_succeed()?;
+            Ok(protocol::encode::<O>(&output, &request_id))
+        })
+    }
+}
+
+impl<'a> ec2::Visitor for Call<'a> {
+    fn ask<O: Operation>(self, run: ec2::AskHost<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = protocol::decode::<O>(self.form)?;
+            let ask = run(&self.dispatcher.cloud.state(), &self.request, input)?;
+            self.would_succeed()?;
+            let answer = self.dispatcher.hosts.ask(&ask.host, ask.question).await;
+            let output = (ask.finish)(answer)?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+}
+
+/// Makes the first account and its key, if the cloud is new; gives the key.
+///
+/// # Errors
+/// The store failed.
+pub async fn first_account(cloud: &Cloud) -> Result<AccessKey, Fault> {
+    let made = cloud.mutate(false, |tx| {
+        let account = AccountId::DEFAULT;
+        let key = tx.find::<AccessKey>("account", account).next().cloned();
+        if let Some(key) = key {
+            return Ok(AccessKey::clone(&key));
+        }
+        Account::ensure(tx, account, "admin");
+        Ok(AccessKey::create(tx, account))
+    });
+    made.await
+}

@@ -1,0 +1,216 @@
+//! The connections of the hosts' agents: desired state out, observations in, questions both ways.
+
+use crate::cloud::{Cloud, Commit};
+use anyhow::Context as _;
+use contracts::{
+    host::{EntryKey, Observed, Patch},
+    link::{Answer, FromAgent, MAX_LINE, Question, ToAgent},
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
+    sync::{mpsc, oneshot},
+};
+
+/// How long a host may take to answer a question.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The one host of a cloud on one machine.
+const LOCAL: &str = "local";
+
+type Waiting = HashMap<u64, oneshot::Sender<Result<Answer, String>>>;
+
+/// All connected hosts.
+#[derive(Debug, Default)]
+pub struct Hosts {
+    links: Mutex<HashMap<String, mpsc::UnboundedSender<ToAgent>>>,
+    waiting: Mutex<Waiting>,
+    next: AtomicU64,
+}
+
+impl Hosts {
+    /// Asks a host.
+    ///
+    /// # Errors
+    /// The host is not connected, doesn't answer, or can't tell: for people.
+    pub async fn ask(&self, host: &str, question: Question) -> Result<Answer, String> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        {
+            let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+            let link = links.get(host).ok_or("its agent is not connected")?;
+            self.waiting().insert(number, sender);
+            link.send(ToAgent::Ask(number, question)).map_err(|_| "its agent is gone")?;
+        }
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, receiver).await;
+        self.waiting().remove(&number);
+        match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err("its agent is gone".to_owned()),
+            Err(_) => Err("its agent did not answer in time".to_owned()),
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes agents' connections on a socket, for ever.
+///
+/// # Errors
+/// The socket can't be made.
+pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow::Result<()> {
+    let _ = std::fs::remove_file(path);
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    loop {
+        let (stream, _) = listener.accept().await.context("take an agent's connection")?;
+        let (cloud, hosts) = (cloud.clone(), hosts.clone());
+        tokio::spawn(async move {
+            if let Err(error) = link(stream, &cloud, &hosts).await {
+                log::warn!("the link of host {LOCAL} ended: {error:#}");
+            }
+            hosts.links.lock().unwrap_or_else(PoisonError::into_inner).remove(LOCAL);
+            let left = cloud.mutate(false, |tx| {
+                ec2::hosts::left(tx, LOCAL);
+                Ok(())
+            });
+            if let Err(fault) = left.await {
+                log::error!("host {LOCAL} left: {fault}");
+            }
+        });
+    }
+}
+
+async fn link(stream: UnixStream, cloud: &Arc<Cloud>, hosts: &Arc<Hosts>) -> anyhow::Result<()> {
+    let (read, write) = stream.into_split();
+    let mut lines = BufReader::new(read);
+    let first = line(&mut lines).await?.context("the agent said nothing")?;
+    let FromAgent::Observed(Observed::Host(capacity)) = first else {
+        anyhow::bail!("the agent did not begin with its capacity");
+    };
+    log::info!("host {LOCAL} joined: {capacity:?}");
+    let commits = cloud.follow();
+    observe(cloud, Observed::Host(capacity)).await;
+    let (sender, questions) = mpsc::unbounded_channel();
+    hosts.links.lock().unwrap_or_else(PoisonError::into_inner).insert(LOCAL.to_owned(), sender);
+    let writer = tokio::spawn(push(write, cloud.clone(), commits, questions));
+    let result = loop {
+        match line(&mut lines).await {
+            Ok(Some(FromAgent::Observed(observed))) => observe(cloud, observed).await,
+            Ok(Some(FromAgent::Answer(number, answer))) => {
+                if let Some(waiting) = hosts.waiting().remove(&number) {
+                    let _ = waiting.send(answer);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    writer.abort();
+    result
+}
+
+async fn line(
+    lines: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
+) -> anyhow::Result<Option<FromAgent>> {
+    let mut text = Vec::new();
+    let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+    let read = lines.take(limit).read_until(b'\n', &mut text).await?;
+    if read == 0 {
+        return Ok(None);
+    }
+    anyhow::ensure!(text.ends_with(b"\n"), "a line is cut off or too long");
+    serde_json::from_slice(&text).context("read what the agent says").map(Some)
+}
+
+async fn observe(cloud: &Arc<Cloud>, observed: Observed) {
+    let done = cloud.mutate(false, move |tx| {
+        ec2::hosts::observe(tx, LOCAL, observed);
+        Ok(())
+    });
+    if let Err(fault) = done.await {
+        log::error!("an observation was lost: {fault}");
+    }
+}
+
+/// Sends desired state, first whole and then what changes, and questions.
+async fn push(
+    mut write: OwnedWriteHalf,
+    cloud: Arc<Cloud>,
+    mut commits: mpsc::UnboundedReceiver<Arc<Commit>>,
+    mut questions: mpsc::UnboundedReceiver<ToAgent>,
+) -> anyhow::Result<()> {
+    let state = cloud.state();
+    let mut sent = HashMap::new();
+    let put = ec2::desired::all(&state, LOCAL);
+    for entry in &put {
+        sent.insert(entry.key(), entry.clone());
+    }
+    let first = Patch { revision: state.revision(), reset: true, put, remove: Vec::new() };
+    send(&mut write, &ToAgent::Patch(first)).await?;
+    loop {
+        tokio::select! {
+            commit = commits.recv() => {
+                let Some(commit) = commit else { return Ok(()) };
+                let mut keys = keys(&commit);
+                let mut state = commit.after.clone();
+                // What came in the meantime goes into the same patch.
+                while let Ok(commit) = commits.try_recv() {
+                    keys.append(&mut self::keys(&commit));
+                    state = commit.after.clone();
+                }
+                let patch = patch(&state, keys, &mut sent);
+                if !patch.put.is_empty() || !patch.remove.is_empty() {
+                    send(&mut write, &ToAgent::Patch(patch)).await?;
+                }
+            }
+            question = questions.recv() => {
+                let Some(question) = question else { return Ok(()) };
+                send(&mut write, &question).await?;
+            }
+        }
+    }
+}
+
+fn keys(commit: &Commit) -> BTreeSet<EntryKey> {
+    ec2::desired::affected(&commit.before, &commit.after, &commit.changes)
+}
+
+fn patch(
+    state: &state::State,
+    keys: BTreeSet<EntryKey>,
+    sent: &mut HashMap<EntryKey, contracts::host::Entry>,
+) -> Patch {
+    let mut patch = Patch { revision: state.revision(), ..Patch::default() };
+    for key in keys {
+        match ec2::desired::entry(state, LOCAL, key) {
+            Some(entry) if sent.get(&key) != Some(&entry) => {
+                sent.insert(key, entry.clone());
+                patch.put.push(entry);
+            }
+            Some(_) => {}
+            None => {
+                if sent.remove(&key).is_some() {
+                    patch.remove.push(key);
+                }
+            }
+        }
+    }
+    patch
+}
+
+async fn send(write: &mut OwnedWriteHalf, message: &ToAgent) -> anyhow::Result<()> {
+    let mut line = serde_json::to_vec(message).context("write to the agent")?;
+    line.push(b'\n');
+    write.write_all(&line).await.context("write to the agent")
+}

@@ -1,0 +1,114 @@
+//! Accepts clients and takes them through the handshake.
+
+use super::{connection::Connection, pool::STACK_BYTES};
+use crate::{card::Card, nbd::handshake::Handshake};
+use anyhow::{Context as _, Result, bail};
+use std::{
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Clients at once.
+pub const MAX_CONNECTIONS: usize = 2048;
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Accepts clients for ever.
+///
+/// # Errors
+/// The listener's.
+pub fn accept(listener: &UnixListener, card: &Arc<Card>) -> Result<()> {
+    let count = Arc::new(AtomicUsize::new(0));
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+                Some(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR) => continue,
+                Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) => {
+                    log::error!("no file descriptor for a client");
+                    thread::sleep(Duration::from_millis(100));
+                    continue;
+                }
+                _ => return Err(error).context("accepting NBD clients"),
+            },
+        };
+        if count.load(Ordering::Acquire) >= MAX_CONNECTIONS {
+            log::warn!("too many clients: one is refused");
+            continue;
+        }
+        let one = Counted::new(&count);
+        let card = card.clone();
+        let thread = thread::Builder::new().name("nbd".into()).stack_size(STACK_BYTES);
+        let spawned = thread.spawn(move || {
+            let _one = one;
+            if let Err(error) = serve(stream, &card) {
+                log::info!("an NBD client is gone: {error:#}");
+            }
+        });
+        if let Err(error) = spawned {
+            log::error!("no thread for a client: {error}");
+        }
+    }
+}
+
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn serve(mut stream: UnixStream, card: &Card) -> Result<()> {
+    let deadline = Instant::now() + HANDSHAKE;
+    stream.set_write_timeout(Some(HANDSHAKE))?;
+    let (mut handshake, greeting) = Handshake::new();
+    stream.write_all(&greeting)?;
+    let opened = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            bail!("its handshake took too long");
+        }
+        stream.set_read_timeout(Some(left))?;
+        let mut bytes = [0; 1024];
+        let count = stream.read(&mut bytes)?;
+        if count == 0 {
+            bail!("it left during the handshake");
+        }
+        let mut answers = Vec::new();
+        let fed = handshake.feed(&bytes[..count], &mut |name| card.info(name), &mut answers);
+        stream.write_all(&answers)?;
+        if let Some(opened) = fed? {
+            break opened;
+        }
+    };
+    stream.set_read_timeout(None)?;
+    let stream = Arc::new(stream);
+    let Some(attached) = card.attach(&opened.name, &stream) else { bail!("its export is gone") };
+    log::info!("{}: a client is connected", attached.id());
+    let connection = Connection {
+        stream: stream.clone(),
+        export: attached.export(),
+        structured: opened.structured,
+        allocation: opened.allocation,
+        pool: card.pool().clone(),
+    };
+    let result = connection.serve(handshake.rest());
+    let _ = stream.shutdown(Shutdown::Both);
+    log::info!("{}: a client has left", attached.id());
+    result
+}

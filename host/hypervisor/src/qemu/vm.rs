@@ -1,0 +1,313 @@
+//! One QEMU process that is watched: its control connection, and what is planned for it.
+
+use crate::{
+    qmp::{Command, Event, Message, Session},
+    record::VmRecord,
+};
+use anyhow::{Result, bail};
+use contracts::host::OffReason;
+use std::{
+    io::{Read, Write},
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// When a request to the guest is repeated: one that boots loses the first.
+const REPEAT: Duration = Duration::from_secs(10);
+/// How long QEMU may take to quit before it is killed.
+const QUIT: Duration = Duration::from_secs(3);
+/// How often a lost control connection is tried again.
+const RECONNECT: Duration = Duration::from_secs(5);
+/// How much may wait to be sent to a QEMU that does not listen.
+const MAX_UNSENT: usize = 64 << 10;
+
+/// What is being done with a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// Nothing.
+    Run,
+    /// The guest is asked to shut down, until the deadline.
+    Stop { ask: Instant, deadline: Instant },
+    /// The guest is asked to reboot, until the deadline.
+    Reboot { ask: Instant, deadline: Instant },
+    /// QEMU was told to quit, and is killed at the deadline.
+    Quit { deadline: Instant },
+    /// QEMU was killed.
+    Killed,
+}
+
+/// A control connection.
+#[derive(Debug)]
+pub struct Control {
+    stream: UnixStream,
+    session: Session,
+    unsent: Vec<u8>,
+    /// The number of our `query-status`, until it is answered.
+    status: Option<u64>,
+}
+
+impl Control {
+    /// Takes a connection that is past its greeting.
+    ///
+    /// # Errors
+    /// The socket is of no use.
+    pub fn new(stream: UnixStream, session: Session) -> Result<Self> {
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, session, unsent: Vec::new(), status: None })
+    }
+
+    /// Connects; the greeting is dealt with as it comes.
+    ///
+    /// # Errors
+    /// QEMU is not there.
+    pub fn connect(path: &Path) -> Result<Self> {
+        Self::new(UnixStream::connect(path)?, Session::default())
+    }
+
+    /// The socket, to be watched.
+    #[must_use]
+    pub fn stream(&self) -> &UnixStream {
+        &self.stream
+    }
+
+    fn send(&mut self, command: &Command) -> u64 {
+        let (number, bytes) = self.session.command(command);
+        if self.unsent.len() < MAX_UNSENT {
+            self.unsent.extend(bytes);
+        }
+        self.flush();
+        number
+    }
+
+    fn flush(&mut self) {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&self.unsent) {
+                Ok(count) if count > 0 => drop(self.unsent.drain(..count)),
+                // It is sent with the next command; a broken connection shows when it is read.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => bail!("QEMU closed its control socket"),
+                Ok(count) => self.session.feed(buffer.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            while let Some(message) = self.session.message()? {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+}
+
+/// A QEMU process.
+#[derive(Debug)]
+pub struct Vm {
+    /// What is on disk of it.
+    pub record: VmRecord,
+    /// Where.
+    pub folder: PathBuf,
+    /// Its control socket's path.
+    pub socket: PathBuf,
+    /// The process.
+    pub process: OwnedFd,
+    /// The connection, while there is one.
+    pub control: Option<Control>,
+    /// What is being done.
+    pub plan: Plan,
+    /// When a lost connection is tried again.
+    pub reconnect: Option<Instant>,
+    /// By which the watcher knows its sockets.
+    pub token: u64,
+}
+
+impl Vm {
+    fn send(&mut self, command: &Command) {
+        if let Some(control) = &mut self.control {
+            control.send(command);
+        }
+    }
+
+    fn save(&self) {
+        if let Err(error) = self.record.save(&self.folder) {
+            log::error!("{}: {error:#}", self.record.spec.instance);
+        }
+    }
+
+    fn set_ending(&mut self, reason: OffReason) {
+        if self.record.ending.is_none() {
+            self.record.ending = Some(reason);
+            self.save();
+        }
+    }
+
+    /// Begins to end the VM, or shortens the time that it has.
+    pub fn stop(&mut self, grace: Duration, now: Instant) {
+        self.set_ending(OffReason::Requested);
+        match self.plan {
+            Plan::Quit { .. } | Plan::Killed => {}
+            Plan::Run | Plan::Stop { .. } | Plan::Reboot { .. } if grace.is_zero() => {
+                self.quit(now);
+            }
+            Plan::Stop { ask, deadline } => {
+                self.plan = Plan::Stop { ask, deadline: deadline.min(now + grace) };
+            }
+            Plan::Run | Plan::Reboot { .. } => {
+                self.plan = Plan::Stop { ask: now, deadline: now + grace };
+                self.act(now);
+            }
+        }
+    }
+
+    /// Begins to reboot the guest.
+    pub fn reboot(&mut self, reboots: u32, grace: Duration, now: Instant) {
+        self.record.reboots = reboots;
+        self.save();
+        if self.plan == Plan::Run {
+            self.plan = Plan::Reboot { ask: now, deadline: now + grace };
+            self.act(now);
+        }
+    }
+
+    fn quit(&mut self, now: Instant) {
+        self.plan = Plan::Quit { deadline: now + QUIT };
+        self.send(&Command::Quit);
+    }
+
+    /// Does what is due.
+    pub fn act(&mut self, now: Instant) {
+        match self.plan {
+            Plan::Run | Plan::Killed => {}
+            Plan::Stop { ask, deadline } => {
+                if now >= deadline {
+                    self.quit(now);
+                } else if now >= ask {
+                    self.send(&Command::Powerdown);
+                    self.plan = Plan::Stop { ask: now + REPEAT, deadline };
+                }
+            }
+            Plan::Reboot { ask, deadline } => {
+                if now >= deadline {
+                    log::info!("{}: reset, its guest did not reboot", self.record.spec.instance);
+                    self.send(&Command::Reset);
+                    self.plan = Plan::Run;
+                } else if now >= ask {
+                    self.send(&Command::CtrlAltDelete);
+                    self.plan = Plan::Reboot { ask: now + REPEAT, deadline };
+                }
+            }
+            Plan::Quit { deadline } => {
+                if now >= deadline {
+                    self.kill();
+                }
+            }
+        }
+    }
+
+    /// Ends the process whatever it does.
+    pub fn kill(&mut self) {
+        self.plan = Plan::Killed;
+        let signal = rustix::process::Signal::KILL;
+        if let Err(error) = rustix::process::pidfd_send_signal(&self.process, signal) {
+            log::warn!("{}: QEMU cannot be killed: {error}", self.record.spec.instance);
+        }
+    }
+
+    /// When [`Vm::act`] has something to do.
+    pub fn due(&self) -> Option<Instant> {
+        let plan = match self.plan {
+            Plan::Run | Plan::Killed => None,
+            Plan::Stop { ask, deadline } | Plan::Reboot { ask, deadline } => {
+                Some(ask.min(deadline))
+            }
+            Plan::Quit { deadline } => Some(deadline),
+        };
+        plan.into_iter().chain(self.reconnect).min()
+    }
+
+    /// Reads what QEMU says; whether the VM was reset.
+    pub fn receive(&mut self, now: Instant) -> bool {
+        let Some(control) = &mut self.control else {
+            return false;
+        };
+        let messages = control.receive().unwrap_or_else(|error| {
+            // Usually the process ends next; then its end is what matters.
+            log::debug!("{}: {error:#}", self.record.spec.instance);
+            self.control = None;
+            self.reconnect = Some(now + RECONNECT);
+            Vec::new()
+        });
+        let mut reset = false;
+        for message in messages {
+            reset |= self.heed(message, now);
+        }
+        reset
+    }
+
+    fn heed(&mut self, message: Message, now: Instant) -> bool {
+        match message {
+            Message::Greeting => {
+                if let Some(control) = &mut self.control {
+                    control.send(&Command::Capabilities);
+                    // What happened while nobody was connected shows in the status.
+                    control.status = Some(control.send(&Command::QueryStatus));
+                }
+                match self.plan {
+                    Plan::Quit { .. } => self.send(&Command::Quit),
+                    Plan::Run | Plan::Stop { .. } | Plan::Reboot { .. } | Plan::Killed => {}
+                }
+                false
+            }
+            Message::Return { id, value } => {
+                let asked = self.control.as_mut().and_then(|control| control.status);
+                if asked == Some(id) {
+                    let status = value.get("status").and_then(serde_json::Value::as_str);
+                    if status == Some("shutdown") {
+                        self.guest_is_off(now);
+                    }
+                }
+                false
+            }
+            Message::Error { description, .. } => {
+                log::warn!("{}: QEMU refused: {description}", self.record.spec.instance);
+                false
+            }
+            Message::Event(event) => self.heed_event(&event, now),
+        }
+    }
+
+    /// Takes an event; whether the VM was reset.
+    pub fn heed_event(&mut self, event: &Event, now: Instant) -> bool {
+        match event {
+            Event::Shutdown { guest: true } => {
+                self.guest_is_off(now);
+                false
+            }
+            Event::Reset { .. } => {
+                if matches!(self.plan, Plan::Reboot { .. }) {
+                    self.plan = Plan::Run;
+                }
+                true
+            }
+            Event::Shutdown { guest: false } | Event::Other(_) => false,
+        }
+    }
+
+    /// The guest powered off; QEMU stays (`-no-shutdown`) until it is told to quit, so that this
+    /// is seen even if nobody was connected at the time.
+    fn guest_is_off(&mut self, now: Instant) {
+        self.set_ending(OffReason::Guest);
+        if !matches!(self.plan, Plan::Quit { .. } | Plan::Killed) {
+            self.quit(now);
+        }
+    }
+}

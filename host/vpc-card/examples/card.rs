@@ -1,0 +1,34 @@
+//! Runs a card by itself: `card CONTROL-SOCKET TUN|- POOL`.
+
+struct Stderr;
+
+impl log::Log for Stderr {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        if record.target().starts_with("vpc_card") {
+            eprintln!("{} {}", record.level(), record.args());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(control), Some(tun), Some(pool)) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
+        anyhow::bail!("usage: card CONTROL-SOCKET TUN|- POOL");
+    };
+    log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
+    log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
+    vpc_card::run(vpc_card::Config {
+        control: control.into(),
+        tun_name: Some(tun).filter(|name| name != "-"),
+        public_pool: pool.parse()?,
+    })
+}

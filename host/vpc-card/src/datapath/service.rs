@@ -1,0 +1,198 @@
+//! Frames for the card itself: handed to its services, and their answers to the guest.
+
+use super::{Datapath, Source};
+use crate::{
+    counters::Reason,
+    engine::{
+        Engine, PortIndex, Verdict,
+        packet::{ETHERNET, Frame, Packet, mac},
+    },
+    services::{
+        Datagram, dhcp,
+        dns::{self, Answer},
+        forward::Pending,
+        tcp::Stack,
+    },
+    vhost_user::memory::Chain,
+};
+
+impl Datapath {
+    /// Serves a guest's frame, of which `whole` has all.
+    pub(super) fn serve(
+        &mut self,
+        index: PortIndex,
+        verdict: Verdict,
+        whole: &mut [u8],
+        now: u64,
+    ) {
+        let len = whole.len();
+        let frame = Frame { buf: whole, head: len, len, partial: false, segmented: false };
+        let Ok(packet) = Packet::parse(&frame) else { return };
+        let served = match verdict {
+            Verdict::Dhcp => self.serve_dhcp(index, frame.bytes()),
+            Verdict::Dns => self.serve_dns(index, &packet, frame.bytes(), now),
+            Verdict::Tcp => self.serve_tcp(index, &packet, frame.bytes(), now),
+            Verdict::Drop | Verdict::Deliver(_) | Verdict::Uplink | Verdict::Reply => Ok(()),
+        };
+        if let Err(reason) = served {
+            self.engine.count(index, reason);
+        }
+    }
+
+    fn serve_dhcp(&mut self, index: PortIndex, frame: &[u8]) -> Result<(), Reason> {
+        let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
+        let mut reply = Vec::new();
+        dhcp::answer(port, frame, &mut reply)?;
+        self.deliver_bytes(index, &mut reply);
+        Ok(())
+    }
+
+    fn serve_dns(
+        &mut self,
+        index: PortIndex,
+        packet: &Packet,
+        frame: &[u8],
+        now: u64,
+    ) -> Result<(), Reason> {
+        let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
+        let query = frame.get(packet.transport + 8..packet.end).ok_or(Reason::Malformed)?;
+        let back = Datagram {
+            macs: (port.mac(), mac(frame, 0).unwrap_or_default()),
+            src: (packet.dst, packet.ports.1),
+            dst: (packet.src, packet.ports.0),
+        };
+        let mut reply = Vec::new();
+        match dns::answer(&self.engine, port, query, &mut reply) {
+            Answer::Ignore => return Err(Reason::DnsIgnored),
+            Answer::Reply => {}
+            Answer::Forward => {
+                let id = port.config.port.id;
+                match self.forwarder.send((index, id), back, query, now) {
+                    Ok((slot, socket)) => {
+                        let key = Source::Resolver(slot).key();
+                        if self.poller.add(socket, key).is_ok() {
+                            return Ok(());
+                        }
+                    }
+                    Err(Some(reason)) => return Err(reason),
+                    Err(None) => {}
+                }
+                dns::refuse(query, dns::SERVER_FAILURE, &mut reply);
+            }
+        }
+        let mut answer = Vec::new();
+        back.frame(&reply, &mut answer);
+        self.deliver_bytes(index, &mut answer);
+        Ok(())
+    }
+
+    pub(super) fn receive_dns(&mut self, slot: usize) {
+        let mut reply = Vec::new();
+        if let Some(pending) = self.forwarder.receive(slot, &mut reply) {
+            self.answer_dns(&pending, &reply);
+        }
+    }
+
+    fn answer_dns(&mut self, pending: &Pending, reply: &[u8]) {
+        if self.engine.find(pending.id) == Some(pending.port) {
+            let mut frame = Vec::new();
+            pending.back.frame(reply, &mut frame);
+            self.deliver_bytes(pending.port, &mut frame);
+        }
+    }
+
+    pub(super) fn expire_dns(&mut self, now: u64) {
+        if self.forwarder.next_ms().is_none_or(|next| next > now) {
+            return;
+        }
+        let mut failed = Vec::new();
+        let poller = &self.poller;
+        let again = |slot: usize, socket: &std::net::UdpSocket| {
+            if let Err(error) = poller.add(socket, Source::Resolver(slot).key()) {
+                log::error!("{error:#}");
+            }
+        };
+        self.forwarder.expire(now, again, |pending, reply| failed.push((pending, reply.to_vec())));
+        for (pending, reply) in failed {
+            self.answer_dns(&pending, &reply);
+        }
+    }
+
+    fn serve_tcp(
+        &mut self,
+        index: PortIndex,
+        packet: &Packet,
+        frame: &[u8],
+        now: u64,
+    ) -> Result<(), Reason> {
+        let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
+        let io = self.ports.get_mut(index.0).ok_or(Reason::LinkDown)?;
+        let stack = io.stack.get_or_insert_with(|| Stack::new(port, now));
+        stack.receive(port, packet, frame);
+        self.wake_stack(index);
+        Ok(())
+    }
+
+    pub(super) fn wake_stack(&mut self, index: PortIndex) {
+        let io = self.ports.get(index.0);
+        if io.is_some_and(|io| io.stack.is_some()) && !self.stacks.contains(&index) {
+            self.stacks.push(index);
+        }
+    }
+
+    /// Gives each port's TCP its turn.
+    pub(super) fn run_stacks(&mut self, now: u64) {
+        let mut at = 0;
+        while let Some(&index) = self.stacks.get(at) {
+            let (packets, idle) = self.run_stack(index, now);
+            for packet in packets {
+                self.deliver_packet(index, &packet);
+            }
+            if idle {
+                if let Some(io) = self.ports.get_mut(index.0) {
+                    io.stack = None;
+                }
+                self.stacks.swap_remove(at);
+            } else {
+                at += 1;
+            }
+        }
+    }
+
+    fn run_stack(&mut self, index: PortIndex, now: u64) -> (Vec<Vec<u8>>, bool) {
+        let stack = self.ports.get_mut(index.0).and_then(|io| io.stack.as_mut());
+        let Some(stack) = stack else { return (Vec::new(), true) };
+        let poller = &self.poller;
+        stack.advance(now, |opened| {
+            let key = Source::Stream(index).key();
+            if let Err(error) = poller.add_stream(opened.stream, key) {
+                log::error!("{error:#}");
+            }
+        });
+        let packets = std::iter::from_fn(|| stack.transmit()).collect();
+        (packets, stack.is_idle())
+    }
+
+    /// Delivers a packet of the card's own to a port's guest.
+    fn deliver_packet(&mut self, index: PortIndex, packet: &[u8]) {
+        let Some((mac, router)) = macs(&self.engine, index) else { return };
+        let mut frame = Vec::with_capacity(ETHERNET + packet.len());
+        frame.extend_from_slice(&mac);
+        frame.extend_from_slice(&router);
+        frame.extend_from_slice(&[8, 0]);
+        frame.extend_from_slice(packet);
+        self.deliver_bytes(index, &mut frame);
+    }
+
+    fn deliver_bytes(&mut self, index: PortIndex, bytes: &mut [u8]) {
+        let len = bytes.len();
+        let frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
+        self.deliver(index, &frame, &Chain::default());
+    }
+}
+
+/// The Ethernet addresses of a port's guest and of its router.
+fn macs(engine: &Engine, index: PortIndex) -> Option<([u8; 6], [u8; 6])> {
+    let port = engine.port(index)?;
+    Some((port.mac(), port.subnet.as_ref()?.router_mac))
+}

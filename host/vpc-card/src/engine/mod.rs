@@ -1,0 +1,490 @@
+//! The switch as a pure machine: a frame and the time in, a verdict out; no I/O.
+
+pub mod checksum;
+pub mod config;
+pub mod flow;
+pub mod packet;
+
+use crate::{
+    counters::{Counters, Reason},
+    layers::{acl, filter, nat, router, spoof},
+    services::{arp, icmp},
+};
+use config::{Rules, Subnet};
+use contracts::{
+    card::PortConfig,
+    network::{Group, RouteTarget, Vpc},
+};
+use flow::{Direction, FlowTable, FragmentTable};
+use packet::{ETHERNET, Frame, Packet, UDP};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use types::{Ipv4Net, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
+
+/// Largest packet that leaves by the internet gateway.
+pub const UPLINK_MTU: usize = 1500;
+/// The resolver's link-local address.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// DNS packets that a port may send each second.
+const DNS_RATE: u32 = 1024;
+
+/// A port's place in the engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortIndex(pub usize);
+
+/// A port and what it remembers.
+#[derive(Debug)]
+pub struct Port {
+    /// As it was configured.
+    pub config: PortConfig,
+    /// Its VPC.
+    pub vpc: Option<Arc<Vpc>>,
+    /// Its subnet.
+    pub subnet: Option<Arc<Subnet>>,
+    /// Its groups' rules.
+    pub groups: Vec<Arc<Rules>>,
+    /// Flows that its filter follows.
+    pub flows: FlowTable,
+    /// Fragments from the guest.
+    fragments: FragmentTable,
+    /// Its counters.
+    pub counters: Counters,
+    /// Until when the filter takes up flows that it doesn't know, in ms; see `layers::filter`.
+    pub grace_until: u64,
+    /// DNS packets in the current second.
+    dns: (u64, u32),
+}
+
+/// How long the filter takes up unknown flows after the card was started again, in ms: long
+/// enough for the senders' retransmission timers.
+const GRACE_MS: u64 = 30_000;
+
+impl Port {
+    fn new(config: PortConfig, grace: bool, now: u64) -> Self {
+        Self {
+            config,
+            vpc: None,
+            subnet: None,
+            groups: Vec::new(),
+            flows: FlowTable::default(),
+            fragments: FragmentTable::default(),
+            counters: Counters::default(),
+            grace_until: if grace { now + GRACE_MS } else { 0 },
+            dns: (0, 0),
+        }
+    }
+
+    /// The guest's Ethernet address.
+    #[must_use]
+    pub fn mac(&self) -> [u8; 6] {
+        self.config.port.mac.0
+    }
+
+    /// Whether an address is this port's.
+    #[must_use]
+    pub fn owns(&self, address: Ipv4Addr) -> bool {
+        self.config.port.addresses.iter().any(|own| own.private == address)
+    }
+
+    /// The public address of one of the port's private ones.
+    #[must_use]
+    pub fn public_of(&self, private: Ipv4Addr) -> Option<Ipv4Addr> {
+        let mut addresses = self.config.port.addresses.iter();
+        addresses.find(|own| own.private == private).and_then(|own| own.public)
+    }
+
+    /// Whether an address is the VPC resolver's.
+    #[must_use]
+    pub fn is_resolver(&self, address: Ipv4Addr) -> bool {
+        address == RESOLVER || self.resolver() == Some(address)
+    }
+
+    /// The VPC resolver's address: the primary block's base + 2.
+    #[must_use]
+    pub fn resolver(&self) -> Option<Ipv4Addr> {
+        let cidr = self.vpc.as_ref()?.cidrs.first()?;
+        Some(Ipv4Addr::from(u32::from(cidr.network()).wrapping_add(2)))
+    }
+
+    /// Whether the guest offers a TCP service at this address.
+    #[must_use]
+    pub fn has_service(&self, address: Ipv4Addr) -> bool {
+        self.config.services.iter().any(|service| service.address == address)
+    }
+
+    fn take_dns_token(&mut self, now: u64) -> bool {
+        let second = now / 1000;
+        if self.dns.0 != second {
+            self.dns = (second, 0);
+        }
+        self.dns.1 += 1;
+        self.dns.1 <= DNS_RATE
+    }
+}
+
+/// What becomes of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: it was dropped and counted, or was for the card.
+    Drop,
+    /// The frame goes to this port's guest.
+    Deliver(PortIndex),
+    /// The frame's packet goes to the uplink.
+    Uplink,
+    /// The frame was made an answer to whoever sent it.
+    Reply,
+    /// A DHCP message to the card.
+    Dhcp,
+    /// A DNS message to the card.
+    Dns,
+    /// A TCP segment to one of the port's services.
+    Tcp,
+}
+
+/// The switch.
+#[derive(Debug, Default)]
+pub struct Engine {
+    /// Counters of what belongs to no port.
+    pub counters: Counters,
+    /// Packets from the uplink.
+    pub uplink_rx_packets: u64,
+    /// Packets to the uplink.
+    pub uplink_tx_packets: u64,
+    /// Addresses that instances may have at the uplink, and the host's own among them.
+    public_pool: Option<(Ipv4Net, Ipv4Addr)>,
+    ports: Vec<Option<Port>>,
+    by_id: HashMap<NetworkInterfaceId, PortIndex>,
+    by_address: HashMap<(VpcId, Ipv4Addr), PortIndex>,
+    by_public: HashMap<Ipv4Addr, (PortIndex, Ipv4Addr)>,
+    vpcs: HashMap<VpcId, Arc<Vpc>>,
+    subnets: HashMap<SubnetId, Arc<Subnet>>,
+    groups: HashMap<SecurityGroupId, Group>,
+    uplink_fragments: FragmentTable,
+    configured: bool,
+}
+
+impl Engine {
+    /// A switch without ports; of the pool's addresses, `host` is the host's.
+    #[must_use]
+    pub fn new(pool: Ipv4Net, host: Ipv4Addr) -> Self {
+        Self { public_pool: Some((pool, host)), ..Self::default() }
+    }
+
+    /// Where the port with this ID is.
+    #[must_use]
+    pub fn find(&self, id: NetworkInterfaceId) -> Option<PortIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The port at this place.
+    #[must_use]
+    pub fn port(&self, index: PortIndex) -> Option<&Port> {
+        self.ports.get(index.0)?.as_ref()
+    }
+
+    /// The port at this place.
+    pub fn port_mut(&mut self, index: PortIndex) -> Option<&mut Port> {
+        self.ports.get_mut(index.0)?.as_mut()
+    }
+
+    /// All ports.
+    pub fn ports(&self) -> impl Iterator<Item = (PortIndex, &Port)> {
+        let ports = self.ports.iter().enumerate();
+        ports.filter_map(|(at, port)| Some((PortIndex(at), port.as_ref()?)))
+    }
+
+    /// The port of a VPC that has a private address.
+    #[must_use]
+    pub fn by_address(&self, vpc: VpcId, address: Ipv4Addr) -> Option<PortIndex> {
+        self.by_address.get(&(vpc, address)).copied()
+    }
+
+    /// The port that has a public address, and the private address behind it.
+    #[must_use]
+    pub fn by_public(&self, address: Ipv4Addr) -> Option<(PortIndex, Ipv4Addr)> {
+        self.by_public.get(&address).copied()
+    }
+
+    /// Whether packets to this public address must not leave by the uplink: the pool's
+    /// addresses that no port has would come straight back.
+    #[must_use]
+    pub fn is_unused_public(&self, address: Ipv4Addr) -> bool {
+        self.public_pool.is_some_and(|(pool, host)| pool.contains(&address) && address != host)
+    }
+
+    /// Counts a drop at a port.
+    pub fn count(&mut self, index: PortIndex, reason: Reason) {
+        match self.ports.get_mut(index.0) {
+            Some(Some(port)) => port.counters.drop(reason),
+            _ => self.counters.drop(reason),
+        }
+    }
+
+    /// Forgets idle flows of all ports.
+    pub fn clean(&mut self, now: u64) {
+        for port in self.ports.iter_mut().flatten() {
+            port.flows.clean(seconds(now));
+        }
+    }
+
+    /// Whether any port follows a flow.
+    #[must_use]
+    pub fn has_flows(&self) -> bool {
+        self.ports.iter().flatten().any(|port| !port.flows.is_empty())
+    }
+
+    /// Decides about a frame from a port's guest.
+    pub fn from_port(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
+        let Some(port) = self.port_mut(index) else { return Verdict::Drop };
+        port.counters.tx_packets += 1;
+        port.counters.tx_bytes += frame.len as u64;
+        self.decide_from_port(index, frame, now).unwrap_or_else(|reason| {
+            self.count(index, reason);
+            Verdict::Drop
+        })
+    }
+
+    fn decide_from_port(
+        &mut self,
+        index: PortIndex,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let port = self.port_mut(index).ok_or(Reason::Unconfigured)?;
+        let ethertype = spoof::ethernet(port, frame)?;
+        if ethertype == 0x0806 {
+            return arp::answer(self, index, frame);
+        }
+        if ethertype != 0x0800 {
+            return Err(if ethertype == 0x86dd { Reason::Ipv6 } else { Reason::EtherType });
+        }
+        let mut packet = Packet::parse(frame)?;
+        frame.truncate(packet.end);
+        if packet.protocol == UDP && packet.ports.1 == 67 && packet.src.is_unspecified() {
+            return Ok(Verdict::Dhcp);
+        }
+        spoof::source(port, &packet)?;
+        if !port.fragments.resolve(&mut packet, now) {
+            return Err(Reason::Fragment);
+        }
+        let subnet = port.subnet.clone().ok_or(Reason::Unconfigured)?;
+        if let Some(verdict) = Self::local(port, &subnet, &packet, frame, now)? {
+            return Ok(verdict);
+        }
+        if packet.dst.is_multicast()
+            || packet.dst.is_broadcast()
+            || packet.dst == subnet.config.cidr.broadcast()
+        {
+            return Err(Reason::Multicast);
+        }
+        filter::check(port, Direction::Egress, &packet, frame, now)?;
+        if subnet.config.cidr.contains(&packet.dst) {
+            let to =
+                self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
+            let from = self.port(index).map(Port::mac).unwrap_or_default();
+            return self.deliver(to, None, Some(from), packet, frame, now);
+        }
+        self.route(index, &subnet, packet, frame, now)
+    }
+
+    /// What the card itself answers: no rules apply to it.
+    fn local(
+        port: &mut Port,
+        subnet: &Subnet,
+        packet: &Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Option<Verdict>, Reason> {
+        let whole = packet.fragment == packet::Fragment::Whole;
+        if packet.protocol == UDP && packet.ports == (68, 67) {
+            let ours = packet.dst == subnet.router || packet.dst.is_broadcast();
+            return if ours && whole { Ok(Some(Verdict::Dhcp)) } else { Err(Reason::DhcpIgnored) };
+        }
+        if port.is_resolver(packet.dst) && packet.ports.1 == 53 && packet.protocol == UDP {
+            if !port.vpc.as_ref().is_some_and(|vpc| vpc.dns_support) {
+                return Err(Reason::NoService);
+            }
+            if !port.take_dns_token(now) {
+                return Err(Reason::DnsRate);
+            }
+            return if whole { Ok(Some(Verdict::Dns)) } else { Err(Reason::Fragment) };
+        }
+        if packet.protocol == packet::TCP
+            && (port.has_service(packet.dst) || port.is_resolver(packet.dst))
+        {
+            return if whole { Ok(Some(Verdict::Tcp)) } else { Err(Reason::Fragment) };
+        }
+        if packet.dst == subnet.router {
+            return if icmp::echo_reply(packet, frame) {
+                frame.address(port.mac(), subnet.router_mac);
+                Ok(Some(Verdict::Reply))
+            } else {
+                Err(Reason::NoService)
+            };
+        }
+        if packet.dst.is_link_local() || port.is_resolver(packet.dst) {
+            return Err(Reason::NoService);
+        }
+        Ok(None)
+    }
+
+    /// Sends a packet out of its subnet.
+    fn route(
+        &mut self,
+        index: PortIndex,
+        subnet: &Subnet,
+        mut packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        acl::check(subnet, Direction::Egress, &packet)?;
+        if let Some(verdict) = router::hop(self, index, subnet, &mut packet, frame) {
+            return Ok(verdict);
+        }
+        let vpc = subnet.config.vpc;
+        match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
+            RouteTarget::Blackhole => Err(Reason::NoRoute),
+            RouteTarget::Local => {
+                let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
+                self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
+            }
+            RouteTarget::Interface(id) => {
+                let to = self.find(*id).ok_or(Reason::NoRoute)?;
+                let target = self.port(to).ok_or(Reason::NoRoute)?;
+                if target.config.port.vpc != vpc {
+                    return Err(Reason::NoRoute);
+                }
+                self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
+            }
+            RouteTarget::InternetGateway => self.egress(index, subnet, packet, frame, now),
+        }
+    }
+
+    /// Sends a packet out of its VPC, perhaps straight into another.
+    fn egress(
+        &mut self,
+        index: PortIndex,
+        subnet: &Subnet,
+        mut packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let port = self.port(index).ok_or(Reason::Unconfigured)?;
+        if let Some(verdict) = router::fits(port, subnet, &packet, frame) {
+            self.count(index, Reason::TooBig);
+            return Ok(verdict);
+        }
+        nat::outward(port, &mut packet, frame)?;
+        if let Some((to, private)) = self.by_public(packet.dst) {
+            return self.gateway_in(to, private, packet, frame, now);
+        }
+        if self.is_unused_public(packet.dst) {
+            return Err(Reason::NoHost);
+        }
+        packet.clamp_mss(frame, 1460);
+        Ok(Verdict::Uplink)
+    }
+
+    /// Hands a packet to a port, if its subnet (when it came from outside of it) and its groups
+    /// let it.
+    fn deliver(
+        &mut self,
+        to: PortIndex,
+        from_subnet: Option<SubnetId>,
+        from_mac: Option<[u8; 6]>,
+        packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let result = self.admit(to, from_subnet, from_mac, &packet, frame, now);
+        if let Err(reason) = result {
+            // What a port refuses is its own counter, not the sender's.
+            self.count(to, reason);
+            return Ok(Verdict::Drop);
+        }
+        Ok(Verdict::Deliver(to))
+    }
+
+    fn admit(
+        &mut self,
+        to: PortIndex,
+        from_subnet: Option<SubnetId>,
+        from_mac: Option<[u8; 6]>,
+        packet: &Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<(), Reason> {
+        let port = self.port_mut(to).ok_or(Reason::NoHost)?;
+        let subnet = port.subnet.clone().ok_or(Reason::Unconfigured)?;
+        let crossed = from_mac.is_none() && from_subnet != Some(subnet.config.id);
+        if crossed {
+            acl::check(&subnet, Direction::Ingress, packet)?;
+        }
+        if port.config.port.source_dest_check && !port.owns(packet.dst) {
+            return Err(Reason::DestCheck);
+        }
+        filter::check(port, Direction::Ingress, packet, frame, now)?;
+        let mac = port.mac();
+        frame.address(mac, from_mac.unwrap_or(subnet.router_mac));
+        frame.write(12, &[8, 0]);
+        Ok(())
+    }
+
+    /// Decides about a packet from the uplink, which lies behind an empty Ethernet header.
+    pub fn from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Verdict {
+        self.decide_from_uplink(frame, now).unwrap_or_else(|reason| {
+            self.counters.drop(reason);
+            Verdict::Drop
+        })
+    }
+
+    fn decide_from_uplink(
+        &mut self,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        if frame.bytes().get(ETHERNET).is_some_and(|first| first >> 4 == 6) {
+            return Err(Reason::Ipv6);
+        }
+        let mut packet = Packet::parse(frame)?;
+        frame.truncate(packet.end);
+        let (to, private) = self.by_public(packet.dst).ok_or(Reason::NoHost)?;
+        if self.by_public(packet.src).is_some() {
+            // Between instances packets never pass the host.
+            return Err(Reason::SpoofedIp);
+        }
+        if !self.uplink_fragments.resolve(&mut packet, now) {
+            return Err(Reason::Fragment);
+        }
+        if packet.ttl <= 1 {
+            return Err(Reason::TtlExpired);
+        }
+        packet.decrement_ttl(frame);
+        self.gateway_in(to, private, packet, frame, now)
+    }
+
+    /// Takes a packet to a public address in by the internet gateway.
+    fn gateway_in(
+        &mut self,
+        to: PortIndex,
+        private: Ipv4Addr,
+        mut packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let port = self.port(to).ok_or(Reason::NoHost)?;
+        let subnet = port.subnet.as_ref().ok_or(Reason::Unconfigured)?;
+        // Only what is routed to the gateway is outside: an address of the VPC never is.
+        if subnet.route(packet.src) != Some(&RouteTarget::InternetGateway) {
+            self.count(to, Reason::NoRoute);
+            return Ok(Verdict::Drop);
+        }
+        packet.set_destination(frame, private);
+        self.deliver(to, None, None, packet, frame, now)
+    }
+}
+
+/// Milliseconds as whole seconds.
+#[must_use]
+pub fn seconds(now: u64) -> u32 {
+    u32::try_from(now / 1000).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,16 @@
+//! The internet gateway: an instance's private address and its public one, 1:1.
+
+use crate::{
+    counters::Reason,
+    engine::{
+        Port,
+        packet::{Frame, Packet},
+    },
+};
+
+/// Gives a packet that leaves its public source address; without one it cannot leave.
+pub fn outward(port: &Port, packet: &mut Packet, frame: &mut Frame<'_>) -> Result<(), Reason> {
+    let public = port.public_of(packet.src).ok_or(Reason::NoPublicAddress)?;
+    packet.set_source(frame, public);
+    Ok(())
+}
