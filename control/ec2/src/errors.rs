@@ -238,6 +238,8 @@ faults! {
     attachment_malformed(id) => "InvalidAttachmentID.Malformed", 400, "Invalid id: \"{id}\" (expecting \"eni-attach-...\")";
     /// The primary interface.
     primary_interface() => "OperationNotPermitted", 400, "The network interface at device index 0 and networkCard index 0 cannot be detached.";
+    /// More interfaces than the instance's type may have.
+    attachment_limit(count, instance_type) => "AttachmentLimitExceeded", 400, "Interface count {count} exceeds the limit for {instance_type}";
     /// A change of a running instance's interfaces.
     interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
 

@@ -13,7 +13,10 @@ use crate::{
 };
 use iam::Request;
 use serde::{Deserialize, Serialize};
-use shapes::{Fault, ec2 as api, ec2::ResourceType};
+use shapes::{
+    Fault, ec2 as api,
+    ec2::{AttachmentStatus, ResourceType},
+};
 use state::{Row, State, Tx};
 use std::{fmt::Display, sync::Arc};
 use types::{InternetGatewayId, Scope, Tags, VpcId};
@@ -21,7 +24,7 @@ use types::{InternetGatewayId, Scope, Tags, VpcId};
 /// Gateways of an account in a region: as many as VPCs, as with AWS.
 const MAX_GATEWAYS: usize = 100;
 /// What AWS calls an attached gateway's state.
-const ATTACHED: &str = "available";
+const ATTACHED: AttachmentStatus = AttachmentStatus::Available;
 
 /// An internet gateway: what translates public addresses for the VPC that it is attached to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +74,7 @@ pub fn create_internet_gateway(
 ) -> Result<api::CreateInternetGatewayResult, Fault> {
     let api::CreateInternetGatewayRequest { tag_specifications, dry_run: _ } = input;
     let tags = tags::from_specifications(tag_specifications, ResourceType::InternetGateway)?;
-    if tx.in_scope::<InternetGateway>(&request.scope).count() >= MAX_GATEWAYS {
+    if tx.count_in_scope::<InternetGateway>(&request.scope) >= MAX_GATEWAYS {
         return Err(errors::internet_gateway_limit());
     }
     let gateway = create(tx, &request.scope, None, tags);
@@ -211,7 +214,7 @@ fn both(
 impl InternetGateway {
     fn to_api(&self) -> api::InternetGateway {
         let attachment = |vpc: VpcId| api::InternetGatewayAttachment {
-            state: ATTACHED.parse().ok(),
+            state: Some(ATTACHED),
             vpc_id: Some(vpc.to_string()),
         };
         api::InternetGateway {

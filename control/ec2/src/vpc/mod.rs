@@ -16,4 +16,6 @@ pub mod security_groups;
 pub mod subnets;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod vpcs;

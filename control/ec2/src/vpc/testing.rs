@@ -1,10 +1,18 @@
 //! What the tests of this folder share: a cloud with one account, and short calls.
 
-use super::{defaults, subnets, vpcs};
+use super::{
+    defaults,
+    network_interfaces::{self, NewInterface},
+    security_groups,
+    subnets::{self, Subnet},
+    vpcs,
+};
+use crate::compute::instances::{Instance, InstanceState, MetadataOptions};
 use iam::{Caller, Request};
 use shapes::{Fault, ec2 as api};
 use state::{Effects, State, Tx};
-use types::{AccountId, Scope, Timestamp};
+use std::sync::Arc;
+use types::{AccountId, InstanceId, NetworkInterfaceId, Scope, Timestamp, VpcId};
 
 /// The scope of all calls.
 pub fn scope() -> Scope {
@@ -68,4 +76,94 @@ pub fn try_subnet(tx: &mut Tx, vpc: &str, cidr: &str) -> Result<String, Fault> {
     };
     let subnet = subnets::create_subnet(tx, &request(), input)?.subnet;
     Ok(subnet.unwrap().subnet_id.unwrap())
+}
+
+/// A parameter's text.
+pub fn s(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+/// One filter with one value.
+pub fn filter(name: &str, value: &str) -> Option<Vec<api::Filter>> {
+    Some(vec![api::Filter { name: s(name), values: Some(vec![value.to_owned()]) }])
+}
+
+/// The account's default VPC and one of its subnets.
+pub fn default_network(tx: &Tx) -> (VpcId, Arc<Subnet>) {
+    let subnet = subnets::default_in(tx, &scope(), None).unwrap();
+    (subnet.vpc, subnet)
+}
+
+/// Makes an interface in the default subnet; gives its ID.
+#[track_caller]
+pub fn interface(tx: &mut Tx) -> NetworkInterfaceId {
+    let (vpc, subnet) = default_network(tx);
+    let new = NewInterface {
+        subnet: &subnet,
+        address: None,
+        secondary_count: 0,
+        groups: security_groups::resolve(tx, &scope(), vpc, &[], &[]).unwrap(),
+        description: String::new(),
+        source_dest_check: true,
+        tags: types::Tags::new(),
+    };
+    network_interfaces::create(tx, &scope(), new).unwrap().id
+}
+
+/// Makes an instance in the default subnet; gives its ID.
+pub fn instance(tx: &mut Tx, state: InstanceState) -> InstanceId {
+    let (vpc, subnet) = default_network(tx);
+    let row = Instance {
+        id: tx.new_id(),
+        scope: scope(),
+        reservation: tx.new_id(),
+        launch_index: 0,
+        image: tx.new_id(),
+        instance_type: "t3.micro".to_owned(),
+        architecture: "x86_64".to_owned(),
+        key_name: None,
+        public_key: None,
+        state,
+        state_reason: None,
+        transition_reason: String::new(),
+        launch_time: tx.now(),
+        has_run: true,
+        vm_running: state == InstanceState::Running,
+        ended: false,
+        lends_public: true,
+        terminated_at: None,
+        zone: subnet.zone.clone(),
+        vpc,
+        subnet: subnet.id,
+        host: "local".to_owned(),
+        incarnation: 1,
+        reboots: 0,
+        recoveries: Vec::new(),
+        grace_ms: 0,
+        root_device_name: "/dev/xvda".to_owned(),
+        user_data: None,
+        shutdown_terminates: false,
+        termination_protection: false,
+        stop_protection: false,
+        ebs_optimized: false,
+        detailed_monitoring: false,
+        metadata: MetadataOptions {
+            enabled: true,
+            token_required: true,
+            hop_limit: 2,
+            tags: false,
+        },
+        cpu_credits: String::new(),
+        cores: 1,
+        threads_per_core: 2,
+        memory_mib: 1024,
+        auto_recovery: true,
+        hostname_type: "ip-name".to_owned(),
+        resource_name_dns_a: false,
+        client_token: String::new(),
+        tags: types::Tags::new(),
+    };
+    let id = row.id;
+    tx.put(row);
+    id
 }

@@ -306,7 +306,7 @@ pub(super) fn create(
 
 /// Checks that one more VPC may be made.
 pub(super) fn check_quota(state: &State, scope: &Scope) -> Result<(), Fault> {
-    if state.in_scope::<Vpc>(scope).count() < MAX_VPCS { Ok(()) } else { Err(errors::vpc_limit()) }
+    if state.count_in_scope::<Vpc>(scope) < MAX_VPCS { Ok(()) } else { Err(errors::vpc_limit()) }
 }
 
 /// The default VPC, if there is one.

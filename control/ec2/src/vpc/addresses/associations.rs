@@ -167,23 +167,20 @@ fn unlink(tx: &mut Tx, address: &Address) {
     }
 }
 
-/// An interface that was lent an address before gets another when its Elastic one leaves, while
-/// its instance runs and has no other interface.
+/// The first interface of an instance that is lent an address at each start gets another when its
+/// Elastic one leaves, while the instance runs and has no other interface.
 fn lend_again(tx: &mut Tx, interface: NetworkInterfaceId) {
-    let row = tx.get::<NetworkInterface>(&interface).filter(|row| row.claims_public);
-    let instance = row.and_then(|row| Some(row.attachment.as_ref()?.instance));
-    let Some(instance) = instance else { return };
-    let runs = match tx.get::<Instance>(&instance).map(|row| row.state) {
-        Some(InstanceState::Pending | InstanceState::Running) => true,
-        Some(
-            InstanceState::ShuttingDown
-            | InstanceState::Terminated
-            | InstanceState::Stopping
-            | InstanceState::Stopped,
-        )
-        | None => false,
+    let row = tx.get::<NetworkInterface>(&interface);
+    let attachment = row.and_then(|row| row.attachment.as_ref());
+    let Some(instance) = attachment.and_then(|it| tx.get::<Instance>(&it.instance)) else { return };
+    let runs = match instance.state {
+        InstanceState::Pending | InstanceState::Running => true,
+        InstanceState::ShuttingDown
+        | InstanceState::Terminated
+        | InstanceState::Stopping
+        | InstanceState::Stopped => false,
     };
-    if runs && of_instance(tx, instance).len() == 1 {
+    if runs && instance.lends_public && of_instance(tx, instance.id).len() == 1 {
         // An empty pool is no reason to keep the Elastic address.
         let _ = lend_public(tx, interface);
     }

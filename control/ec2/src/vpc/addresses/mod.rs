@@ -109,7 +109,7 @@ pub fn allocate_address(
     }
     let tags = tags::from_specifications(tag_specifications, ResourceType::ElasticIp)?;
     let scope = &request.scope;
-    if tx.in_scope::<Address>(scope).count() >= MAX_ADDRESSES {
+    if tx.count_in_scope::<Address>(scope) >= MAX_ADDRESSES {
         return Err(errors::address_limit());
     }
     let ip = match address {

@@ -31,7 +31,6 @@ pub fn lend_public(tx: &mut Tx, interface: NetworkInterfaceId) -> Result<(), Fau
         None => PublicAddress { ip: any(tx)?, elastic: None },
     };
     tx.update::<NetworkInterface>(&interface, |row| {
-        row.claims_public = true;
         if let Some(primary) = row.addresses.first_mut() {
             primary.public = Some(public);
         }
@@ -39,7 +38,7 @@ pub fn lend_public(tx: &mut Tx, interface: NetworkInterfaceId) -> Result<(), Fau
     Ok(())
 }
 
-/// Takes an interface's lent address back; Elastic ones stay, and so does the claim to another.
+/// Takes an interface's lent address back; Elastic ones stay.
 pub fn take_back_public(tx: &mut Tx, interface: NetworkInterfaceId) {
     let lent = |public: &PublicAddress| public.elastic.is_none();
     let Some(row) = tx.get::<NetworkInterface>(&interface) else { return };

@@ -2,7 +2,10 @@
 
 use super::{NetworkInterface, attach, detach, of_instance};
 use crate::{
-    compute::instances::{Instance, InstanceState},
+    compute::{
+        instance_types,
+        instances::{Instance, InstanceState},
+    },
     errors,
     resource::find,
 };
@@ -53,6 +56,11 @@ pub fn attach_network_interface(
     }
     check_stopped(&instance)?;
     let others = of_instance(tx, instance.id);
+    let limit = instance_types::get(&instance.instance_type).map(|kind| kind.max_interfaces);
+    let count = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
+    if limit.is_some_and(|limit| count > limit) {
+        return Err(errors::attachment_limit(count, &instance.instance_type));
+    }
     let mut taken = others.iter().filter_map(|other| other.attachment.as_ref());
     if taken.any(|attachment| attachment.device_index == index) {
         return Err(errors::device_index_taken(instance.id, index));

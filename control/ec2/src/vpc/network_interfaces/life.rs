@@ -12,6 +12,9 @@ use types::{InstanceId, Mac, NetworkInterfaceId, Scope, SecurityGroupId, SubnetI
 
 /// Addresses of one interface; AWS's largest types have 50.
 const MAX_ADDRESSES: usize = 50;
+/// Interfaces of an account in a region. AWS's first quota is 5,000, which is also how many
+/// instances one server is made for.
+const MAX_INTERFACES: usize = 20_000;
 /// How many random addresses are tried before the subnet's are counted.
 const TRIES: usize = 16;
 
@@ -57,6 +60,9 @@ pub(super) fn create_with(
         source_dest_check,
         tags,
     } = new;
+    if tx.count_in_scope::<NetworkInterface>(scope) >= MAX_INTERFACES {
+        return Err(errors::interface_limit());
+    }
     let any = usize::try_from(secondary_count).unwrap_or(usize::MAX);
     if any.saturating_add(secondary.len()) >= MAX_ADDRESSES {
         return Err(errors::secondary_address_limit());
@@ -90,7 +96,6 @@ pub(super) fn create_with(
         groups,
         source_dest_check,
         attachment: None,
-        claims_public: false,
         tags,
     };
     tx.put(interface.clone());
@@ -174,10 +179,7 @@ pub fn attach(
 /// Detaches an interface: it loses a lent public address and keeps Elastic ones.
 pub fn detach(tx: &mut Tx, interface: NetworkInterfaceId) {
     addresses::take_back_public(tx, interface);
-    tx.update::<NetworkInterface>(&interface, |interface| {
-        interface.attachment = None;
-        interface.claims_public = false;
-    });
+    tx.update::<NetworkInterface>(&interface, |interface| interface.attachment = None);
 }
 
 /// Deletes an interface; its Elastic IP addresses lead nowhere then.

@@ -39,9 +39,6 @@ pub struct NetworkInterface {
     pub groups: Vec<SecurityGroupId>,
     pub source_dest_check: bool,
     pub attachment: Option<Attachment>,
-    /// Whether its primary address was lent a public one and never gave up the claim: it gets
-    /// another when its Elastic IP address leaves, or its instance starts again.
-    pub claims_public: bool,
     pub tags: Tags,
 }
 

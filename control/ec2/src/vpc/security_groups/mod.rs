@@ -5,8 +5,8 @@ mod rules;
 
 pub use rules::{
     authorize_security_group_egress, authorize_security_group_ingress,
-    describe_security_group_rules, modify_security_group_rules, revoke_security_group_egress,
-    revoke_security_group_ingress,
+    describe_security_group_rules, find_rule, modify_security_group_rules,
+    revoke_security_group_egress, revoke_security_group_ingress,
 };
 
 use super::{
@@ -140,7 +140,7 @@ pub fn create_security_group(
     if by_name(tx, vpc.id, &name).is_some() {
         return Err(errors::group_exists(name, vpc.id));
     }
-    if tx.in_scope::<SecurityGroup>(scope).count() >= MAX_GROUPS {
+    if tx.count_in_scope::<SecurityGroup>(scope) >= MAX_GROUPS {
         return Err(errors::security_group_limit());
     }
     let group = create(tx, &vpc, name, description, tags);
