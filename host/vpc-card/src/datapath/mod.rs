@@ -378,7 +378,6 @@ impl Datapath {
         let features = self.ports.get(index.0).map_or(0, |io| io.features);
         let partial = offload::is_partial(header, features);
         let head = chain.read(HEADER, &mut buf[..len.min(HEAD)]);
-        let mut frame = Frame { buf: &mut buf, head, len, partial: false, segmented: false };
         let mut frame = Frame { buf: &mut buf, head, len, partial, segmented: false };
         let verdict = self.engine.from_port(index, &mut frame, now);
         match verdict {

@@ -28,7 +28,6 @@ pub const F_PROTOCOL: u64 = 1 << 30;
 pub const F_VERSION_1: u64 = 1 << 32;
 
 /// What the card offers.
-pub const FEATURES: u64 = F_MTU | F_MRG_RXBUF | F_INDIRECT | F_EVENT_IDX | F_PROTOCOL | F_VERSION_1;
 pub const FEATURES: u64 = F_CSUM
     | F_GUEST_CSUM
     | F_MTU
