@@ -110,7 +110,7 @@ fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Con
         hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
         // What is sold of it is the control plane's decision.
         overcommit: agent::Overcommit { vcpus: 1.0, memory: 1.0 },
-        qemu: "qemu-system-x86_64".into(),
+        qemu: agent::Config::default_qemu().to_owned(),
     })
 }
 
