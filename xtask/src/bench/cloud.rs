@@ -33,6 +33,12 @@ impl Cloud {
         let status = Command::new(&program)
             .current_dir(root)
             .args(["up", "--detach", "--hypervisor", hypervisor, "--listen", &listen.to_string()])
+            .args(if hypervisor == "simulated" {
+                // Addresses for all; nothing is routed.
+                &["--public-pool", "198.18.0.0/15"][..]
+            } else {
+                &[]
+            })
             .arg("--data")
             .arg(data.path())
             .stdout(std::process::Stdio::null())
