@@ -19,7 +19,8 @@ use std::{
 /// Pairs of launches.
 const ROUNDS: usize = 5;
 const DEADLINE: Duration = Duration::from_secs(120);
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8W2Q0m2l2c1p3nB5z7mC1m4w2c9r8s7t6u5v4w3x2y bench";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ8W2Q0m2l2c1p3nB5z7mC1m4w2c9r8s7t6u5v4w3x2y bench";
 
 /// Waits for an SSH server's banner.
 fn banner(address: SocketAddr, began: Instant) -> Result<Duration> {
@@ -53,8 +54,8 @@ impl Ready {
     pub fn new(root: &Path) -> Result<Self> {
         let cloud = Cloud::start(root, "auto")?;
         let mut ready = Self { cloud, image: String::new() };
-        let images =
-            ready.ask("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=fogbank-tiny-*")?;
+        let images = ready
+            .ask("Action=DescribeImages&Filter.1.Name=name&Filter.1.Value.1=fogbank-tiny-*")?;
         ready.image = between(&images, "<imageId>", "</imageId>").context("no image")?.to_owned();
         ready.ask(
             "Action=AuthorizeSecurityGroupIngress&GroupName=default&IpPermissions.1.IpProtocol=-1&\
@@ -235,7 +236,9 @@ pub fn run(root: &Path) -> Result<()> {
             // Fills the page cache, for both.
             continue;
         }
-        eprintln!("round {round}: fogbank {banner:.2} s (QEMU after {process:.3} s), by hand {hand:.2} s");
+        eprintln!(
+            "round {round}: fogbank {banner:.2} s (QEMU after {process:.3} s), by hand {hand:.2} s"
+        );
         processes.push(process);
         banners.push(banner);
         hands.push(hand);
