@@ -27,6 +27,8 @@ const CLOSE: Duration = Duration::from_secs(30);
 struct Served {
     id: VolumeId,
     name: String,
+    /// Who may use it, besides root and us.
+    uid: Option<u32>,
     export: Export,
     clients: Mutex<Clients>,
     left: Condvar,
@@ -66,7 +68,16 @@ impl Drop for Attached {
     }
 }
 
+/// Whether a user may use every export: root, and our own.
+fn is_master(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::getuid().as_raw()
+}
+
 impl Served {
+    fn admits(&self, uid: u32) -> bool {
+        is_master(uid) || self.uid == Some(uid)
+    }
+
     /// Sends its clients away, waits for them, and flushes; nobody can come again.
     fn close(&self) -> Result<()> {
         let mut clients = lock(&self.clients);
@@ -115,10 +126,16 @@ impl Card {
         &self.pool
     }
 
-    /// What a client may know of an export.
+    /// Whether a user may use anything.
     #[must_use]
-    pub fn info(&self, name: &str) -> Option<ExportInfo> {
-        let Some(served) = self.named(name) else {
+    pub fn admits(&self, uid: u32) -> bool {
+        is_master(uid) || lock(&self.served).values().any(|served| served.admits(uid))
+    }
+
+    /// What a client may know of an export: nothing of another user's.
+    #[must_use]
+    pub fn info(&self, name: &str, uid: u32) -> Option<ExportInfo> {
+        let Some(served) = self.named(name).filter(|served| served.admits(uid)) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -127,8 +144,8 @@ impl Card {
 
     /// Gives a client a hold on an export, unless it was closed meanwhile.
     #[must_use]
-    pub fn attach(&self, name: &str, stream: &Arc<UnixStream>) -> Option<Attached> {
-        let served = self.named(name)?;
+    pub fn attach(&self, name: &str, uid: u32, stream: &Arc<UnixStream>) -> Option<Attached> {
+        let served = self.named(name).filter(|served| served.admits(uid))?;
         let number = {
             let mut clients = lock(&served.clients);
             if clients.closed {
@@ -203,13 +220,18 @@ impl Card {
         }
         if let Some(served) = &current {
             let closed = lock(&served.clients).closed;
-            if Some(&served.name) == config.export.as_ref() && !closed {
+            let same = Some(&served.name) == config.export.as_ref() && served.uid == config.uid;
+            if same && !closed {
                 served.export.volume.grown(config.size_bytes);
                 return Ok(());
             }
             let closed = self.close(id);
             if lock(&self.served).contains_key(&id) {
                 return closed.context("closing it under its old name");
+            }
+            if let Err(error) = closed {
+                // It is closed all the same; what its guest wanted durable was answered so.
+                log::error!("{id}: {error:#}");
             }
         }
         let Some(name) = &config.export else { return Ok(()) };
@@ -221,6 +243,7 @@ impl Card {
         let served = Served {
             id,
             name: name.clone(),
+            uid: config.uid,
             export,
             clients: Mutex::default(),
             left: Condvar::new(),
