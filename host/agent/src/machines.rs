@@ -103,7 +103,7 @@ impl Local {
     }
 
     /// Whether the cards serve it.
-    fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         match self.phase {
             Phase::Preparing | Phase::Launching | Phase::Running => true,
             Phase::Releasing(_) | Phase::Off(_) => false,
