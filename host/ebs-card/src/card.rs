@@ -78,20 +78,19 @@ impl Served {
         is_master(uid) || self.uid == Some(uid)
     }
 
-    /// Sends its clients away, waits for them, and flushes; nobody can come again.
+    /// Sends its clients away and waits for them; nobody can come again.
     fn close(&self) -> Result<()> {
         let mut clients = lock(&self.clients);
         clients.closed = true;
         for stream in clients.streams.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        let (clients, timeout) = self
+        let (_clients, timeout) = self
             .left
             .wait_timeout_while(clients, CLOSE, |clients| !clients.streams.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         ensure!(!timeout.timed_out(), "requests are under way for longer than {CLOSE:?}");
-        drop(clients);
-        self.export.volume.flush().context("flushing")
+        Ok(())
     }
 }
 
@@ -184,8 +183,8 @@ impl Card {
             note(id, self.close(id));
         }
         for id in &patch.delete {
-            // What cannot be flushed can be deleted all the same.
-            if let Err(error) = self.close(*id) {
+            // What is deleted need not be durable.
+            if let Err(error) = self.end(*id, |_| Ok(())) {
                 log::warn!("{id}: {error:#}");
             }
             let open = lock(&self.served).contains_key(id);
@@ -253,10 +252,15 @@ impl Card {
         Ok(())
     }
 
-    /// Closes a volume; one that is not served is closed already.
+    /// Closes a volume and flushes it; one that is not served is closed already.
     fn close(&self, id: VolumeId) -> Result<()> {
+        self.end(id, |served| served.export.volume.flush().context("flushing"))
+    }
+
+    /// Closes a volume and does what is `last` before it may be opened again.
+    fn end(&self, id: VolumeId, last: impl FnOnce(&Served) -> Result<()>) -> Result<()> {
         let Some(served) = lock(&self.served).get(&id).cloned() else { return Ok(()) };
-        let closed = served.close();
+        let closed = served.close().and_then(|()| last(&served));
         // While clients hold it, it must not be opened a second time: it stays, closed.
         if lock(&served.clients).streams.is_empty() {
             lock(&self.served).remove(&id);

@@ -50,7 +50,7 @@ pub fn accept(listener: &UnixListener, card: &Arc<Card>) -> Result<()> {
             }
         };
         if !card.admits(uid) {
-            log::info!("uid {uid} may use nothing: a client is refused");
+            log::debug!("uid {uid} may use nothing: a client is refused");
             continue;
         }
         if count.load(Ordering::Acquire) >= MAX_CONNECTIONS {
