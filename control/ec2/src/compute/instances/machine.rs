@@ -22,7 +22,7 @@ const MTU: u16 = 9001;
 pub fn machine(state: &State, row: &Instance, down: bool) -> Option<Machine> {
     let power = match row.state.power(row.grace_ms)? {
         Power::On if down => Power::Off { grace_ms: STOP_GRACE_MS },
-        power => power,
+        power @ (Power::On | Power::Off { .. }) => power,
     };
     let cards = network_interfaces::of_instance(state, row.id);
     let disks = disks(state, row);
