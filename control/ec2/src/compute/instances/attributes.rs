@@ -171,18 +171,14 @@ pub fn modify_instance_attribute(
         ena_support,
     } = input;
     use InstanceAttributeName as Name;
-    for (given, name) in [
-        (kernel.is_some() || attribute == Some(Name::Kernel), "Kernel"),
-        (ramdisk.is_some() || attribute == Some(Name::Ramdisk), "Ramdisk"),
+    errors::refuse(&[
+        ("Kernel", kernel.is_some() || attribute == Some(Name::Kernel)),
+        ("Ramdisk", ramdisk.is_some() || attribute == Some(Name::Ramdisk)),
         (
-            sriov_net_support.is_some() || attribute == Some(Name::SriovNetSupport),
             "SriovNetSupport",
+            sriov_net_support.is_some() || attribute == Some(Name::SriovNetSupport),
         ),
-    ] {
-        if given {
-            return Err(errors::unsupported(name));
-        }
-    }
+    ])?;
     let row = find::<Instance>(tx, &request.scope, &required(instance_id)?)?;
     let mut instance = Instance::clone(&row);
     let given = Given { attribute, value };
