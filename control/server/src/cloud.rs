@@ -195,3 +195,6 @@ impl Cloud {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
