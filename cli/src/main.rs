@@ -3,6 +3,7 @@
 mod admin;
 mod client;
 mod doctor;
+mod egress;
 mod image;
 mod paths;
 mod process;

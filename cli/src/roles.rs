@@ -108,8 +108,13 @@ fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Con
         nbd_socket: nbd_path(paths),
         imds_socket: paths.run_file("imds.sock"),
         hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
-        // What is sold of it is the control plane's decision.
-        overcommit: agent::Overcommit { vcpus: 1.0, memory: 1.0 },
+        overcommit: if settings.hypervisor == "simulated" {
+            // Nothing is really given, so there is enough for thousands of instances.
+            agent::Overcommit { vcpus: 10_000.0, memory: 1000.0 }
+        } else {
+            // What is sold of it is the control plane's decision.
+            agent::Overcommit { vcpus: 1.0, memory: 1.0 }
+        },
         qemu: agent::Config::default_qemu().to_owned(),
     })
 }

@@ -1,5 +1,6 @@
 //! Developer tasks: generate, catalogue, protocol-cases, tidy, test.
 
+mod bench;
 mod cases;
 mod catalogue;
 mod generate;
@@ -23,6 +24,7 @@ Developer tasks of Fogbank.
                                   run protocol cases; all protocols we implement if none is named
   cargo xtask tidy                check the rules that the compiler does not
   cargo xtask test [PART…]        run all tests, or these parts: lint, rust, api, guest
+  cargo xtask bench NAME          run a benchmark beside its peer: api, launch, density
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
         ["tidy"] => tidy::check(),
         ["test", parts @ ..] => test::run(parts),
+        ["bench", name] => bench::run(name),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)

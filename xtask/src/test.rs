@@ -53,13 +53,19 @@ fn lint(root: &Path) -> Result<()> {
 
 fn rust(root: &Path) -> Result<()> {
     let nextest = Command::new("cargo").args(["nextest", "--version"]).output();
+    let nextest = nextest.is_ok_and(|output| output.status.success());
     // The generator's freshness test reads AWS's model from the pinned botocore.
-    python(root)?;
-    if nextest.is_ok_and(|output| output.status.success()) {
-        command(root, "cargo", &["nextest", "run", "--workspace", "--no-fail-fast"])
-    } else {
-        command(root, "cargo", &["test", "--workspace", "--no-fail-fast"])
-    }
+    let python = python(root)?;
+    let own = python.parent().map(Path::to_path_buf).into_iter();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths(own.chain(std::env::split_paths(&path)))?;
+    let mut command = Command::new("cargo");
+    command.current_dir(root).env("PATH", path);
+    command.args(if nextest { &["nextest", "run"][..] } else { &["test"] });
+    command.args(["--workspace", "--no-fail-fast"]);
+    let status = command.status().context("start cargo")?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
 }
 
 fn api(root: &Path) -> Result<()> {

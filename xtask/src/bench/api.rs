@@ -15,7 +15,9 @@ use std::{
 
 const INSTANCES: usize = 5000;
 const TIME: Duration = Duration::from_secs(5);
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 4;
+/// Launches that still fit into a default subnet.
+const LAUNCHES: usize = 1000;
 
 struct Moto {
     child: Child,
@@ -108,13 +110,22 @@ impl Side {
         let mut loads = Vec::new();
         for (name, form) in calls {
             eprintln!("{}: {name} …", self.name);
-            loads.push((name, client::load(self.address, &self.call(&form)?, CONNECTIONS, TIME)?));
+            loads.push((
+                name,
+                client::load(self.address, &self.call(&form)?, CONNECTIONS, TIME, usize::MAX)?,
+            ));
         }
-        // One after the other for the time of a durable launch, then all at once for the rate.
+        // One after the other, on a subnet with room, for the time of a durable launch, then all at once for the rate.
         eprintln!("{}: RunInstances …", self.name);
         let request = self.call(&launch)?;
-        loads.push(("RunInstances(1), one by one", client::load(self.address, &request, 1, TIME)?));
-        loads.push(("RunInstances(1)", client::load(self.address, &request, CONNECTIONS, TIME)?));
+        loads.push((
+            "RunInstances(1), one by one",
+            client::load(self.address, &request, 1, TIME, LAUNCHES)?,
+        ));
+        loads.push((
+            "RunInstances(1)",
+            client::load(self.address, &request, CONNECTIONS, TIME, LAUNCHES)?,
+        ));
         Ok(loads)
     }
 }
@@ -136,7 +147,9 @@ pub fn run(root: &Path) -> Result<()> {
     let cloud = Cloud::start(root, "simulated")?;
     let own = Side { name: "fogbank", address: cloud.listen, key: cloud.key.clone() };
     let ours = own.measure()?;
-    println!("{INSTANCES} instances, {CONNECTIONS} connections, commits durable (SQLite, WAL, FULL)");
+    println!(
+        "{INSTANCES} instances, {CONNECTIONS} connections, commits durable (SQLite, WAL, FULL)"
+    );
     println!(
         "{:<28} {:>10} {:>8} {:>8}   {:>10} {:>8} {:>8}   {:>7}",
         "", "fogbank/s", "p50 ms", "p99 ms", "moto/s", "p50 ms", "p99 ms", "ratio"

@@ -109,12 +109,13 @@ pub struct Load {
     pub p99_ms: f64,
 }
 
-/// Sends a request over and over on some connections, for at least a time and a count.
+/// Sends a request over and over on some connections, for a time, but not more often than `most`.
 pub fn load(
     address: SocketAddr,
     request: &[u8],
     connections: usize,
     time: Duration,
+    most: usize,
 ) -> Result<Load> {
     let began = Instant::now();
     let workers = (0..connections).map(|_| {
@@ -122,7 +123,7 @@ pub fn load(
         std::thread::spawn(move || -> Result<Vec<f64>> {
             let mut connection = Connection::new(address);
             let mut times = Vec::new();
-            while began.elapsed() < time || times.is_empty() {
+            while times.is_empty() || began.elapsed() < time && times.len() < most / connections {
                 let sent = Instant::now();
                 connection.send(&request)?;
                 times.push(sent.elapsed().as_secs_f64() * 1000.0);

@@ -33,6 +33,12 @@ impl Cloud {
         let status = Command::new(&program)
             .current_dir(root)
             .args(["up", "--detach", "--hypervisor", hypervisor, "--listen", &listen.to_string()])
+            .args(if hypervisor == "simulated" {
+                // Addresses for all; nothing is routed.
+                &["--public-pool", "198.18.0.0/15"][..]
+            } else {
+                &[]
+            })
             .arg("--data")
             .arg(data.path())
             .stdout(std::process::Stdio::null())
@@ -40,8 +46,10 @@ impl Cloud {
             .with_context(|| format!("start {}", program.display()))?;
         ensure!(status.success(), "the cloud did not start");
         let text = std::fs::read_to_string(data.path().join("credentials"))?;
-        let values = text.lines().filter_map(|line| line.split_once('=')).collect::<HashMap<_, _>>();
-        let value = |name: &str| values.get(name).map(|value| (*value).to_owned()).context("no key");
+        let values =
+            text.lines().filter_map(|line| line.split_once('=')).collect::<HashMap<_, _>>();
+        let value =
+            |name: &str| values.get(name).map(|value| (*value).to_owned()).context("no key");
         let key = (value("AWS_ACCESS_KEY_ID")?, value("AWS_SECRET_ACCESS_KEY")?);
         Ok(Self { program, data, listen, key })
     }
