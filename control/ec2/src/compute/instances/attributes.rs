@@ -3,7 +3,7 @@
 use super::{Instance, InstanceState, MetadataOptions, describe};
 use crate::{
     ebs::volumes::Volume,
-    errors, hosts,
+    errors,
     operations::Ask,
     resource::find,
     vpc::{network_interfaces, network_interfaces::NetworkInterface, security_groups},
@@ -201,7 +201,7 @@ pub fn modify_instance_attribute(
     }
     if let Some(name) = given.text(instance_type, Name::InstanceType) {
         must_be_stopped(&instance, "instanceType")?;
-        resize(tx, &mut instance, &name)?;
+        resize(&mut instance, &name)?;
     }
     if let Some(bytes) = given.bytes(user_data)? {
         must_be_stopped(&instance, "userData")?;
@@ -243,14 +243,15 @@ fn must_be_stopped(instance: &Instance, attribute: &str) -> Result<(), Fault> {
     )))
 }
 
-fn resize(tx: &Tx, instance: &mut Instance, name: &str) -> Result<(), Fault> {
+fn resize(instance: &mut Instance, name: &str) -> Result<(), Fault> {
     let kind = super::run::instance_type(name, &instance.architecture)?;
     name.clone_into(&mut instance.instance_type);
     instance.cores = kind.default_cores;
     instance.threads_per_core = kind.default_threads_per_core;
     instance.memory_mib = kind.memory_mib;
     instance.cpu_credits = super::run::default_credits(name, kind.burstable);
-    hosts::place(tx, hosts::share(instance), 1, 1).map(|_| ())
+    // Whether it fits is decided when it starts.
+    Ok(())
 }
 
 fn change_card(

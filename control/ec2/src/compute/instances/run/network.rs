@@ -129,6 +129,23 @@ pub(super) fn cards(
             "Each network interface requires a device index of its own, and one must be 0.",
         ));
     }
+    let mut existing = std::collections::BTreeSet::new();
+    if let Some(twice) =
+        cards.iter().filter_map(|card| card.existing.as_ref()).find(|row| !existing.insert(row.id))
+    {
+        return Err(Fault::sender(
+            "InvalidNetworkInterface.InUse",
+            format!("Interface: [{}] in use.", twice.id),
+        ));
+    }
+    if let Some(zone) = zone
+        && let Some(card) = cards.iter().find(|card| card.subnet.zone != *zone)
+    {
+        return Err(errors::invalid_parameter_value(format!(
+            "The availability zone '{zone}' is not the availability zone '{}' of the subnet '{}'.",
+            card.subnet.zone, card.subnet.id
+        )));
+    }
     let (vpc, home) = (cards[0].subnet.vpc, cards[0].subnet.zone.clone());
     if cards.iter().any(|card| card.subnet.vpc != vpc || card.subnet.zone != home) {
         return Err(errors::combination(
