@@ -9,7 +9,7 @@ use crate::{
 use iam::Request;
 use shapes::{Fault, ec2::InstanceNetworkInterfaceSpecification};
 use state::{State, Tx};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 use types::{AvailabilityZone, SecurityGroupId};
 
 /// A network interface to make, or one that exists.
@@ -48,11 +48,15 @@ fn find_subnet(
     };
     match zone.filter(|zone| **zone != subnet.zone) {
         None => Ok(subnet),
-        Some(zone) => Err(errors::invalid_parameter_value(format!(
-            "The availability zone '{zone}' is not the availability zone '{}' of the subnet '{}'.",
-            subnet.zone, subnet.id
-        ))),
+        Some(zone) => Err(other_zone(zone, &subnet)),
     }
+}
+
+fn other_zone(zone: &AvailabilityZone, subnet: &Subnet) -> Fault {
+    errors::invalid_parameter_value(format!(
+        "The availability zone '{zone}' is not the availability zone '{}' of the subnet '{}'.",
+        subnet.zone, subnet.id
+    ))
 }
 
 fn address_of(text: &str) -> Result<Ipv4Addr, Fault> {
@@ -73,27 +77,7 @@ pub(super) fn cards(
 ) -> Result<(Vec<Card>, Option<bool>), Fault> {
     let specifications = specifications.unwrap_or_default();
     if specifications.is_empty() {
-        let subnet = find_subnet(tx, request, net.subnet.as_deref(), zone)?;
-        let groups = security_groups::resolve(
-            tx,
-            &request.scope,
-            subnet.vpc,
-            &net.groups,
-            &net.group_names,
-        )?;
-        let address = net.address.as_deref().map(address_of).transpose()?;
-        let card = Card {
-            index: 0,
-            existing: None,
-            subnet,
-            address,
-            secondary_count: 0,
-            groups,
-            description: String::new(),
-            delete_on_termination: true,
-        };
-        one_address_for_one(max, card.address.is_some())?;
-        return Ok((vec![card], None));
+        return Ok((vec![only_card(tx, request, &net, zone, max)?], None));
     }
     if net.subnet.is_some() || !net.groups.is_empty() || !net.group_names.is_empty() {
         return Err(errors::combination(
@@ -123,13 +107,44 @@ pub(super) fn cards(
         cards.push(card);
     }
     cards.sort_by_key(|card| card.index);
+    check_together(&cards, zone)?;
+    Ok((cards, public))
+}
+
+/// The interface of a call that specifies none.
+fn only_card(
+    tx: &Tx,
+    request: &Request,
+    net: &Net,
+    zone: Option<&AvailabilityZone>,
+    max: u32,
+) -> Result<Card, Fault> {
+    let subnet = find_subnet(tx, request, net.subnet.as_deref(), zone)?;
+    let scope = &request.scope;
+    let groups = security_groups::resolve(tx, scope, subnet.vpc, &net.groups, &net.group_names)?;
+    let address = net.address.as_deref().map(address_of).transpose()?;
+    one_address_for_one(max, address.is_some())?;
+    Ok(Card {
+        index: 0,
+        existing: None,
+        subnet,
+        address,
+        secondary_count: 0,
+        groups,
+        description: String::new(),
+        delete_on_termination: true,
+    })
+}
+
+/// Whether interfaces, in the order of their indexes, can be of one instance.
+fn check_together(cards: &[Card], zone: Option<&AvailabilityZone>) -> Result<(), Fault> {
     let indexes = cards.iter().map(|card| card.index).collect::<Vec<_>>();
     if indexes.first() != Some(&0) || indexes.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(errors::combination(
             "Each network interface requires a device index of its own, and one must be 0.",
         ));
     }
-    let mut existing = std::collections::BTreeSet::new();
+    let mut existing = BTreeSet::new();
     if let Some(twice) =
         cards.iter().filter_map(|card| card.existing.as_ref()).find(|row| !existing.insert(row.id))
     {
@@ -141,10 +156,7 @@ pub(super) fn cards(
     if let Some(zone) = zone
         && let Some(card) = cards.iter().find(|card| card.subnet.zone != *zone)
     {
-        return Err(errors::invalid_parameter_value(format!(
-            "The availability zone '{zone}' is not the availability zone '{}' of the subnet '{}'.",
-            card.subnet.zone, card.subnet.id
-        )));
+        return Err(other_zone(zone, &card.subnet));
     }
     let (vpc, home) = (cards[0].subnet.vpc, cards[0].subnet.zone.clone());
     if cards.iter().any(|card| card.subnet.vpc != vpc || card.subnet.zone != home) {
@@ -152,7 +164,7 @@ pub(super) fn cards(
             "All network interfaces must be in one VPC and availability zone.",
         ));
     }
-    Ok((cards, public))
+    Ok(())
 }
 
 fn one_address_for_one(max: u32, fixed: bool) -> Result<(), Fault> {
