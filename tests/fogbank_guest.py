@@ -34,11 +34,13 @@ def reachable(address, port, seconds=2):
 def ping(address, seconds=2):
     """Whether an address answers an echo request."""
     payload = os.urandom(16)
-    head = struct.pack("!BBHHH", 8, 0, 0, os.getpid() & 0xFFFF, 1)
+    # Its own identifier each time: what is tracked goes on after its rule is gone.
+    identifier = int.from_bytes(os.urandom(2), "big")
+    head = struct.pack("!BBHHH", 8, 0, 0, identifier, 1)
     total = sum(struct.unpack("!12H", head + payload))
     total = (total & 0xFFFF) + (total >> 16)
     total = (total & 0xFFFF) + (total >> 16)
-    head = struct.pack("!BBHHH", 8, 0, ~total & 0xFFFF, os.getpid() & 0xFFFF, 1)
+    head = struct.pack("!BBHHH", 8, 0, ~total & 0xFFFF, identifier, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         raw.settimeout(seconds)
         raw.sendto(head + payload, (address, 0))
@@ -152,14 +154,14 @@ class Guests:
         made = self.ec2.create_key_pair(KeyName="test", KeyType="ed25519")
         self.key.write_text(made["KeyMaterial"])
         self.key.chmod(0o600)
-        (group,) = self.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
-        self.default_group = group["GroupId"]
-        self.open(self.default_group, 22)
+        self.login = self.group("login")
+        self.open(self.login, 22)
 
     def launch(self, name="tiny", user="ec2-user", **parameters):
         """Starts a launch; `ready` waits for its end."""
         parameters = {
             "ImageId": image(self.ec2, name), "InstanceType": "t3.nano", "KeyName": "test",
+            "SecurityGroupIds": [self.login],
         } | parameters
         row = self.ec2.run_instances(MinCount=1, MaxCount=1, **parameters)["Instances"][0]
         return Guest(self.ec2, row["InstanceId"], self.key, user)

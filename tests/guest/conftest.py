@@ -34,12 +34,12 @@ def launched(guests):
     root = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 3}}
     one = guests.launch(
         UserData=USER_DATA, InstanceType="t3.micro", BlockDeviceMappings=[root],
-        SecurityGroupIds=[guests.default_group, web_group],
+        SecurityGroupIds=[guests.login, web_group],
         TagSpecifications=[
             {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "one"}]}
         ],
     )
-    other = guests.launch(SecurityGroupIds=[guests.default_group, app_group])
+    other = guests.launch(SecurityGroupIds=[guests.login, app_group])
     one.group, other.group = web_group, app_group
     return one, other
 

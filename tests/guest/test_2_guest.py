@@ -104,7 +104,7 @@ def test_metadata_of_an_instance(one):
         "reservation-id": one.ec2.describe_instances(InstanceIds=[one.id])["Reservations"][0][
             "ReservationId"
         ],
-        "security-groups": "default\nweb",
+        "security-groups": "login\nweb",
         "placement/availability-zone": row["Placement"]["AvailabilityZone"],
         "placement/region": REGION,
         "public-keys/": "0=test",

@@ -117,17 +117,27 @@ def test_group_to_group(guests, one, other, servers):
     assert http(one, address) == ""
     guests.open(other.group, 8080, one.group)
     until("members may", lambda: http(one, address) == other.ssh("hostname"))
-    one.ec2.modify_instance_attribute(InstanceId=one.id, Groups=[guests.default_group])
+    one.ec2.modify_instance_attribute(InstanceId=one.id, Groups=[guests.login])
     until("who left may not", lambda: http(one, address) == "")
-    groups = [guests.default_group, one.group]
+    groups = [guests.login, one.group]
     one.ec2.modify_instance_attribute(InstanceId=one.id, Groups=groups)
     until("who came back may", lambda: http(one, address) != "")
     guests.close(other.group, 8080, one.group)
     until("without the rule nobody may", lambda: http(one, address) == "")
 
 
-def test_the_default_group_is_open_among_its_members(one, other):
-    assert one.ssh(f"nc -w 5 {other.private_ip} 22 </dev/null | head -c 4") == "SSH-"
+def test_the_default_group_is_open_among_its_members(guests, one, other, servers):
+    (group,) = guests.ec2.describe_security_groups(GroupNames=["default"])["SecurityGroups"]
+    for guest in (one, other):
+        guest.ec2.modify_instance_attribute(
+            InstanceId=guest.id, Groups=[guests.login, guest.group, group["GroupId"]]
+        )
+    until("both are members", lambda: http(one, other.private_ip) != "")
+    for guest in (one, other):
+        guest.ec2.modify_instance_attribute(
+            InstanceId=guest.id, Groups=[guests.login, guest.group]
+        )
+    until("neither is a member", lambda: http(one, other.private_ip) == "")
 
 
 def test_public_addresses_between_instances(guests, one, other, servers):
@@ -147,7 +157,7 @@ def test_egress_to_the_host(guests, one):
 def test_egress_rules(guests, one):
     """Without the group's outbound rule no new connection leaves."""
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
-    groups = {"GroupId": guests.default_group}, {"GroupId": one.group}
+    groups = {"GroupId": guests.login}, {"GroupId": one.group}
     host = guests.cloud.host_address()
     with listening(host) as (port, heard):
         command = f"echo hello | nc -w 2 {host} {port} || true"

@@ -16,13 +16,13 @@ def cloud():
 
 
 @pytest.fixture(scope="module")
-def guests(cloud):
+def own_guests(cloud):
     return Guests(cloud)
 
 
 @pytest.fixture(scope="module")
-def guest(guests):
-    guest = guests.launch(PrivateIpAddress="172.31.0.50", SubnetId=first_subnet(guests.ec2))
+def guest(own_guests):
+    guest = own_guests.launch(PrivateIpAddress="172.31.0.50", SubnetId=first_subnet(own_guests.ec2))
     return guest.ready().settled()
 
 
@@ -74,7 +74,7 @@ def boot_id(guest):
 
 
 @pytest.mark.parametrize("roles", [("server",), ("agent",), ("server", "agent")])
-def test_control_processes_killed(cloud, guests, guest, session, roles):
+def test_control_processes_killed(cloud, own_guests, guest, session, roles):
     vms, boot = cloud.guests(), boot_id(guest)
     killed = cloud.kill(*roles)
     session.goes_on()
@@ -84,19 +84,19 @@ def test_control_processes_killed(cloud, guests, guest, session, roles):
     assert cloud.guests() == vms, "the VM was adopted"
     assert boot_id(guest) == boot
     # The adopted VM is under control: a change of its rules reaches it.
-    guests.open(guests.default_group, 8080)
+    own_guests.open(own_guests.login, 8080)
     guest.ssh("mkdir -p /tmp/www; httpd -p 8080 -h /tmp/www || true")
     until("the port is open", lambda: reachable(guest.public_ip, 8080))
-    guests.close(guests.default_group, 8080)
+    own_guests.close(own_guests.login, 8080)
     until("the port is closed", lambda: not reachable(guest.public_ip, 8080))
 
 
-def test_the_vpc_card_killed_under_traffic(cloud, guests, guest, session):
+def test_the_vpc_card_killed_under_traffic(cloud, own_guests, guest, session):
     """A transfer that runs goes on and ends whole."""
     guest.ssh("mkdir -p /tmp/www; head -c 33554432 /dev/urandom >/tmp/www/large")
     expected = guest.ssh("sha256sum /tmp/www/large").split()[0]
     guest.ssh("pgrep httpd >/dev/null || httpd -p 8080 -h /tmp/www")
-    guests.open(guests.default_group, 8080)
+    own_guests.open(own_guests.login, 8080)
     until("the port is open", lambda: reachable(guest.public_ip, 8080))
     digest, killed = hashlib.sha256(), None
     with socket.create_connection((guest.public_ip, 8080), timeout=60) as stream:
@@ -113,7 +113,7 @@ def test_the_vpc_card_killed_under_traffic(cloud, guests, guest, session):
     assert (total, digest.hexdigest()) == (32 << 20, expected)
     cloud.replaced(killed)
     session.goes_on()
-    guests.close(guests.default_group, 8080)
+    own_guests.close(own_guests.login, 8080)
     until("the new card has the rules", lambda: not reachable(guest.public_ip, 8080))
     until("new sessions begin", lambda: banner(guest.public_ip).startswith("SSH-"))
 
@@ -152,27 +152,6 @@ def test_two_clouds_at_once(cloud, guest, guest_cloud, one):
     assert one.ssh("nc -w 3 172.31.0.50 22 </dev/null | head -c 4 || true") == ""
 
 
-def test_a_power_off_that_nobody_saw(cloud, guest):
-    """The supervisor and the agent are dead while the guest powers off; `up` finds out."""
-    before = cloud.processes()
-    vms = cloud.guests()
-    assert len(vms) == 1
-    cloud.kill("supervisor")
-    for role in ("server", "vpc-card", "ebs-card", "agent"):
-        assert alive(before[role]), f"the {role} outlives the supervisor"
-    cloud.kill("agent")
-    guest.ssh("sudo poweroff")
-    until("the VM has ended", lambda: not alive(vms[0]), 60)
-    assert guest.state == "running", "nobody could tell yet"
-    cloud.up()
-    after = cloud.processes()
-    for role in ("server", "vpc-card", "ebs-card"):
-        assert after[role] == before[role], f"the {role} was adopted"
-    until("the power-off is seen", lambda: guest.state == "stopped")
-    assert guest.describe()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
-    guest.start()
-
-
 def test_down_and_up(cloud, guest):
     """What ran runs again, with its data and private address."""
     guest.ready().ssh("echo kept >/home/ec2-user/kept")
@@ -200,3 +179,23 @@ def test_a_vm_that_crashes_is_recovered(cloud, guest):
     for name in ("InstanceId", "PrivateIpAddress", "PublicIpAddress"):
         assert after[name] == before[name]
     assert guest.ssh("cat /home/ec2-user/kept") == "kept"
+
+
+def test_a_power_off_that_nobody_saw(cloud, guest):
+    """The supervisor and the agent are dead while the guest powers off; `up` finds out."""
+    before = cloud.processes()
+    cloud.kill("supervisor")
+    for role in ("server", "vpc-card", "ebs-card", "agent"):
+        assert alive(before[role]), f"the {role} outlives the supervisor"
+    cloud.kill("agent")
+    guest_address = guest.public_ip
+    guest.ssh("sudo poweroff")
+    until("the guest is gone", lambda: not reachable(guest_address, 22, 1), 60)
+    assert guest.state == "running", "nobody could tell yet"
+    cloud.up()
+    after = cloud.processes()
+    for role in ("server", "vpc-card", "ebs-card"):
+        assert after[role] == before[role], f"the {role} was adopted"
+    until("the power-off is seen", lambda: guest.state == "stopped")
+    assert guest.describe()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
+    guest.start()
