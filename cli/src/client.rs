@@ -108,10 +108,10 @@ pub fn element(xml: &str, name: &str) -> Option<String> {
     loop {
         match reader.read_event().ok()? {
             quick_xml::events::Event::Start(start) => {
-                inside = start.name().as_ref() == name.as_bytes();
+                inside = start.name().as_ref() == name;
             }
             quick_xml::events::Event::Text(text) if inside => {
-                return text.decode().ok().map(|text| text.into_owned());
+                return Some(text.to_string());
             }
             quick_xml::events::Event::End(_) => inside = false,
             quick_xml::events::Event::Eof => return None,

@@ -4,6 +4,7 @@ use crate::paths::{Paths, is_root};
 use anyhow::Context as _;
 use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::fs::{FlockOperation, flock};
 use server::BuiltImage;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -76,19 +77,27 @@ impl Recipe {
         format!("fogbank-{}-{}", self.name, hex::encode(&hash.finalize()[..4]))
     }
 
-    /// Whether a cloud has the image.
+    /// Whether a cloud has the image, and not only the empty one of a simulated cloud.
     pub fn is_built(&self, paths: &Paths) -> bool {
-        paths.images().join(self.ami_name()).join("image.json").is_file()
+        let folder = paths.images().join(self.ami_name());
+        let disk = fs::metadata(folder.join("disk.raw"));
+        folder.join("image.json").is_file() && disk.is_ok_and(|disk| disk.len() > 0)
     }
 
     /// Gives a cloud the image: from the machine's cache, or built.
-    pub fn provide(&self, paths: &Paths, force: bool) -> anyhow::Result<()> {
+    pub fn provide(&self, paths: &Paths) -> anyhow::Result<()> {
         let name = self.ami_name();
-        if self.is_built(paths) && !force {
+        if self.is_built(paths) {
             return Ok(());
         }
         let cached = cache()?.join(&name);
-        if force || !cached.join("image.json").is_file() {
+        // Two clouds that are started at once build an image once.
+        let lock = fs::File::create(cached.with_extension("lock"))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            eprintln!("Waiting: another fogbank builds {name} …");
+            flock(&lock, FlockOperation::LockExclusive).context("wait for the other build")?;
+        }
+        if !cached.join("image.json").is_file() {
             self.build(&cached)?;
         }
         let folder = paths.images().join(&name);
@@ -116,6 +125,10 @@ impl Recipe {
         let built = self.run_recipe(&work, &disk);
         if built.is_ok() {
             self.describe(&work)?;
+            // A power cut must not leave a description beside an empty disk.
+            for file in ["disk.raw", "image.json"] {
+                fs::File::open(work.join(file))?.sync_all()?;
+            }
             for part in ["scratch", "recipes"] {
                 let _ = fs::remove_dir_all(work.join(part));
             }
@@ -277,10 +290,10 @@ pub fn list(paths: &Paths) {
 /// Gives a simulated cloud an image with an empty disk, so that there is something to launch.
 pub fn pretend(paths: &Paths) -> anyhow::Result<()> {
     for recipe in &ALL {
-        if recipe.is_built(paths) {
+        let folder = paths.images().join(recipe.ami_name());
+        if folder.join("image.json").is_file() {
             continue;
         }
-        let folder = paths.images().join(recipe.ami_name());
         fs::create_dir_all(&folder)?;
         fs::File::create(folder.join("disk.raw"))?;
         recipe.describe(&folder)?;

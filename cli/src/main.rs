@@ -3,6 +3,7 @@
 mod admin;
 mod client;
 mod doctor;
+mod egress;
 mod image;
 mod paths;
 mod process;
@@ -85,9 +86,6 @@ enum ImageCommand {
     Build {
         /// tiny or debian-12; both if none is named
         names: Vec<String>,
-        /// Build even if it exists
-        #[arg(long)]
-        force: bool,
     },
 }
 
@@ -119,14 +117,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ssh(options) => ssh::ssh(&paths, &options)?,
         Command::Doctor => return Ok(doctor::doctor(&paths)),
         Command::Image { command: ImageCommand::List } => image::list(&paths),
-        Command::Image { command: ImageCommand::Build { names, force } } => {
+        Command::Image { command: ImageCommand::Build { names } } => {
             paths.make()?;
             for recipe in &image::ALL {
                 let named =
                     |name: &String| image::Recipe::named(name).map(|at| at.name == recipe.name);
                 let wanted = names.iter().map(named).collect::<Result<Vec<_>, _>>()?;
                 if names.is_empty() || wanted.contains(&true) {
-                    recipe.provide(&paths, force)?;
+                    recipe.provide(&paths)?;
                 }
             }
             image::list(&paths);

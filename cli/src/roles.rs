@@ -107,7 +107,15 @@ fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Con
         ebs_control: paths.run_file("ebs-card.sock"),
         nbd_socket: nbd_path(paths),
         imds_socket: paths.run_file("imds.sock"),
-        hypervisor: settings.hypervisor.parse()?,
+        hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
+        overcommit: if settings.hypervisor == "simulated" {
+            // Nothing is really given, so there is enough for thousands of instances.
+            agent::Overcommit { vcpus: 10_000.0, memory: 1000.0 }
+        } else {
+            // What is sold of it is the control plane's decision.
+            agent::Overcommit { vcpus: 1.0, memory: 1.0 }
+        },
+        qemu: agent::Config::default_qemu().to_owned(),
     })
 }
 

@@ -4,6 +4,7 @@
 //! supervisor finds and adopts them.
 
 use crate::{
+    egress,
     paths::Paths,
     process::Process,
     roles::{self, Role},
@@ -73,6 +74,7 @@ pub fn run(paths: &Paths, _lock: &Lock) -> anyhow::Result<()> {
     pipe::register(SIGCHLD, child_sender)?;
     let own = Process::of(std::process::id())?;
     own.note(&paths.run_file("supervisor.pid"))?;
+    egress::open(paths, &settings);
     let nbd = roles::listen(&roles::nbd_path(paths))?;
     let mut kept = Role::all(&settings)
         .iter()
@@ -110,9 +112,7 @@ pub fn run(paths: &Paths, _lock: &Lock) -> anyhow::Result<()> {
         one.reap();
         let _ = fs::remove_file(pid_file(paths, one.role));
     }
-    if let Some(name) = Some(roles::tun_name(paths)) {
-        let _ = std::process::Command::new("ip").args(["link", "delete", &name]).output();
-    }
+    egress::close(paths);
     let _ = fs::remove_file(paths.run_file("supervisor.pid"));
     Ok(())
 }

@@ -68,11 +68,12 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
     }
     if !options.no_images && settings.hypervisor != "simulated" {
         for recipe in &image::ALL {
-            recipe.provide(paths, false)?;
+            recipe.provide(paths)?;
         }
     } else if settings.hypervisor == "simulated" {
         image::pretend(paths)?;
     }
+    end_left_over(paths, &[Role::Agent, Role::Server, Role::EbsCard]);
     start_supervisor(paths)?;
     wait_and_show(paths, began)?;
     if options.detach { Ok(()) } else { stay(paths) }
@@ -93,6 +94,8 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    // A server that outlived its supervisor makes room for the new one.
+    end_left_over(paths, &[Role::Server]);
     std::net::TcpListener::bind(settings.listen).with_context(|| {
         format!(
             "listen on {}: another program has it. Stop that, or choose with --listen ADDR:PORT",
@@ -128,7 +131,8 @@ pub fn supervise(paths: &Paths) -> anyhow::Result<()> {
 
 fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     let settings = Settings::load(paths)?.context("the settings are gone")?;
-    let mut said = Instant::now();
+    let waiting = Instant::now();
+    let mut said = waiting;
     let wanted = if settings.hypervisor == "simulated" { 1 } else { image::ALL.len() };
     let built = image::ALL.iter().filter(|recipe| recipe.is_built(paths)).count();
     loop {
@@ -139,7 +143,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         if ready && answers(settings.listen) {
             break;
         }
-        if began.elapsed() > START_TIMEOUT {
+        if waiting.elapsed() > START_TIMEOUT {
             anyhow::bail!(
                 "the cloud did not start within {} s. Look at {}/*.log, or run 'fogbank doctor'",
                 START_TIMEOUT.as_secs(),
@@ -152,6 +156,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    admin::ask(paths, &AdminRequest::StartUp)?;
     show(paths, &settings, began)
 }
 
@@ -218,7 +223,8 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
         Ok(_) => wait_for_guests(paths, began)?,
         Err(error) if supervisor.is_none() => {
             eprintln!("{error:#}");
-            return end_left_over(paths);
+            end_left_over(paths, &ALL_ROLES);
+            return Ok(());
         }
         Err(error) => {
             eprintln!("The server does not answer ({error:#}); guests are left as they are.")
@@ -233,22 +239,30 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
             paths.logs().display()
         );
     }
-    end_left_over(paths)?;
+    end_left_over(paths, &ALL_ROLES);
     println!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
     Ok(())
 }
 
 fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     let mut said: Option<Instant> = None;
+    let mut forced = false;
     loop {
         let left = admin::ask(paths, &AdminRequest::Status)?.vms;
         if left == 0 {
             return Ok(());
         }
-        if began.elapsed() > DOWN_TIMEOUT {
+        if began.elapsed() > DOWN_TIMEOUT && !forced {
             eprintln!("{left} guests did not shut down in time; they are powered off.");
-            return Ok(());
+            admin::ask(paths, &AdminRequest::PowerOff)?;
+            forced = true;
         }
+        anyhow::ensure!(
+            began.elapsed() < DOWN_TIMEOUT * 2,
+            "{left} VMs can't be ended: is the agent well? Look at {}/agent.log; nothing else was \
+             stopped",
+            paths.logs().display()
+        );
         if said.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {
             eprintln!("Shutting down: {left} guests left …");
             said = Some(Instant::now());
@@ -257,14 +271,16 @@ fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     }
 }
 
-/// Ends role processes whose supervisor was killed.
-fn end_left_over(paths: &Paths) -> anyhow::Result<()> {
-    for role in [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard] {
+const ALL_ROLES: [Role; 4] = [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard];
+
+/// Ends processes whose supervisor was killed. Guests wait for their disks meanwhile: a new EBS
+/// card takes the new supervisor's socket.
+fn end_left_over(paths: &Paths, roles: &[Role]) {
+    for role in roles {
         let file = paths.run_file(&format!("{}.pid", role.name()));
         if let Some(process) = Process::noted(&file) {
             process.end(Duration::from_secs(10));
         }
         let _ = fs::remove_file(file);
     }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 # The boot loader of fogbank-tiny. It reads a bzImage from a fixed place on the
-# disk by large BIOS reads and starts it: four times as fast as GRUB, which
-# takes most of the time from power-on to the kernel on an emulated CPU.
+# disk by large BIOS reads and starts it: GRUB takes seconds for that, which is most
+# of the time from power-on to the kernel on an emulated CPU.
 #
 #   sector 0        this file's first 440 bytes, then the partition table
 #   sectors 1-8     the rest of it; the kernel's command line from sector 5

@@ -73,7 +73,7 @@ fn files() -> Result<Vec<File>> {
     for owner in ["control/ec2", "control/iam"] {
         let names = served::operations(owner)?;
         let of_owner = || models.iter().filter(|(source, _)| source.owner == owner);
-        for name in &names {
+        for name in names.keys() {
             ensure!(
                 of_owner().any(|(_, model)| model.operations.contains_key(name)),
                 "{owner} serves {name}, which is in no model of botocore {}",
@@ -81,7 +81,7 @@ fn files() -> Result<Vec<File>> {
             );
         }
         for (source, model) in of_owner() {
-            let names = names.iter().filter(|name| model.operations.contains_key(*name)).cloned();
+            let names = names.keys().filter(|name| model.operations.contains_key(*name)).cloned();
             for (name, text) in emit::service(model, names.collect())? {
                 files.push(file(source.module, name, &text)?);
             }

@@ -1,10 +1,12 @@
-//! Developer tasks: generate, catalogue, protocol-cases, tidy.
+//! Developer tasks: generate, catalogue, protocol-cases, tidy, test.
 
+mod bench;
 mod cases;
 mod catalogue;
 mod generate;
 mod model;
 mod names;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -21,6 +23,8 @@ Developer tasks of Fogbank.
   cargo xtask protocol-cases FILE [PROTOCOL…]
                                   run protocol cases; all protocols we implement if none is named
   cargo xtask tidy                check the rules that the compiler does not
+  cargo xtask test [PART…]        run all tests, or these parts: lint, rust, api, guest
+  cargo xtask bench NAME          run a benchmark beside its peer: api, launch, density
 ";
 
 fn main() -> ExitCode {
@@ -44,6 +48,8 @@ fn run(arguments: &[String]) -> Result<bool> {
         ["catalogue"] => catalogue::write().map(|()| true),
         ["protocol-cases", file, protocols @ ..] => cases::run(file, protocols),
         ["tidy"] => tidy::check(),
+        ["test", parts @ ..] => test::run(parts),
+        ["bench", name] => bench::run(name),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(true)

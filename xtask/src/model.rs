@@ -18,6 +18,12 @@ use crate::workspace;
 /// no longer compiles.
 pub const BOTOCORE: &str = "1.43.11";
 
+/// Values of enumerations that AWS sends and its models lack: model, enumeration, value.
+const UNMODELLED: &[(&str, &str, &str)] = &[
+    // An internet gateway's attachment; Terraform and the guides wait for it.
+    ("ec2/", "AttachmentStatus", "available"),
+];
+
 #[derive(Deserialize)]
 pub struct Model {
     pub metadata: Metadata,
@@ -128,7 +134,16 @@ impl Model {
             std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         let mut text = String::new();
         GzDecoder::new(compressed.as_slice()).read_to_string(&mut text)?;
-        serde_json::from_str(&text).with_context(|| format!("parsing {}", file.display()))
+        let mut model: Self =
+            serde_json::from_str(&text).with_context(|| format!("parsing {}", file.display()))?;
+        for (_, name, value) in UNMODELLED.iter().filter(|(model, ..)| path.starts_with(model)) {
+            if let Some(shape) = model.shapes.get_mut(*name)
+                && !shape.values.iter().any(|other| other == value)
+            {
+                shape.values.push((*value).to_owned());
+            }
+        }
+        Ok(model)
     }
 
     pub fn shape(&self, name: &str) -> Result<&Shape> {

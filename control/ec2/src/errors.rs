@@ -58,4 +58,216 @@ faults! {
 
     /// Instance types that AWS doesn't have.
     instance_types_not_found(names) => "InvalidInstanceType", 400, "The following supplied instance types do not exist: [{names}]";
+    /// An account that a call names by something else than its 12 digits.
+    invalid_user_id(id) => "InvalidUserID.Malformed", 400, "Invalid user id: \"{id}\"";
+    /// An image's attributes, which only its owner sees.
+    image_not_yours(id) => "AuthFailure", 403, "Not authorized for image:{id}";
+    /// A key pair's name that is taken.
+    key_pair_exists(name) => "InvalidKeyPair.Duplicate", 400, "The keypair '{name}' already exists.";
+    /// No more key pairs.
+    key_pair_limit(limit) => "KeyPairLimitExceeded", 400, "Maximum of {limit} keypairs reached.";
+    /// What is imported is no public key, or not one of those that EC2 takes.
+    invalid_key_format() => "InvalidKey.Format", 400, "Key is not in valid OpenSSH public key format";
+    /// A volume's parameter that its type doesn't have.
+    not_of_volume_type(parameter, kind) => "InvalidParameterCombination", 400, "The parameter {parameter} is not supported for {kind} volumes.";
+    /// A volume's parameter that its type needs.
+    volume_type_needs(parameter, kind) => "MissingParameter", 400, "The parameter {parameter} must be specified for {kind} volumes.";
+    /// A volume that is too small for its type.
+    volume_too_small(size, kind, low) => "InvalidParameterValue", 400, "Volume of {size}GiB is too small for volume type {kind}; minimum is {low}GiB";
+    /// A volume that is too large for its type.
+    volume_too_large(size, kind, high) => "InvalidParameterValue", 400, "Volume of {size}GiB is too large for volume type {kind}; maximum is {high}GiB";
+    /// A volume that is too small for its snapshot.
+    smaller_than_snapshot(size, snapshot, low) => "InvalidBlockDeviceMapping", 400, "Volume of size {size}GB is smaller than snapshot '{snapshot}', expect size >= {low}GB";
+    /// IOPS or throughput below what the volume's type allows.
+    volume_too_low(what, value, low) => "InvalidParameterValue", 400, "Volume {what} of {value} is too low; minimum is {low}.";
+    /// IOPS or throughput above what the volume's type allows.
+    volume_too_high(what, value, high) => "InvalidParameterValue", 400, "Volume {what} of {value} is too high; maximum is {high}.";
+    /// More IOPS than the volume's size allows; the ratio has six decimals.
+    iops_ratio(ratio, high) => "InvalidParameterValue", 400, "Iops to volume size ratio of {ratio} is too high; maximum is {high}";
+    /// More throughput than the volume's IOPS allow; the ratio has six decimals.
+    throughput_ratio(ratio) => "InvalidParameterValue", 400, "Throughput (MiBps) to iops ratio of {ratio} is too high; maximum is 0.250000 MiBps per iops";
+    /// An ID of no kind of resource that can have tags.
+    invalid_id(id) => "InvalidID", 400, "The ID '{id}' is not valid";
+    /// Regions that don't exist.
+    invalid_regions(names) => "InvalidParameterValue", 400, "Invalid region names: [{names}]";
+    /// Zones that the region doesn't have.
+    invalid_zones(names) => "InvalidParameterValue", 400, "Invalid availability zone: [{names}]";
+    /// Zone IDs that the region doesn't have.
+    invalid_zone_ids(ids) => "InvalidParameterValue", 400, "Invalid availability zone-id: [{ids}]";
+    /// An association of an instance profile that doesn't exist.
+    no_profile_association(id) => "InvalidAssociationID.NotFound", 400, "An invalid association-id of '{id}' was given";
+    /// An instance that has no CPU credits.
+    not_burstable(id) => "InvalidParameterValue", 400, "The instance '{id}' is not a burstable performance instance.";
+
+    // tags
+
+    /// A tag specification about a resource that the call doesn't make.
+    not_taggable(resource) => "InvalidParameterValue", 400, "'{resource}' is not a valid taggable resource type for this operation.";
+    /// Two tag specifications about one type of resource.
+    duplicate_tag_specification(resource) => "InvalidParameterValue", 400, "The same resource type may not be specified more than once in tag specifications: '{resource}'.";
+    /// A tag's key or value that is too long.
+    tag_too_long(part, limit) => "InvalidParameterValue", 400, "Tag {part} exceeds the maximum length of {limit} characters";
+    /// A tag's key that callers may not set.
+    reserved_tag_key() => "InvalidParameterValue", 400, "Tag keys starting with 'aws:' are reserved for internal use";
+    /// A tag's key that comes twice in one call.
+    duplicate_tag_key(key) => "InvalidParameterValue", 400, "Duplicate tag key '{key}' specified.";
+    /// Too many tags for one resource.
+    tag_limit() => "TagLimitExceeded", 400, "The maximum number of Tags for a resource has been reached.";
+
+    // vpc
+
+    /// A text that is no CIDR block.
+    not_a_cidr(value, parameter) => "InvalidParameterValue", 400, "Value ({value}) for parameter {parameter} is invalid. This is not a valid CIDR block.";
+    /// Attributes of which a call may change one.
+    multiple_attributes() => "InvalidParameterCombination", 400, "Fields for multiple attribute types specified";
+    /// Two parameters of which a call may have one.
+    exclusive(one, other) => "InvalidParameterCombination", 400, "The parameter {one} cannot be used with the parameter {other}";
+    /// One of two parameters is required.
+    either(one, other) => "MissingParameter", 400, "Either '{one}' or '{other}' should be provided.";
+    /// A quota that is used up: the code is the quota's.
+    vpc_limit() => "VpcLimitExceeded", 400, "The maximum number of VPCs has been reached.";
+    subnet_limit() => "SubnetLimitExceeded", 400, "The maximum number of subnets has been reached.";
+    internet_gateway_limit() => "InternetGatewayLimitExceeded", 400, "The maximum number of internet gateways has been reached.";
+    route_table_limit() => "RouteTableLimitExceeded", 400, "The maximum number of route tables has been reached.";
+    route_limit() => "RouteLimitExceeded", 400, "The maximum number of routes has been reached.";
+    security_group_limit() => "SecurityGroupLimitExceeded", 400, "The maximum number of security groups has been reached.";
+    rule_limit() => "RulesPerSecurityGroupLimitExceeded", 400, "The maximum number of rules per security group has been reached.";
+    groups_per_interface_limit() => "SecurityGroupsPerInterfaceLimitExceeded", 400, "The maximum number of security groups per interface has been reached.";
+    interface_limit() => "NetworkInterfaceLimitExceeded", 400, "The maximum number of network interfaces has been reached.";
+    secondary_address_limit() => "PrivateIpAddressLimitExceeded", 400, "The maximum number of private IP addresses for the network interface has been reached.";
+    /// A VPC's block out of the range of sizes or addresses.
+    vpc_range(cidr) => "InvalidVpc.Range", 400, "The CIDR '{cidr}' is invalid.";
+    /// A subnet's block that isn't in its VPC, or has no possible size.
+    subnet_range(cidr) => "InvalidSubnet.Range", 400, "The CIDR '{cidr}' is invalid.";
+    /// A subnet's block that overlaps another's.
+    subnet_conflict(cidr) => "InvalidSubnet.Conflict", 400, "The CIDR '{cidr}' conflicts with another subnet";
+    /// A zone that isn't the region's.
+    subnet_zone(value, parameter, zones) => "InvalidParameterValue", 400, "Value ({value}) for parameter {parameter} is invalid. Subnets can currently only be created in the following availability zones: {zones}.";
+    /// A second default VPC.
+    default_vpc_exists() => "DefaultVpcAlreadyExists", 400, "A Default VPC already exists for this account in this region.";
+    /// No default VPC to make a default subnet in.
+    default_vpc_missing() => "DefaultVpcDoesNotExist", 400, "No default VPC exists for this account in this region.";
+    /// A second default subnet of a zone.
+    default_subnet_exists(subnet, zone) => "DefaultSubnetAlreadyExistsInAvailabilityZone", 400, "'{subnet}' is already the default subnet in {zone}.";
+    /// A default VPC without room for a default subnet.
+    no_default_subnet_block() => "InsufficientCidrBlocks", 400, "The default VPC has no free /20 block for a default subnet.";
+    /// A name without the default VPC that it would be of.
+    no_default_vpc_for_name() => "VPCIdNotSpecified", 400, "No default VPC for this user.";
+    /// DNS host names without DNS.
+    dns_hostnames_without_support() => "InvalidParameterCombination", 400, "enableDnsHostnames requires enableDnsSupport.";
+
+    /// A gateway that is attached already.
+    gateway_attached(gateway, vpc) => "Resource.AlreadyAssociated", 400, "resource {gateway} is already attached to network {vpc}";
+    /// A VPC that has a gateway already.
+    vpc_has_gateway(vpc) => "InvalidParameterValue", 400, "Network {vpc} already has an internet gateway attached";
+    /// A gateway that isn't attached to this VPC.
+    gateway_not_attached(gateway, vpc) => "Gateway.NotAttached", 400, "resource {gateway} is not attached to network {vpc}";
+    /// A VPC without a gateway.
+    no_gateway(vpc) => "Gateway.NotAttached", 400, "Network {vpc} is not attached to any internet gateway";
+    /// A gateway that translates public addresses.
+    mapped_addresses(vpc) => "DependencyViolation", 400, "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.";
+
+    /// A route that exists.
+    route_exists(destination) => "RouteAlreadyExists", 400, "The route identified by {destination} already exists.";
+    /// A route that doesn't exist, to delete.
+    route_not_found(destination, table) => "InvalidRoute.NotFound", 400, "no route with destination-cidr-block {destination} in route table {table}";
+    /// A route that doesn't exist, to replace.
+    no_route_to_replace(destination) => "InvalidParameterValue", 400, "There is no route defined for '{destination}' in the route table. Use CreateRoute instead.";
+    /// The local route, which stays.
+    local_route(destination, table) => "InvalidParameterValue", 400, "cannot remove local route {destination} in route table {table}";
+    /// A route within the VPC that leads elsewhere than to an interface.
+    route_within_vpc(destination) => "InvalidParameterValue", 400, "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.";
+    /// A route without a target, or with several.
+    one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId or NetworkInterfaceId.";
+    /// Resources of different VPCs.
+    different_networks(one, one_id, other, other_id) => "InvalidParameterValue", 400, "{one} {one_id} and {other} {other_id} belong to different networks";
+    /// A subnet that has a route table.
+    route_table_associated(table) => "Resource.AlreadyAssociated", 400, "the specified association for route table {table} conflicts with an existing association";
+    /// An association that doesn't exist.
+    association_not_found(id) => "InvalidAssociationID.NotFound", 400, "The association ID '{id}' does not exist";
+    association_malformed(id) => "InvalidAssociationID.Malformed", 400, "Invalid id: \"{id}\"";
+    /// The main association, which can only be replaced.
+    main_association(id) => "InvalidParameterValue", 400, "cannot disassociate the main route table association {id}";
+
+    /// A security group's name that is taken.
+    group_exists(name, vpc) => "InvalidGroup.Duplicate", 400, "The security group '{name}' already exists for VPC '{vpc}'";
+    /// A security group's name that isn't known.
+    group_name_not_found(name, vpc) => "InvalidGroup.NotFound", 400, "The security group '{name}' does not exist in default VPC '{vpc}'";
+    /// A group of another VPC.
+    group_of_other_vpc(group, vpc) => "InvalidParameter", 400, "Security group {group} and VPC {vpc} belong to different networks.";
+    /// A rule's peer of another VPC.
+    peer_of_other_vpc() => "InvalidGroup.NotFound", 400, "You have specified two resources that belong to different networks.";
+    /// The default group.
+    default_group(id) => "CannotDelete", 400, "the specified group: \"{id}\" name: \"default\" cannot be deleted by a user";
+    /// A group that interfaces or rules name.
+    group_in_use(id) => "DependencyViolation", 400, "resource {id} has a dependent object";
+    /// A rule that exists.
+    rule_exists(rule) => "InvalidPermission.Duplicate", 400, "the specified rule \"{rule}\" already exists";
+    /// A rule that comes twice in one call.
+    same_rule_twice() => "InvalidParameterValue", 400, "The same permission must not appear multiple times";
+    /// A rule that doesn't exist.
+    rule_not_found() => "InvalidPermission.NotFound", 400, "The specified rule does not exist in this security group.";
+    /// A rule ID that doesn't exist.
+    rule_id_not_found(id) => "InvalidSecurityGroupRuleId.NotFound", 400, "The security group rule ID '{id}' does not exist";
+    rule_id_malformed(id) => "InvalidSecurityGroupRuleId.Malformed", 400, "The security group rule ID '{id}' is malformed";
+    /// A rule that says nothing.
+    rule_malformed(why) => "InvalidPermission.Malformed", 400, "{why}";
+    /// A rule's block that is none.
+    rule_cidr(cidr) => "InvalidParameterValue", 400, "CIDR block {cidr} is malformed";
+    /// A group's or rule's description out of the alphabet.
+    rule_description() => "InvalidParameterValue", 400, "Invalid rule description. Valid descriptions are strings less than 256 characters from the following set:  a-zA-Z0-9. _-:/()#,@[]+=&;{{}}!$*";
+
+    /// An address that another interface has.
+    address_in_use() => "InvalidIPAddress.InUse", 400, "The specified address is already in use.";
+    /// An address that isn't in the subnet.
+    address_out_of_subnet() => "InvalidParameterValue", 400, "Address does not fall within the subnet's address range";
+    /// An address that AWS keeps for itself.
+    address_reserved() => "InvalidParameterValue", 400, "Address is in subnet's reserved address range";
+    /// A text that is no IPv4 address.
+    not_an_address(text) => "InvalidParameterValue", 400, "invalid value for parameter address: {text}";
+    /// An interface that is attached, to delete.
+    interface_in_use(id) => "InvalidParameterValue", 400, "Network interface '{id}' is currently in use.";
+    /// An interface that is attached, to attach.
+    interface_attached(id) => "InvalidNetworkInterface.InUse", 400, "Interface: [{id}] in use.";
+    /// A device index that is taken.
+    device_index_taken(instance, index) => "InvalidParameterValue", 400, "Instance '{instance}' already has an interface attached at device index '{index}'.";
+    /// An interface in another zone.
+    interface_of_other_zone() => "InvalidParameterValue", 400, "You may not attach a network interface to an instance if they are not in the same availability zone";
+    /// An attachment that doesn't exist.
+    attachment_not_found(id) => "InvalidAttachmentID.NotFound", 400, "The attachment ID '{id}' does not exist";
+    attachment_malformed(id) => "InvalidAttachmentID.Malformed", 400, "Invalid id: \"{id}\" (expecting \"eni-attach-...\")";
+    /// The primary interface.
+    primary_interface() => "OperationNotPermitted", 400, "The network interface at device index 0 and networkCard index 0 cannot be detached.";
+    /// More interfaces than the instance's type may have.
+    attachment_limit(count, instance_type) => "AttachmentLimitExceeded", 400, "Interface count {count} exceeds the limit for {instance_type}";
+    /// A change of a running instance's interfaces.
+    interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
+
+    /// A public address that isn't the caller's.
+    address_not_found(address) => "InvalidAddress.NotFound", 400, "Address '{address}' not found.";
+    /// A public address that somebody has.
+    address_taken(address) => "InvalidIPAddress.InUse", 400, "Address {address} is in use.";
+    /// A public address that is associated.
+    already_associated(resource, association) => "Resource.AlreadyAssociated", 400, "resource {resource} is already associated with associate-id {association}";
+    /// A private address that isn't the interface's.
+    not_an_interface_address(ip, interface) => "InvalidParameterValue", 400, "The private IP address {ip} is not assigned to the network interface {interface}.";
+    /// An instance with several interfaces where one must be named.
+    many_interfaces(instance) => "InvalidInstanceID", 400, "There are multiple interfaces attached to instance '{instance}'. Please specify an interface ID for the operation instead.";
+    /// An instance that has no interface.
+    no_interface(instance) => "InvalidInstanceID", 400, "The instance '{instance}' has no network interface.";
+    /// An instance whose state doesn't allow it.
+    invalid_instance_state(state, instance) => "InvalidInstanceID", 400, "The {state} instance '{instance}' is not in a valid state for this operation.";
+    /// A prefix list: there are none.
+    prefix_list_not_found(id) => "InvalidPrefixListID.NotFound", 400, "The prefix list ID '{id}' does not exist";
+}
+
+/// Refuses parameters that are given and not served.
+///
+/// # Errors
+/// One is given.
+pub fn refuse(parameters: &[(&str, bool)]) -> Result<(), Fault> {
+    match parameters.iter().find(|(_, given)| *given) {
+        Some((name, _)) => Err(unsupported(name)),
+        None => Ok(()),
+    }
 }

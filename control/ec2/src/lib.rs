@@ -1,5 +1,6 @@
 //! EC2's operations as pure functions over control state.
 
+pub mod accounts;
 pub mod compute;
 pub mod desired;
 pub mod ebs;
@@ -9,9 +10,12 @@ pub mod hosts;
 mod idempotency;
 mod operations;
 mod page;
+pub mod regions;
 mod reset;
 mod resource;
 mod settings;
+pub mod tagging;
+mod tags;
 #[cfg(test)]
 mod testing;
 pub mod vpc;
@@ -19,6 +23,12 @@ pub mod vpc;
 pub use operations::{Ask, AskHost, Visitor, visit};
 pub use reset::reset;
 pub use settings::Settings;
+
+/// Does what is due by the clock.
+pub fn tick(tx: &mut state::Tx) {
+    compute::instances::forget_terminated(tx);
+    idempotency::forget_old(tx);
+}
 
 /// The tables of this crate's rows.
 #[must_use]
@@ -33,6 +43,7 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<ebs::snapshots::Snapshot>(),
         state::table::<ebs::volumes::Volume>(),
         state::table::<vpc::addresses::Address>(),
+        state::table::<vpc::defaults::RegionSetup>(),
         state::table::<vpc::dhcp_options::DhcpOptions>(),
         state::table::<vpc::internet_gateways::InternetGateway>(),
         state::table::<vpc::network_acls::NetworkAcl>(),

@@ -3,7 +3,12 @@
 //! `DryRun` is not the functions' matter: the caller of a function that succeeded drops its
 //! transaction and answers `DryRunOperation`.
 
-use crate::compute::{self, instance_types};
+use crate::{
+    accounts,
+    compute::{credits, images, instance_types, instances, key_pairs},
+    ebs::{snapshots, volumes},
+    regions, tagging, vpc,
+};
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
@@ -26,36 +31,106 @@ pub struct Ask<T> {
     /// What to ask.
     pub question: Question,
     /// Makes the output; from an error if the host can't be reached or can't tell.
-    pub finish: Box<dyn FnOnce(Result<Answer, String>) -> Result<T, Fault> + Send>,
+    pub finish: Finish<T>,
 }
+
+/// Makes an operation's output from a host's answer.
+pub type Finish<T> = Box<dyn FnOnce(Result<Answer, String>) -> Result<T, Fault> + Send>;
 
 operations! { Visitor:
     // compute/instances
-    mutate RunInstances => compute::instances::run_instances,
-    read DescribeInstances => compute::instances::describe_instances,
-    read DescribeInstanceStatus => compute::instances::describe_instance_status,
-    mutate StartInstances => compute::instances::start_instances,
-    mutate StopInstances => compute::instances::stop_instances,
-    mutate RebootInstances => compute::instances::reboot_instances,
-    mutate TerminateInstances => compute::instances::terminate_instances,
-    read DescribeInstanceAttribute => compute::instances::describe_instance_attribute,
-    mutate ModifyInstanceAttribute => compute::instances::modify_instance_attribute,
-    mutate ModifyInstanceMetadataOptions => compute::instances::modify_instance_metadata_options,
-    mutate MonitorInstances => compute::instances::monitor_instances,
-    mutate UnmonitorInstances => compute::instances::unmonitor_instances,
-    ask GetConsoleOutput => compute::instances::get_console_output,
+    mutate RunInstances => instances::run_instances,
+    read DescribeInstances => instances::describe_instances,
+    read DescribeInstanceStatus => instances::describe_instance_status,
+    mutate StartInstances => instances::start_instances,
+    mutate StopInstances => instances::stop_instances,
+    mutate RebootInstances => instances::reboot_instances,
+    mutate TerminateInstances => instances::terminate_instances,
+    read DescribeInstanceAttribute => instances::describe_instance_attribute,
+    mutate ModifyInstanceAttribute => instances::modify_instance_attribute,
+    mutate ModifyInstanceMetadataOptions => instances::modify_instance_metadata_options,
+    mutate MonitorInstances => instances::monitor_instances,
+    mutate UnmonitorInstances => instances::unmonitor_instances,
+    ask GetConsoleOutput => instances::get_console_output,
 
     // compute/images
+    read DescribeImages => images::describe_images,
+    read DescribeImageAttribute => images::describe_image_attribute,
 
     // compute/instance_types
     read DescribeInstanceTypes => instance_types::describe_instance_types,
     read DescribeInstanceTypeOfferings => instance_types::describe_instance_type_offerings,
 
+    // compute/credits
+    read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
+
     // compute/key_pairs
+    mutate CreateKeyPair => key_pairs::create_key_pair,
+    mutate ImportKeyPair => key_pairs::import_key_pair,
+    read DescribeKeyPairs => key_pairs::describe_key_pairs,
+    mutate DeleteKeyPair => key_pairs::delete_key_pair,
 
     // ebs
+    read DescribeVolumes => volumes::describe_volumes,
+    read DescribeSnapshots => snapshots::describe_snapshots,
 
     // vpc
+    mutate AllocateAddress => vpc::addresses::allocate_address,
+    mutate AssociateAddress => vpc::addresses::associate_address,
+    read DescribeAddresses => vpc::addresses::describe_addresses,
+    read DescribeAddressesAttribute => vpc::addresses::describe_addresses_attribute,
+    mutate DisassociateAddress => vpc::addresses::disassociate_address,
+    mutate ReleaseAddress => vpc::addresses::release_address,
+    mutate CreateDefaultVpc => vpc::defaults::create_default_vpc,
+    read DescribeDhcpOptions => vpc::dhcp_options::describe_dhcp_options,
+    mutate AttachInternetGateway => vpc::internet_gateways::attach_internet_gateway,
+    mutate CreateInternetGateway => vpc::internet_gateways::create_internet_gateway,
+    mutate DeleteInternetGateway => vpc::internet_gateways::delete_internet_gateway,
+    read DescribeInternetGateways => vpc::internet_gateways::describe_internet_gateways,
+    mutate DetachInternetGateway => vpc::internet_gateways::detach_internet_gateway,
+    read DescribeNetworkAcls => vpc::network_acls::describe_network_acls,
+    mutate AttachNetworkInterface => vpc::network_interfaces::attach_network_interface,
+    mutate CreateNetworkInterface => vpc::network_interfaces::create_network_interface,
+    mutate DeleteNetworkInterface => vpc::network_interfaces::delete_network_interface,
+    read DescribeNetworkInterfaces => vpc::network_interfaces::describe_network_interfaces,
+    mutate DetachNetworkInterface => vpc::network_interfaces::detach_network_interface,
+    mutate ModifyNetworkInterfaceAttribute => vpc::network_interfaces::modify_network_interface_attribute,
+    read DescribePrefixLists => vpc::prefix_lists::describe_prefix_lists,
+    mutate AssociateRouteTable => vpc::route_tables::associate_route_table,
+    mutate CreateRoute => vpc::route_tables::create_route,
+    mutate CreateRouteTable => vpc::route_tables::create_route_table,
+    mutate DeleteRoute => vpc::route_tables::delete_route,
+    mutate DeleteRouteTable => vpc::route_tables::delete_route_table,
+    read DescribeRouteTables => vpc::route_tables::describe_route_tables,
+    mutate DisassociateRouteTable => vpc::route_tables::disassociate_route_table,
+    mutate ReplaceRoute => vpc::route_tables::replace_route,
+    mutate ReplaceRouteTableAssociation => vpc::route_tables::replace_route_table_association,
+    mutate AuthorizeSecurityGroupEgress => vpc::security_groups::authorize_security_group_egress,
+    mutate AuthorizeSecurityGroupIngress => vpc::security_groups::authorize_security_group_ingress,
+    mutate CreateSecurityGroup => vpc::security_groups::create_security_group,
+    mutate DeleteSecurityGroup => vpc::security_groups::delete_security_group,
+    read DescribeSecurityGroupRules => vpc::security_groups::describe_security_group_rules,
+    read DescribeSecurityGroups => vpc::security_groups::describe_security_groups,
+    mutate ModifySecurityGroupRules => vpc::security_groups::modify_security_group_rules,
+    mutate RevokeSecurityGroupEgress => vpc::security_groups::revoke_security_group_egress,
+    mutate RevokeSecurityGroupIngress => vpc::security_groups::revoke_security_group_ingress,
+    mutate CreateDefaultSubnet => vpc::subnets::create_default_subnet,
+    mutate CreateSubnet => vpc::subnets::create_subnet,
+    mutate DeleteSubnet => vpc::subnets::delete_subnet,
+    read DescribeSubnets => vpc::subnets::describe_subnets,
+    mutate ModifySubnetAttribute => vpc::subnets::modify_subnet_attribute,
+    mutate CreateVpc => vpc::vpcs::create_vpc,
+    mutate DeleteVpc => vpc::vpcs::delete_vpc,
+    read DescribeVpcAttribute => vpc::vpcs::describe_vpc_attribute,
+    read DescribeVpcs => vpc::vpcs::describe_vpcs,
+    mutate ModifyVpcAttribute => vpc::vpcs::modify_vpc_attribute,
 
     // regions, accounts, tags
+    read DescribeRegions => regions::describe_regions,
+    read DescribeAvailabilityZones => regions::describe_availability_zones,
+    read DescribeAccountAttributes => accounts::describe_account_attributes,
+    read DescribeIamInstanceProfileAssociations => accounts::describe_iam_instance_profile_associations,
+    mutate CreateTags => tagging::create_tags,
+    mutate DeleteTags => tagging::delete_tags,
+    read DescribeTags => tagging::describe_tags,
 }

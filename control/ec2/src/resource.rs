@@ -16,6 +16,11 @@ pub trait Resource: Row<Key: ResourceId> {
     /// AWS's code before `.Malformed`, where it differs.
     const MALFORMED: &'static str = Self::CODE;
 
+    /// What stands around the IDs in the message of `.NotFound`.
+    const QUOTES: (&'static str, &'static str) = ("'", "'");
+    /// What ends the message of `.NotFound`.
+    const STOP: &'static str = "";
+
     /// The resource's tags.
     fn tags(&self) -> &Tags;
 
@@ -44,10 +49,11 @@ pub fn parse_id<R: Resource>(id: &str) -> Result<R::Key, Fault> {
 
 /// The fault for IDs that don't exist.
 pub fn not_found<R: Resource>(ids: &[&str]) -> Fault {
-    let (list, noun) = (ids.join(", "), R::NOUN);
+    let (list, noun, stop) = (ids.join(", "), R::NOUN, R::STOP);
+    let (left, right) = R::QUOTES;
     let message = match ids.len() {
-        1 => format!("The {noun} '{list}' does not exist"),
-        _ => format!("The {noun}s '{list}' do not exist"),
+        1 => format!("The {noun} {left}{list}{right} does not exist{stop}"),
+        _ => format!("The {noun}s {left}{list}{right} do not exist{stop}"),
     };
     Fault::sender(format!("{}.NotFound", R::CODE), message)
 }

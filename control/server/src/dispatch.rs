@@ -131,7 +131,7 @@ impl Dispatcher {
             Account::ensure(tx, scope.account, "account");
             // Another call may have been faster.
             if !ec2::vpc::defaults::is_set_up(tx, &scope) {
-                ec2::vpc::defaults::set_up(tx, &scope)?;
+                ec2::vpc::defaults::set_up(tx, &scope);
             }
             Ok(())
         });
@@ -206,16 +206,13 @@ impl<'a> iam::Visitor for Call<'a> {
         Box::pin(async move {
             let input = input?;
             let mutation =
-                self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input).map(Held));
-            let Held(output) = mutation.await?;
+                self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input));
+            let output = mutation.await?;
             self.would_succeed()?;
             Ok(protocol::encode::<O>(&output, &request_id))
         })
     }
 }
-
-/// An output on its way from the writer.
-struct Held<T>(T);
 
 impl<'a> ec2::Visitor for Call<'a> {
     fn ask<O: Operation>(self, run: ec2::AskHost<O>) -> Running<'a> {

@@ -220,6 +220,13 @@ impl State {
         self.table::<R>().into_iter().flat_map(move |table| table.find(&entry))
     }
 
+    /// How many rows a scope has; unlike counting [`Self::in_scope`], it doesn't look at them.
+    #[must_use]
+    pub fn count_in_scope<R: Row>(&self, scope: &Scope) -> usize {
+        let entry = scope_entry(scope);
+        self.table::<R>().and_then(|table| table.index.get(&entry)).map_or(0, SetS::len)
+    }
+
     /// The rows that have this value in the named index, in key order.
     pub fn find<'a, R: Row>(
         &'a self,

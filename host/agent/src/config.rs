@@ -15,8 +15,6 @@ use std::{
 /// The processor model under TCG: everything that the translator can do, but four-level page
 /// tables, which it walks faster than five.
 const TCG_CPU: &str = "max,la57=off";
-/// TCG's code cache for each VM, MiB.
-const TCG_CACHE_MIB: u32 = 64;
 /// The users that VMs run as, if we are root: a block of them for each cloud on a host.
 const UIDS: u32 = 610_000;
 const UIDS_OF_CLOUD: u32 = 4096;
@@ -148,11 +146,7 @@ impl Config {
             binary: self.qemu.clone(),
             instances: self.instances(),
             sockets: self.run.join("vm"),
-            tuning: Tuning {
-                accelerator,
-                tcg_cpu: TCG_CPU.to_owned(),
-                tcg_cache_mib: TCG_CACHE_MIB,
-            },
+            tuning: Tuning { accelerator, tcg_cpu: TCG_CPU.to_owned() },
             cloud: format!("{:016x}", self.cloud()),
         };
         Ok(Arc::new(Qemu::new(config, events)?))

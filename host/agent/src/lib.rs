@@ -18,6 +18,10 @@ pub use config::{Choice, Config, Overcommit};
 
 use agent::{Agent, Input};
 use anyhow::{Context, Result};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use std::{
     fs,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
@@ -32,6 +36,8 @@ use std::{
 /// A folder cannot be written, or no hypervisor works.
 pub fn run(config: Config) -> Result<()> {
     make_folder(&config.data, 0o711)?;
+    let _alone = lock(&config.data.join("agent.lock"))?;
+    raise_file_limit();
     make_folder(&config.instances(), 0o700)?;
     // The VMs' users must reach their sockets.
     make_folder(&config.run, 0o711)?;
@@ -61,6 +67,24 @@ pub fn run(config: Config) -> Result<()> {
     peer::connect(agent.server(), inbox, Input::Server)?;
     agent.run(&inputs);
     Ok(())
+}
+
+/// Two agents must never run the same instances: the second waits until the first is gone.
+fn lock(path: &Path) -> Result<fs::File> {
+    let file = fs::File::create(path).with_context(|| path.display().to_string())?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        log::warn!("another agent has {}: waiting", path.display());
+        flock(&file, FlockOperation::LockExclusive)?;
+    }
+    Ok(file)
+}
+
+/// A VM takes two descriptors: as many as the system allows.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::debug!("the limit of open files stays: {error}");
+    }
 }
 
 /// Makes a folder with exactly this mode.

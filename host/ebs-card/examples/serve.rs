@@ -3,10 +3,7 @@
 
 use anyhow::{Context as _, Result};
 use std::{
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::net::UnixListener,
-    },
+    os::{fd::AsFd as _, unix::net::UnixListener},
     path::PathBuf,
 };
 
@@ -26,8 +23,7 @@ fn main() -> Result<()> {
     log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
     log::set_max_level(log::LevelFilter::Info);
     let folder = PathBuf::from(std::env::args_os().nth(1).context("which folder?")?);
-    let inherited =
-        UnixListener::from(OwnedFd::from(std::io::stdin().as_fd().try_clone_to_owned()?));
+    let inherited = UnixListener::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let nbd = if inherited.local_addr().is_ok() {
         inherited
     } else {

@@ -67,7 +67,7 @@ impl Drop for Attached {
 }
 
 impl Served {
-    /// Sends its clients away, waits for them, and flushes.
+    /// Sends its clients away, waits for them, and flushes; nobody can come again.
     fn close(&self) -> Result<()> {
         let mut clients = lock(&self.clients);
         clients.closed = true;
@@ -202,11 +202,15 @@ impl Card {
             log::info!("{id}: grown to {} bytes", config.size_bytes);
         }
         if let Some(served) = &current {
-            if Some(&served.name) == config.export.as_ref() {
+            let closed = lock(&served.clients).closed;
+            if Some(&served.name) == config.export.as_ref() && !closed {
                 served.export.volume.grown(config.size_bytes);
                 return Ok(());
             }
-            self.close(id)?;
+            let closed = self.close(id);
+            if lock(&self.served).contains_key(&id) {
+                return closed.context("closing it under its old name");
+            }
         }
         let Some(name) = &config.export else { return Ok(()) };
         if name.is_empty() || self.named(name).is_some() {

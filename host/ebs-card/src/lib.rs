@@ -11,6 +11,7 @@
 mod card;
 mod control;
 pub mod counters;
+mod memory;
 pub mod nbd;
 mod serve;
 mod signals;
@@ -49,6 +50,7 @@ pub struct Config {
 /// Its files or sockets can't be opened, or accepting clients fails.
 pub fn run(config: Config) -> Result<()> {
     raise_file_limit();
+    memory::give_back_early();
     std::fs::create_dir_all(&config.volumes)
         .with_context(|| format!("making {}", config.volumes.display()))?;
     let _alone = lock_folder(&config.volumes)?;

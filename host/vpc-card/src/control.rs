@@ -98,9 +98,7 @@ impl Control {
     /// Does what a request asks.
     pub fn obey(&mut self, request: VpcRequest) -> Reply {
         let result = match request {
-            VpcRequest::Apply(patch) => {
-                self.apply(patch).map(|failed| Reply::Applied { failed })
-            }
+            VpcRequest::Apply(patch) => self.apply(patch).map(|failed| Reply::Applied { failed }),
             VpcRequest::Status => self.datapath.ask(Command::Status),
         };
         result.unwrap_or_else(|error| Reply::Refused(format!("{error:#}")))
@@ -128,8 +126,8 @@ impl Control {
         let mut failed = self.datapath.ask(|done| Command::Apply(Box::new(patch), done))?;
         for config in configs {
             let id = config.port.id;
-            if self.ports.contains_key(&id) {
-                self.ports.insert(id, config);
+            if let Some(served) = self.ports.get_mut(&id) {
+                *served = config;
                 continue;
             }
             let request = Box::new(config.clone());
@@ -197,9 +195,7 @@ fn serve(stream: &UnixStream, control: &Mutex<Control>) -> anyhow::Result<()> {
             return Ok(());
         }
         let reply = match serde_json::from_slice(&line) {
-            Ok(request) => {
-                control.lock().unwrap_or_else(PoisonError::into_inner).obey(request)
-            }
+            Ok(request) => control.lock().unwrap_or_else(PoisonError::into_inner).obey(request),
             Err(error) => Reply::Refused(error.to_string()),
         };
         let mut bytes = serde_json::to_vec(&reply)?;

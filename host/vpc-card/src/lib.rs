@@ -10,6 +10,7 @@ pub mod control;
 pub mod counters;
 pub mod datapath;
 pub mod engine;
+pub mod fuzz;
 pub mod layers;
 pub mod services;
 mod sys;
@@ -20,13 +21,13 @@ use anyhow::Context as _;
 use control::{Control, DatapathLink, ServerLink};
 use datapath::{Command, Datapath};
 use engine::Engine;
-use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::mpsc::channel};
+use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::mpsc::channel, thread::JoinHandle};
 use types::{Ipv4Net, NetworkInterfaceId};
 use uplink::tun::Tun;
 use vhost_user::{
+    frontend::Switch,
     ring::Ring,
     server::{Request, Server},
-    session::Switch,
 };
 
 /// How to run a card.
@@ -53,6 +54,7 @@ impl Config {
 pub struct Card {
     datapath: DatapathLink,
     server: ServerLink,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Card {
@@ -78,7 +80,7 @@ impl Card {
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
         let engine = Engine::new(config.public_pool, host);
         let moving = Datapath::new(engine, tun, receiver, datapath.waker.clone())?;
-        spawn("datapath", move || moving.run())?;
+        let mut threads = vec![spawn("datapath", move || moving.run())?];
         let (requests, receiver) = channel();
         let server = ServerLink { requests, waker: sys::Waker::new()? };
         let link = datapath.clone();
@@ -86,18 +88,21 @@ impl Card {
             Box::new(PortSwitch { id, datapath: link.clone() })
         });
         let serving = Server::new(receiver, server.waker.clone(), switch_of)?;
-        spawn("vhost-user", move || serving.serve())?;
+        threads.push(spawn("vhost-user", move || serving.serve())?);
         let control = Control::new(datapath.clone(), server.clone());
         control::listen(&config.control, control)?;
-        Ok(Self { datapath, server })
+        Ok(Self { datapath, server, threads })
     }
 }
 
 impl Drop for Card {
     fn drop(&mut self) {
-        // Those who have ended already don't need to be told.
+        // Those who have ended already don't need to be told. The server ends first: it hands the
+        // rings back to the data path.
         drop(self.server.tell(Request::End));
+        self.threads.pop().map(JoinHandle::join);
         drop(self.datapath.tell(Command::End));
+        self.threads.pop().map(JoinHandle::join);
     }
 }
 
@@ -106,7 +111,7 @@ impl Drop for Card {
 fn spawn(
     name: &'static str,
     body: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<JoinHandle<()>> {
     let thread = std::thread::Builder::new().name(name.to_owned());
     let run = move || {
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
@@ -119,8 +124,7 @@ fn spawn(
             Err(_) => std::process::abort(),
         }
     };
-    thread.spawn(run).with_context(|| format!("thread {name}"))?;
-    Ok(())
+    thread.spawn(run).with_context(|| format!("thread {name}"))
 }
 
 /// A port's rings, by way of the data path.

@@ -4,11 +4,11 @@ use crate::schema::Schema;
 use crate::value::Structure;
 
 /// An operation that we serve.
-pub trait Operation {
+pub trait Operation: 'static {
     const NAME: &'static str;
     const SERVICE: &'static Service;
-    type Input: Structure;
-    type Output: Structure;
+    type Input: Structure + Send + 'static;
+    type Output: Structure + Send + 'static;
 }
 
 /// A service's facts.

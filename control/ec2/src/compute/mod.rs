@@ -1,5 +1,6 @@
 //! Instances, and what they are launched from.
 
+pub mod credits;
 pub mod images;
 pub mod instance_types;
 pub mod instances;

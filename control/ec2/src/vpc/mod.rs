@@ -1,11 +1,21 @@
 //! Virtual private clouds: networks and what filters, routes and translates in them.
 
 pub mod addresses;
+mod cidr;
+pub mod defaults;
+mod describe;
+pub mod desired;
 pub mod dhcp_options;
 pub mod internet_gateways;
+pub mod names;
 pub mod network_acls;
 pub mod network_interfaces;
+pub mod prefix_lists;
 pub mod route_tables;
 pub mod security_groups;
 pub mod subnets;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod vpcs;

@@ -117,7 +117,7 @@ pub struct Decoder {
     end: usize,
     /// A write whose payload is larger than the buffer, and how much of it is there.
     large: Option<(Request, Vec<u8>, usize)>,
-    /// The payload that was handed out last.
+    /// The large payload that was handed out last; the next one takes its place.
     handed: Vec<u8>,
 }
 
@@ -170,7 +170,6 @@ impl Decoder {
     /// # Errors
     /// What came is no request; the connection cannot go on.
     pub fn advance(&mut self) -> Result<Option<(Request, &[u8])>, Broken> {
-        self.handed = Vec::new();
         if let Some((request, payload, _)) =
             self.large.take_if(|(_, payload, filled)| *filled == payload.len())
         {
@@ -195,7 +194,8 @@ impl Decoder {
             return Ok(Some((request, &self.buffer[there])));
         }
         if length + HEADER > BUFFER {
-            let mut payload = vec![0; length];
+            let mut payload = std::mem::take(&mut self.handed);
+            payload.resize(length, 0);
             payload[..there.len()].copy_from_slice(&self.buffer[there.clone()]);
             self.start = there.end;
             self.large = Some((request, payload, there.len()));

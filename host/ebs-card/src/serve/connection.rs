@@ -15,14 +15,17 @@ use crate::{
 use std::{
     io::{self, Read as _},
     os::unix::net::UnixStream,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
 /// Replies are sent once so many bytes of them are there, or no request is.
-const BATCH: usize = 256 * 1024;
+const BATCH: usize = 64 * 1024;
 /// A connection that is quiet for so long gives its buffers back.
 const QUIET: Duration = Duration::from_secs(1);
+
+/// A volume's errors that are logged; all are counted.
+const LOGGED: u64 = 20;
 
 /// What a connection serves.
 #[derive(Clone)]
@@ -73,11 +76,15 @@ impl Connection {
                     return Ok(());
                 }
                 if replies.len() >= BATCH {
-                    outbox.send(&replies);
+                    if !outbox.send(&replies) {
+                        return Ok(());
+                    }
                     replies.clear();
                 }
             }
-            outbox.send(&replies);
+            if !outbox.send(&replies) {
+                return Ok(());
+            }
             replies.clear();
             match (&*self.stream).read(decoder.space()) {
                 Ok(0) => return Ok(()),
@@ -138,33 +145,33 @@ impl Connection {
             Work::Read => {
                 add(&counters.reads, 1);
                 add(&counters.read_bytes, length);
-                self.read(outbox, request, replies);
+                return self.read(outbox, request, replies);
             }
             Work::Write { durable } => {
                 add(&counters.writes, 1);
                 add(&counters.write_bytes, length);
                 let result = volume.write(offset, payload);
-                self.wrote(outbox, request, durable, result, replies);
+                return self.wrote(outbox, request, durable, result, replies);
             }
             Work::Trim { durable } => {
                 add(&counters.discards, 1);
                 add(&counters.discard_bytes, length);
                 let result = volume.discard(offset, length);
-                self.wrote(outbox, request, durable, result, replies);
+                return self.wrote(outbox, request, durable, result, replies);
             }
             Work::Zero { durable } => {
                 add(&counters.discards, 1);
                 add(&counters.discard_bytes, length);
                 let result = volume.zero(offset, length);
-                self.wrote(outbox, request, durable, result, replies);
+                return self.wrote(outbox, request, durable, result, replies);
             }
-            Work::Flush => self.flush(outbox, request.cookie),
+            Work::Flush => return self.flush(outbox, request.cookie),
             Work::Status { one } => self.status(request, one, replies),
         }
         Flow::Goes
     }
 
-    fn read(&self, outbox: &Arc<Outbox>, request: &Request, replies: &mut Vec<u8>) {
+    fn read(&self, outbox: &Arc<Outbox>, request: &Request, replies: &mut Vec<u8>) -> Flow {
         let (cookie, offset, length) = (request.cookie, request.offset, request.length);
         let volume = &self.export.volume;
         if self.structured
@@ -172,26 +179,28 @@ impl Connection {
                 Ok([(hole, true)]) if *hole == u64::from(length))
         {
             reply::read_hole(replies, cookie, offset, length);
-            return;
+            return Flow::Goes;
         }
         let start = replies.len();
         reply::read_header(replies, self.structured, cookie, offset, length);
         let content = replies.len();
         replies.resize(content + length as usize, 0);
         match volume.read_cached(offset, &mut replies[content..]) {
-            Ok(true) => return,
+            Ok(true) => return Flow::Goes,
             Ok(false) => replies.truncate(start),
             Err(error) => {
                 replies.truncate(start);
                 self.failed(cookie, &error, replies);
-                return;
+                return Flow::Goes;
             }
         }
         let (connection, request) = (self.portable(), *request);
         let size = length as usize;
-        outbox.send(replies);
+        // What is ready must not wait behind the limit that begin may wait for.
+        if !outbox.send(replies) || !outbox.begin(size) {
+            return Flow::Ends;
+        }
         replies.clear();
-        outbox.begin(size);
         let outbox = outbox.clone();
         self.pool.run(Box::new(move || {
             let mut reply = Vec::with_capacity(size + 32);
@@ -205,6 +214,7 @@ impl Connection {
             }
             outbox.finish(size, &reply);
         }));
+        Flow::Goes
     }
 
     /// Replies to a write, after a flush if it has to be durable.
@@ -215,17 +225,20 @@ impl Connection {
         durable: bool,
         result: io::Result<()>,
         replies: &mut Vec<u8>,
-    ) {
+    ) -> Flow {
         match result {
             Err(error) => self.failed(request.cookie, &error, replies),
-            Ok(()) if durable => self.flush(outbox, request.cookie),
+            Ok(()) if durable => return self.flush(outbox, request.cookie),
             Ok(()) => reply::done(replies, self.structured, request.cookie),
         }
+        Flow::Goes
     }
 
-    fn flush(&self, outbox: &Arc<Outbox>, cookie: u64) {
+    fn flush(&self, outbox: &Arc<Outbox>, cookie: u64) -> Flow {
         add(&self.export.volume.counters.flushes, 1);
-        outbox.begin(0);
+        if !outbox.begin(0) {
+            return Flow::Ends;
+        }
         let (structured, outbox) = (self.structured, outbox.clone());
         let volume = self.export.volume.clone();
         let done = Box::new(move |ok: bool| {
@@ -239,6 +252,7 @@ impl Connection {
             outbox.finish(0, &bytes);
         });
         self.export.flusher.flush(&self.export.volume, &self.pool, done);
+        Flow::Goes
     }
 
     fn status(&self, request: &Request, one: bool, replies: &mut Vec<u8>) {
@@ -261,8 +275,12 @@ impl Connection {
     }
 
     fn failed(&self, cookie: u64, error: &io::Error, replies: &mut Vec<u8>) {
-        add(&self.export.volume.counters.errors, 1);
-        log::warn!("a request failed: {error}");
+        let errors = &self.export.volume.counters.errors;
+        add(errors, 1);
+        // A guest may go on for ever.
+        if errors.load(Ordering::Relaxed) <= LOGGED {
+            log::warn!("a request failed: {error}");
+        }
         let errno =
             if error.kind() == io::ErrorKind::StorageFull { Errno::NoSpace } else { Errno::Io };
         reply::error(replies, self.structured, cookie, errno);

@@ -27,14 +27,15 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct State {
-    /// Replies that the socket did not take yet, and how much of them it took.
-    unsent: Vec<u8>,
-    sent: usize,
-    /// Whether a thread is there that sends them.
+    /// Whether a thread is waiting for the client to take replies.
     draining: bool,
+    /// Replies that it is to send then.
+    unsent: Vec<u8>,
     /// Requests that wait for a disk, and the bytes of their replies.
     waiting: usize,
     waiting_bytes: usize,
+    /// The client takes no more replies.
+    broken: bool,
 }
 
 impl Outbox {
@@ -44,17 +45,24 @@ impl Outbox {
         Arc::new(Self { stream, state: Mutex::default(), changed: Condvar::new() })
     }
 
-    /// Waits until the client has taken enough of its replies that another request may begin.
-    pub fn begin(&self, bytes: usize) {
+    /// Waits until the client has taken enough of its replies that another request may begin;
+    /// false = the client is gone.
+    #[must_use]
+    pub fn begin(&self, bytes: usize) -> bool {
         let mut state = lock(&self.state);
-        while state.waiting >= MAX_WAITING
-            || (state.unsent.len() + state.waiting_bytes > 0
-                && state.unsent.len() + state.waiting_bytes + bytes > MAX_BYTES)
+        while !state.broken
+            && (state.waiting >= MAX_WAITING
+                || (state.unsent.len() + state.waiting_bytes > 0
+                    && state.unsent.len() + state.waiting_bytes + bytes > MAX_BYTES))
         {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if state.broken {
+            return false;
+        }
         state.waiting += 1;
         state.waiting_bytes += bytes;
+        true
     }
 
     /// A request that had begun is replied to.
@@ -67,14 +75,22 @@ impl Outbox {
         self.changed.notify_all();
     }
 
-    /// Sends replies of requests that did not have to wait.
-    pub fn send(self: &Arc<Self>, replies: &[u8]) {
+    /// Sends replies of requests that did not have to wait, and waits for the client to take them:
+    /// for the connection's own thread. False = the client is gone.
+    #[must_use]
+    pub fn send(&self, replies: &[u8]) -> bool {
         let mut state = lock(&self.state);
-        self.push(&mut state, replies);
-        // A client that does not take its replies may not ask on.
-        while state.unsent.len() > MAX_BYTES {
+        while state.draining && !state.broken {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        let left = self.try_send(&mut state, replies);
+        if left.is_empty() || state.broken {
+            return !state.broken;
+        }
+        // Others add to what is unsent meanwhile, and it follows.
+        state.draining = true;
+        drop(state);
+        self.drain(left)
     }
 
     /// Waits until no request waits for a disk any more.
@@ -85,65 +101,78 @@ impl Outbox {
         }
     }
 
-    fn push(self: &Arc<Self>, state: &mut State, mut bytes: &[u8]) {
-        while !bytes.is_empty() && state.unsent.is_empty() {
+    /// Sends what the socket takes at once; returns the rest.
+    fn try_send<'b>(&self, state: &mut State, mut bytes: &'b [u8]) -> &'b [u8] {
+        while !bytes.is_empty() && !state.broken {
             match send(&*self.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
-                Err(_) => return self.abandon(),
+                Err(_) => self.abandon(state),
             }
         }
-        if bytes.is_empty() {
+        bytes
+    }
+
+    fn push(self: &Arc<Self>, state: &mut State, bytes: &[u8]) {
+        if state.draining {
+            state.unsent.extend_from_slice(bytes);
             return;
         }
-        state.unsent.extend_from_slice(bytes);
-        if !state.draining {
-            let outbox = self.clone();
-            let thread = thread::Builder::new().name("drain".into()).stack_size(STACK_BYTES);
-            state.draining = thread.spawn(move || outbox.drain()).is_ok();
-            if !state.draining {
-                state.unsent = Vec::new();
-                self.abandon();
-            }
+        let left = self.try_send(state, bytes).to_vec();
+        if left.is_empty() || state.broken {
+            return;
+        }
+        // No thread of the pool waits for a client: another one does.
+        state.draining = true;
+        let outbox = self.clone();
+        let thread = thread::Builder::new().name("drain".into()).stack_size(STACK_BYTES);
+        if thread.spawn(move || outbox.drain(&left)).is_err() {
+            self.abandon(state);
         }
     }
 
     /// The client is gone or cannot be served: the reading thread sees the end.
-    fn abandon(&self) {
+    fn abandon(&self, state: &mut State) {
+        state.broken = true;
+        self.changed.notify_all();
+        state.draining = false;
+        state.unsent = Vec::new();
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Sends what could not be sent at once, until nothing is left.
-    fn drain(&self) {
-        loop {
-            let mut fds = [PollFd::new(&*self.stream, PollFlags::OUT)];
-            let polled = poll(&mut fds, None);
-            let mut state = lock(&self.state);
-            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            let outcome = match polled {
-                Ok(_) => send(&*self.stream, &state.unsent[state.sent..], flags),
-                Err(error) => Err(error),
+    /// Sends these bytes and all that is added meanwhile; false = the client is gone.
+    fn drain(&self, first: &[u8]) -> bool {
+        let mut sent = self.send_all(first);
+        while sent {
+            let more = {
+                let mut state = lock(&self.state);
+                state.draining = !state.unsent.is_empty();
+                std::mem::take(&mut state.unsent)
             };
-            match outcome {
-                Ok(count) => state.sent += count,
+            self.changed.notify_all();
+            if more.is_empty() {
+                break;
+            }
+            sent = self.send_all(&more);
+        }
+        sent
+    }
+
+    /// Sends bytes as the client takes them.
+    fn send_all(&self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let mut fds = [PollFd::new(&*self.stream, PollFlags::OUT)];
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match poll(&mut fds, None).and_then(|_| send(&*self.stream, bytes, flags)) {
+                Ok(count) => bytes = &bytes[count..],
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(_) => {
-                    state.sent = state.unsent.len();
-                    self.abandon();
+                    self.abandon(&mut lock(&self.state));
+                    return false;
                 }
             }
-            if state.sent == state.unsent.len() {
-                state.unsent = Vec::new();
-                state.sent = 0;
-                state.draining = false;
-            }
-            let over = !state.draining;
-            drop(state);
-            self.changed.notify_all();
-            if over {
-                return;
-            }
         }
+        true
     }
 }

@@ -41,20 +41,27 @@ impl Flusher {
     }
 
     fn run(&self, volume: &Volume) {
+        // Whether there may be space to give back, when nobody waits.
+        let mut more = false;
         loop {
             let waiters = {
                 let mut waiting = lock(&self.state);
-                if waiting.done.is_empty() {
+                if waiting.done.is_empty() && !more {
                     waiting.running = false;
                     return;
                 }
                 std::mem::take(&mut waiting.done)
             };
+            if waiters.is_empty() {
+                more = volume.give_back();
+                continue;
+            }
             // Whoever comes during this flush waits for the next one.
             let ok = volume.flush().is_ok();
             for done in waiters {
                 done(ok);
             }
+            more = true;
         }
     }
 }

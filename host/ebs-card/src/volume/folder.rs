@@ -9,8 +9,9 @@ use super::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::Write as _,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 use types::{ResourceId as _, VolumeId};
@@ -91,12 +92,17 @@ impl Folder {
     pub fn make(&self, id: VolumeId, size_bytes: u64, base: Option<&Path>) -> Result<()> {
         check_size(size_bytes)?;
         let base = base.map(identify_base).transpose()?;
+        // Or growth would bring to light what was never part of the volume.
+        ensure!(
+            base.as_ref().is_none_or(|base| base.length_bytes <= size_bytes),
+            "the volume is smaller than its base"
+        );
         let making = self.root.join(format!("{id}{MAKING}"));
         if making.exists() {
             fs::remove_dir_all(&making).context("removing what was half made")?;
         }
         let made = (|| {
-            fs::create_dir(&making)?;
+            DirBuilder::new().mode(0o700).create(&making)?;
             let data = File::create_new(making.join("data"))?;
             data.set_len(size_bytes)?;
             data.sync_all()?;

@@ -35,7 +35,9 @@ pub struct Chunk {
 }
 
 /// A sector of the map.
-pub type Sector = [Chunk; CHUNKS_PER_SECTOR as usize];
+pub type Sector = [Chunk; 12];
+
+const _: () = assert!(size_of::<Sector>() as u64 == CHUNKS_PER_SECTOR * size_of::<Chunk>() as u64);
 
 /// The length of the map of a volume.
 #[must_use]

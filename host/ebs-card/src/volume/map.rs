@@ -37,6 +37,14 @@ pub enum State {
     Zeroed,
 }
 
+/// What a flush has to write.
+pub struct Dirty {
+    /// Sectors that the durable map lacks, by number.
+    pub sectors: Vec<(u32, [u8; SECTOR])>,
+    /// Blocks whose space can be given back afterwards.
+    pub punch: Vec<Range<u64>>,
+}
+
 /// The map of a volume.
 pub struct Map {
     live: Box<dyn BlockFile>,
@@ -187,29 +195,23 @@ impl Map {
         }
     }
 
-    /// What the durable map lacks now, as sectors to write, and what may be punched after.
+    /// What the durable map lacks now; what comes later is the next flush's.
     ///
     /// # Errors
     /// The disk's; nothing is taken then.
-    pub fn take_dirty(&mut self) -> io::Result<(Vec<(u32, [u8; SECTOR])>, Vec<Range<u64>>)> {
+    pub fn take_dirty(&mut self) -> io::Result<Dirty> {
         let mut sectors = Vec::with_capacity(self.dirty.len());
         for number in self.dirty.clone() {
             sectors.push((number, layout::encode(self.sector(number)?)));
         }
         self.dirty.clear();
-        Ok((sectors, std::mem::take(&mut self.punch)))
-    }
-
-    /// Whether the durable map lacks something.
-    #[must_use]
-    pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        Ok(Dirty { sectors, punch: std::mem::take(&mut self.punch) })
     }
 }
 
 fn place(block: u64) -> (u32, usize, u64) {
     let within = block % BLOCKS_PER_SECTOR;
-    // A volume has at most 2^32 sectors' worth: folder.rs checks sizes; a chunk is below 12.
+    // The largest volume has far fewer than 2^32 sectors; a chunk's number is below 12.
     let sector = u32::try_from(block / BLOCKS_PER_SECTOR).unwrap_or(u32::MAX);
     let chunk = usize::try_from(within / BLOCKS_PER_CHUNK).unwrap_or_default();
     (sector, chunk, within % BLOCKS_PER_CHUNK)

@@ -33,7 +33,11 @@ use std::{
 };
 
 /// Zeros to write where a block has to be completed.
-const ZEROS: [u8; BLOCK as usize] = [0; BLOCK as usize];
+const ZEROS: [u8; 4096] = [0; 4096];
+const _: () = assert!(ZEROS.len() as u64 == BLOCK);
+
+/// Blocks whose space is given back at once: writes wait for it.
+const GIVEN_BACK: u64 = (64 << 20) / BLOCK;
 
 /// An open volume. Its calls may come from any thread.
 pub struct Volume {
@@ -47,6 +51,8 @@ pub struct Volume {
     order: RwLock<()>,
     /// Whether something was written that no flush has begun to cover.
     written: AtomicBool,
+    /// Blocks that are durably zeroed, and may have space in the data file.
+    unused: Mutex<Vec<Range<u64>>>,
     /// One flush at a time; whether `map` was written and not synced.
     flushing: Mutex<bool>,
     failed: AtomicBool,
@@ -87,6 +93,7 @@ impl Volume {
             order: RwLock::new(()),
             // An earlier card of this boot may have left anything unsynced.
             written: AtomicBool::new(true),
+            unused: Mutex::default(),
             flushing: Mutex::new(true),
             failed: AtomicBool::new(failed),
             on_failure,
@@ -300,7 +307,10 @@ impl Volume {
     /// Whether a flush has something to do.
     #[must_use]
     pub fn needs_flush(&self) -> bool {
-        self.written.load(Ordering::Acquire) || self.has_failed()
+        // In this order: a flush that has begun to cover what was written may not be over.
+        self.written.load(Ordering::Acquire)
+            || self.flushing.try_lock().is_err()
+            || self.has_failed()
     }
 
     /// Makes everything durable that was acknowledged before the call.
@@ -318,19 +328,14 @@ impl Volume {
             log::error!("a volume may only be read from now on: {error}");
             (self.on_failure)();
         })?;
-        // Only space is at stake here: an error costs nothing else, and comes again.
-        for blocks in punch {
-            if let Err(error) = self.punch(blocks) {
-                log::debug!("space is not given back: {error}");
-            }
-        }
+        lock(&self.unused).extend(punch);
         Ok(())
     }
 
     fn flush_in_order(&self, map_unsynced: &mut bool) -> io::Result<Vec<Range<u64>>> {
-        let (sectors, punch) = lock(&self.map).take_dirty()?;
+        let dirty = lock(&self.map).take_dirty()?;
         self.data.sync()?;
-        for (number, bytes) in &sectors {
+        for (number, bytes) in &dirty.sectors {
             *map_unsynced = true;
             self.durable.write_at(bytes, sector_offset(*number))?;
         }
@@ -338,10 +343,28 @@ impl Volume {
             self.durable.sync()?;
             *map_unsynced = false;
         }
-        Ok(punch)
+        Ok(dirty.punch)
     }
 
-    /// Gives back the space of blocks that are durably zeroed, but for those written since.
+    /// Gives back some of the space of blocks that are durably zeroed; false = all is done.
+    pub fn give_back(&self) -> bool {
+        let blocks = {
+            let mut unused = lock(&self.unused);
+            let Some(last) = unused.pop() else { return false };
+            let step = last.start..last.end.min(last.start + GIVEN_BACK);
+            if step.end < last.end {
+                unused.push(step.end..last.end);
+            }
+            step
+        };
+        // Only space is at stake: an error costs nothing else.
+        if let Err(error) = self.punch(blocks) {
+            log::debug!("space is not given back: {error}");
+        }
+        true
+    }
+
+    /// Punches holes, but for blocks that were written since.
     fn punch(&self, blocks: Range<u64>) -> io::Result<()> {
         let _alone = self.order.write().unwrap_or_else(PoisonError::into_inner);
         let mut at = blocks.start;

@@ -139,16 +139,18 @@ impl BlockFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let world = self.host.lock().unwrap().meanwhile.take().and_then(|world| world.upgrade());
-        if let Some(world) = world {
-            world.random_writes();
+        let world = self.host.lock().unwrap().meanwhile.as_ref().and_then(Weak::upgrade);
+        let others = || world.iter().for_each(|world| world.random_writes());
+        others();
+        {
+            let mut host = self.host.lock().unwrap();
+            self.call(&mut host, None)?;
+            if host.broken == Some(self.name) {
+                return Err(io::Error::other("the disk is broken"));
+            }
+            host.disks.entry(self.name).or_default().sync();
         }
-        let mut host = self.host.lock().unwrap();
-        self.call(&mut host, None)?;
-        if host.broken == Some(self.name) {
-            return Err(io::Error::other("the disk is broken"));
-        }
-        host.disks.entry(self.name).or_default().sync();
+        others();
         Ok(())
     }
 }
@@ -219,7 +221,7 @@ impl World {
     }
 
     fn random_writes(&self) {
-        for _ in 0..self.dice(4) {
+        for _ in 0..self.dice(3) {
             self.change();
         }
     }
@@ -351,8 +353,9 @@ fn run(seed: u64) {
         let life = 1 + world.dice(80);
         host.lock().unwrap().left = life;
         while host.lock().unwrap().left > 0 {
-            match world.dice(5) {
+            match world.dice(6) {
                 0 => world.flush(),
+                5 => drop(world.volume.give_back()),
                 1 => {
                     let range = world.random_range();
                     let mut bytes =
@@ -415,6 +418,7 @@ fn space_comes_back_after_the_flush() {
     world.volume.discard(4096, 4096).unwrap();
     assert!(stored(), "not before the map says so");
     world.volume.flush().unwrap();
+    while world.volume.give_back() {}
     assert!(!stored());
     let extents = world.volume.extents(0, 16384, 10).unwrap();
     assert_eq!(extents, [(4096, false), (4096, true), (8192, false)]);

@@ -83,6 +83,7 @@ fn ask(binary: &Path) -> Result<Features> {
         let _ = child.kill();
     }
     child.wait()?;
+    process::release_memory();
     features
 }
 

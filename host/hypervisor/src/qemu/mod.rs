@@ -23,7 +23,7 @@ use std::{
     fs, io,
     os::{
         fd::{AsRawFd, OwnedFd},
-        unix::net::UnixListener,
+        unix::{fs::MetadataExt, net::UnixListener},
     },
     path::{Path, PathBuf},
     sync::{
@@ -106,6 +106,13 @@ impl Qemu {
         UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))
     }
 
+    /// The group of `/dev/kvm`, if KVM is used.
+    fn kvm_group(&self) -> Option<u32> {
+        let device = fs::metadata("/dev/kvm").ok()?;
+        // Where the device is root's alone, nobody else's QEMU could open it.
+        (self.accelerator() == Accelerator::Kvm).then(|| device.gid())
+    }
+
     fn start(&self, record: &mut VmRecord, folder: &Path) -> Result<Vm> {
         let instance = record.spec.instance;
         let listeners = [
@@ -123,6 +130,7 @@ impl Qemu {
         let name = instance.to_string();
         let confinement = Confinement {
             uid: record.spec.uid,
+            group: self.kvm_group(),
             namespaces: self.root,
             groups: groups.make(&name, record.spec.vcpus, record.spec.memory_mib),
             pid_file: Some(OwnedFd::from(fs::File::create(folder.join(PID))?)),

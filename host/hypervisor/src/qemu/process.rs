@@ -19,6 +19,8 @@ use std::{
 pub struct Confinement {
     /// User and group to become.
     pub uid: Option<u32>,
+    /// A group that it is in besides: the one that may use KVM.
+    pub group: Option<u32>,
     /// Whether to give it a network of its own, and to hide other processes from it.
     pub namespaces: bool,
     /// Files that it writes its own number to before anything else: `cgroup.procs`.
@@ -51,6 +53,7 @@ pub fn spawn(
     }
     let steps = Steps {
         uid: confinement.uid,
+        group: confinement.group,
         namespaces: confinement.namespaces,
         groups: confinement.groups.iter().map(AsRawFd::as_raw_fd).collect(),
         pid_file: confinement.pid_file.as_ref().map(AsRawFd::as_raw_fd),
@@ -68,9 +71,19 @@ pub fn spawn(
     command.spawn().with_context(|| format!("cannot start {}", program.display()))
 }
 
+/// Gives memory back that a large answer took: an agent that waits for months shall be small.
+pub fn release_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it only returns unused pages to the system.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// What the child does before it becomes the program; all memory is allocated beforehand.
 struct Steps {
     uid: Option<u32>,
+    group: Option<u32>,
     namespaces: bool,
     groups: Vec<RawFd>,
     pid_file: Option<RawFd>,
@@ -109,7 +122,9 @@ impl Steps {
                 check(libc::fcntl(*fd, libc::F_SETFD, 0))?;
             }
             if let Some(uid) = self.uid {
-                check(libc::setgroups(0, std::ptr::null()))?;
+                let count = usize::from(self.group.is_some());
+                let groups = self.group.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+                check(libc::setgroups(count, groups))?;
                 check(libc::setresgid(uid, uid, uid))?;
                 // This also clears the capabilities.
                 check(libc::setresuid(uid, uid, uid))?;

@@ -16,7 +16,7 @@ use std::{
 /// When a request to the guest is repeated: one that boots loses the first.
 const REPEAT: Duration = Duration::from_secs(10);
 /// How long QEMU may take to quit before it is killed.
-const QUIT: Duration = Duration::from_secs(3);
+const QUIT: Duration = Duration::from_secs(5);
 /// How often a lost control connection is tried again.
 const RECONNECT: Duration = Duration::from_secs(5);
 /// How much may wait to be sent to a QEMU that does not listen.

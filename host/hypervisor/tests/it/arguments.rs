@@ -29,7 +29,7 @@ fn full() -> VmSpec {
 }
 
 fn lines(spec: &VmSpec, accelerator: Accelerator, features: &Features) -> String {
-    let tuning = Tuning { accelerator, tcg_cpu: "max".to_owned(), tcg_cache_mib: 64 };
+    let tuning = Tuning { accelerator, tcg_cpu: "max".to_owned() };
     let mut text = String::new();
     for argument in arguments(spec, &tuning, features, FDS) {
         let option = argument.starts_with('-');
@@ -51,7 +51,7 @@ fn tcg_on_debian_12() {
 fn kvm_on_newer_qemu() {
     let features = Features { version: (11, 1), reconnect_ms: true, nvme_model: true };
     let text = lines(&full(), Accelerator::Kvm, &features);
-    assert!(text.contains("-accel kvm\n-cpu host\n"), "{text}");
+    assert!(text.contains("-accel kvm\n-cpu host\n-smp 2,sockets=1,cores=1,threads=2\n"), "{text}");
     assert!(text.contains("reconnect-ms=500"), "{text}");
     assert!(text.contains("Amazon Elastic Block Store"), "{text}");
     assert!(!text.contains("vectors"), "{text}");
@@ -62,6 +62,6 @@ fn threads_divide_the_vcpus() {
     let features = Features { version: (7, 2), reconnect_ms: false, nvme_model: false };
     let mut spec = full();
     spec.vcpus = 3;
-    let text = lines(&spec, Accelerator::Tcg, &features);
+    let text = lines(&spec, Accelerator::Kvm, &features);
     assert!(text.contains("-smp 3,sockets=1,cores=3,threads=1\n"), "{text}");
 }

@@ -25,11 +25,7 @@ fn driver(folder: &Path) -> Option<(Qemu, Receiver<Event>)> {
         binary: PathBuf::from(BINARY),
         instances: folder.join("instances"),
         sockets: folder.join("run"),
-        tuning: Tuning {
-            accelerator: Accelerator::Tcg,
-            tcg_cpu: "max".to_owned(),
-            tcg_cache_mib: 32,
-        },
+        tuning: Tuning { accelerator: Accelerator::Tcg, tcg_cpu: "max".to_owned() },
         cloud: format!("test-{}", std::process::id()),
     };
     Some((Qemu::new(config, sender).unwrap(), events))

@@ -1,6 +1,7 @@
 //! The thread that moves packets: all rings, the uplink, the services; it never waits for anybody
 //! but in `epoll_wait`.
 
+mod offload;
 mod port;
 mod service;
 
@@ -253,6 +254,7 @@ impl Datapath {
             return;
         }
         if let Some(io) = self.ports.get_mut(index.0) {
+            io.id = Some(id);
             io.features = features;
             if let Some(place) = io.rings.get_mut(queue) {
                 *place = Some(ring);
@@ -277,7 +279,9 @@ impl Datapath {
     fn forget_ports(&mut self) {
         for at in 0..self.ports.len() {
             let index = PortIndex(at);
-            if self.engine.port(index).is_none() {
+            let held = self.ports.get(at).and_then(|io| io.id);
+            let now = self.engine.port(index).map(|port| port.config.port.id);
+            if held.is_some() && held != now {
                 (0..QUEUES).for_each(|queue| drop(self.take_ring(index, queue)));
                 if let Some(io) = self.ports.get_mut(at) {
                     *io = PortIo::default();
@@ -369,16 +373,23 @@ impl Datapath {
             self.engine.count(index, Reason::Malformed);
             return;
         }
+        let mut header = [0; HEADER];
+        chain.read(0, &mut header);
+        let features = self.ports.get(index.0).map_or(0, |io| io.features);
+        let partial = offload::is_partial(header, features);
         let head = chain.read(HEADER, &mut buf[..len.min(HEAD)]);
-        let mut frame =
-            Frame { buf: &mut buf, head, len, partial: false, segmented: false };
+        let mut frame = Frame { buf: &mut buf, head, len, partial, segmented: false };
         let verdict = self.engine.from_port(index, &mut frame, now);
         match verdict {
             Verdict::Drop => {}
-            Verdict::Deliver(to) => self.deliver(to, &frame, chain),
-            Verdict::Reply => self.deliver(index, &frame, chain),
-            Verdict::Uplink => self.send_uplink(index, &frame, chain),
+            Verdict::Deliver(to) => self.deliver(to, &mut frame, chain),
+            Verdict::Reply => self.deliver(index, &mut frame, chain),
+            Verdict::Uplink => {
+                offload::complete(&mut frame, chain);
+                self.send_uplink(index, &frame, chain);
+            }
             Verdict::Dhcp | Verdict::Dns | Verdict::Tcp => {
+                offload::complete(&mut frame, chain);
                 let mut whole = std::mem::take(&mut self.scratch);
                 whole.clear();
                 whole.extend_from_slice(frame.bytes());
@@ -393,14 +404,17 @@ impl Datapath {
     }
 
     /// Puts a frame into a guest's buffers.
-    fn deliver(&mut self, to: PortIndex, frame: &Frame<'_>, body: &Chain) {
+    fn deliver(&mut self, to: PortIndex, frame: &mut Frame<'_>, body: &Chain) {
         use crate::vhost_user::ring::PushError;
-        let Some(ring) = self.ring(to, RX) else {
+        let io = self.ports.get_mut(to.0);
+        let features = io.as_ref().map_or(0, |io| io.features);
+        let Some(ring) = io.and_then(|io| io.rings[RX].as_mut()) else {
             self.engine.count(to, Reason::LinkDown);
             return;
         };
+        let header = offload::header(frame, body, features);
         let rest = frame.len - frame.head;
-        match ring.push([0; HEADER], frame.bytes(), body, HEADER + frame.head, rest) {
+        match ring.push(header, frame.bytes(), body, HEADER + frame.head, rest) {
             Ok(()) => {
                 if let Some(port) = self.engine.port_mut(to) {
                     port.counters.rx_packets += 1;
@@ -459,10 +473,9 @@ impl Datapath {
                 }
             };
             self.engine.uplink_rx_packets += 1;
-            let mut frame =
-                Frame { buf: packet, head: len, len, partial: false, segmented: false };
+            let mut frame = Frame { buf: packet, head: len, len, partial: false, segmented: false };
             if let Verdict::Deliver(to) = self.engine.from_uplink(&mut frame, now) {
-                self.deliver(to, &frame, &nothing);
+                self.deliver(to, &mut frame, &nothing);
             }
         }
     }

@@ -18,13 +18,7 @@ use crate::{
 
 impl Datapath {
     /// Serves a guest's frame, of which `whole` has all.
-    pub(super) fn serve(
-        &mut self,
-        index: PortIndex,
-        verdict: Verdict,
-        whole: &mut [u8],
-        now: u64,
-    ) {
+    pub(super) fn serve(&mut self, index: PortIndex, verdict: Verdict, whole: &mut [u8], now: u64) {
         let len = whole.len();
         let frame = Frame { buf: whole, head: len, len, partial: false, segmented: false };
         let Ok(packet) = Packet::parse(&frame) else { return };
@@ -134,9 +128,12 @@ impl Datapath {
     }
 
     pub(super) fn wake_stack(&mut self, index: PortIndex) {
-        let io = self.ports.get(index.0);
-        if io.is_some_and(|io| io.stack.is_some()) && !self.stacks.contains(&index) {
-            self.stacks.push(index);
+        let Some(io) = self.ports.get_mut(index.0) else { return };
+        if io.stack.is_some() {
+            io.stack_due = true;
+            if !self.stacks.contains(&index) {
+                self.stacks.push(index);
+            }
         }
     }
 
@@ -160,8 +157,12 @@ impl Datapath {
     }
 
     fn run_stack(&mut self, index: PortIndex, now: u64) -> (Vec<Vec<u8>>, bool) {
-        let stack = self.ports.get_mut(index.0).and_then(|io| io.stack.as_mut());
-        let Some(stack) = stack else { return (Vec::new(), true) };
+        let Some(io) = self.ports.get_mut(index.0) else { return (Vec::new(), true) };
+        let Some(stack) = &mut io.stack else { return (Vec::new(), true) };
+        let timer = stack.next_ms(now).is_some_and(|next| next <= now);
+        if !std::mem::take(&mut io.stack_due) && !timer {
+            return (Vec::new(), false);
+        }
         let poller = &self.poller;
         stack.advance(now, |opened| {
             let key = Source::Stream(index).key();
@@ -186,8 +187,8 @@ impl Datapath {
 
     fn deliver_bytes(&mut self, index: PortIndex, bytes: &mut [u8]) {
         let len = bytes.len();
-        let frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
-        self.deliver(index, &frame, &Chain::default());
+        let mut frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
+        self.deliver(index, &mut frame, &Chain::default());
     }
 }
 

@@ -180,7 +180,8 @@ impl Engine {
             gone.iter().for_each(|&id| self.remove_port(id));
             self.vpcs.clear();
             self.subnets.clear();
-            self.groups.clear();
+            let keep: HashSet<_> = groups.iter().map(|group| group.id).collect();
+            self.groups.retain(|id, _| keep.contains(id));
         }
         remove_ports.into_iter().for_each(|id| self.remove_port(id));
         remove_vpcs.iter().for_each(|id| drop(self.vpcs.remove(id)));
@@ -188,6 +189,21 @@ impl Engine {
         remove_groups.iter().for_each(|id| drop(self.groups.remove(id)));
         self.vpcs.extend(vpcs.into_iter().map(|vpc| (vpc.id, Arc::new(vpc))));
         self.subnets.extend(subnets.into_iter().map(|s| (s.id, Arc::new(Subnet::new(s)))));
+        // A rule that goes is to cut what it alone allowed: then unknown flows get no grace.
+        let changed: HashSet<_> = groups
+            .iter()
+            .filter(|new| {
+                self.groups
+                    .get(&new.id)
+                    .is_some_and(|old| old.ingress != new.ingress || old.egress != new.egress)
+            })
+            .map(|group| group.id)
+            .collect();
+        for port in self.ports.iter_mut().flatten() {
+            if port.config.port.groups.iter().any(|id| changed.contains(id)) {
+                port.grace_until = 0;
+            }
+        }
         self.groups.extend(groups.into_iter().map(|group| (group.id, group)));
         // The first configuration after a start is of ports whose guests may have talked before.
         let fresh = std::mem::replace(&mut self.configured, true);
@@ -195,6 +211,9 @@ impl Engine {
             match self.by_id.get(&config.port.id) {
                 Some(&index) => {
                     if let Some(port) = self.port_mut(index) {
+                        if port.config.port.groups != config.port.groups {
+                            port.grace_until = 0;
+                        }
                         port.config = config;
                     }
                 }

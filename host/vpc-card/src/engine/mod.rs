@@ -259,6 +259,9 @@ impl Engine {
         }
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
+        if frame.partial && packet.partial_at().is_none() {
+            return Err(Reason::Malformed);
+        }
         if packet.protocol == UDP && packet.ports.1 == 67 && packet.src.is_unspecified() {
             return Ok(Verdict::Dhcp);
         }
@@ -278,8 +281,7 @@ impl Engine {
         }
         filter::check(port, Direction::Egress, &packet, frame, now)?;
         if subnet.config.cidr.contains(&packet.dst) {
-            let to =
-                self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
+            let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
             let from = self.port(index).map(Port::mac).unwrap_or_default();
             return self.deliver(to, None, Some(from), packet, frame, now);
         }
@@ -437,11 +439,7 @@ impl Engine {
         })
     }
 
-    fn decide_from_uplink(
-        &mut self,
-        frame: &mut Frame<'_>,
-        now: u64,
-    ) -> Result<Verdict, Reason> {
+    fn decide_from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Result<Verdict, Reason> {
         if frame.bytes().get(ETHERNET).is_some_and(|first| first >> 4 == 6) {
             return Err(Reason::Ipv6);
         }

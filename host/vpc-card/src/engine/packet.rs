@@ -161,7 +161,8 @@ impl Packet {
         let header = bytes.get(packet.transport..packet.end.min(bytes.len()))?;
         if packet.fragment == Fragment::Later {
             // A fragment that would overwrite the transport header is an attack.
-            return (word(bytes, at + 6)? & 0x1fff >= 8).then_some(packet);
+            let least = if packet.protocol == TCP { 8 } else { 1 };
+            return (word(bytes, at + 6)? & 0x1fff >= least).then_some(packet);
         }
         match packet.protocol {
             TCP => {
@@ -175,10 +176,7 @@ impl Packet {
             UDP => {
                 let size = usize::from(word(header, 4)?);
                 let whole = packet.fragment == Fragment::Whole;
-                if size < 8
-                    || header.len() < 8
-                    || (whole && packet.transport + size > packet.end)
-                {
+                if size < 8 || header.len() < 8 || (whole && packet.transport + size > packet.end) {
                     return None;
                 }
                 packet.ports = (word(header, 0)?, word(header, 2)?);
@@ -239,8 +237,7 @@ impl Packet {
         }
         match inner.protocol {
             TCP | UDP => {
-                inner.ports =
-                    (word(bytes, inner.transport)?, word(bytes, inner.transport + 2)?);
+                inner.ports = (word(bytes, inner.transport)?, word(bytes, inner.transport + 2)?);
             }
             ICMP => {
                 inner.icmp = (*bytes.get(inner.transport)?, *bytes.get(inner.transport + 1)?);
@@ -263,6 +260,12 @@ impl Packet {
             (UDP, _) => Some(self.transport + 6),
             _ => None,
         }
+    }
+
+    /// Where a partial checksum may be: of whole packets whose protocol has one.
+    #[must_use]
+    pub fn partial_at(&self) -> Option<usize> {
+        self.checksum_at().filter(|_| self.fragment == Fragment::Whole)
     }
 
     /// Translates the source address.
@@ -368,7 +371,7 @@ impl Packet {
         }
         let mut delta = Sum::default();
         // An option may begin at an odd place: then its bytes count crosswise.
-        if (at - self.transport) % 2 == 0 {
+        if (at - self.transport).is_multiple_of(2) {
             delta.replace(old, new);
         } else {
             delta.replace(old.swap_bytes(), new.swap_bytes());

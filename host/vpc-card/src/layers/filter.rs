@@ -12,7 +12,7 @@
 //!
 //! A card that was started again knows no flows. For a time of grace, TCP packets in the middle
 //! of an unknown flow therefore begin one if the rules of either direction would have let it
-//! begin. A stranger who sends an ACK in that time reaches the guest's TCP, which answers with a
+//! begin; a change of the port's rules ends the grace. A stranger who sends an ACK in that time reaches the guest's TCP, which answers with a
 //! reset; to open a connection he needs a SYN, which is asked of the rules as ever.
 
 use crate::{
@@ -123,8 +123,7 @@ fn is_untracked(port: &Port, direction: Direction, packet: &Packet, answer: Allo
     };
     let back = direction.reverse();
     (answer.any_peer && all(back))
-        || (all(direction)
-            && allow(port, back, packet, true).is_some_and(|answer| answer.any_peer))
+        || (all(direction) && allow(port, back, packet, true).is_some_and(|answer| answer.any_peer))
 }
 
 /// An ICMP error passes with the flow that it is about, or by a rule of its own.

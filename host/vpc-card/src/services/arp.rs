@@ -14,11 +14,7 @@ const REQUEST: u16 = 1;
 const LEN: usize = ETHERNET + 28;
 
 /// Answers a port's ARP message: questions for the router, neighbours and link-local services.
-pub fn answer(
-    engine: &Engine,
-    index: PortIndex,
-    frame: &mut Frame<'_>,
-) -> Result<Verdict, Reason> {
+pub fn answer(engine: &Engine, index: PortIndex, frame: &mut Frame<'_>) -> Result<Verdict, Reason> {
     let port = engine.port(index).ok_or(Reason::Unconfigured)?;
     let subnet = port.subnet.as_ref().ok_or(Reason::Unconfigured)?;
     let bytes = frame.bytes();

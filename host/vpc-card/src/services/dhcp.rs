@@ -100,11 +100,8 @@ pub fn answer(port: &Port, frame: &[u8], reply: &mut Vec<u8>) -> Result<(), Reas
     } else {
         (port.mac(), own)
     };
-    let datagram = Datagram {
-        macs: (to_mac, subnet.router_mac),
-        src: (subnet.router, 67),
-        dst: (to, 68),
-    };
+    let datagram =
+        Datagram { macs: (to_mac, subnet.router_mac), src: (subnet.router, 67), dst: (to, 68) };
     datagram.frame(&body, reply);
     Ok(())
 }

@@ -75,9 +75,8 @@ impl Forwarder {
         now: u64,
     ) -> Result<(usize, &UdpSocket), Option<Reason>> {
         let waiting = self.pending.iter().flatten();
-        let (all, own) = waiting.fold((0, 0), |(all, own), pending| {
-            (all + 1, own + usize::from(pending.id == port.1))
-        });
+        let (all, own) = waiting
+            .fold((0, 0), |(all, own), pending| (all + 1, own + usize::from(pending.id == port.1)));
         if all >= MAX_PENDING || own >= MAX_PENDING_PORT {
             return Err(Some(Reason::DnsIgnored));
         }
@@ -170,9 +169,8 @@ impl Forwarder {
             else {
                 continue;
             };
-            let next = (pending.tries < TRIES)
-                .then(|| self.ask(&pending.query, pending.tries))
-                .flatten();
+            let next =
+                (pending.tries < TRIES).then(|| self.ask(&pending.query, pending.tries)).flatten();
             if let Some((socket, sent_id)) = next {
                 again(slot, &socket);
                 let (tries, until) = (pending.tries + 1, now + TRY_MS);

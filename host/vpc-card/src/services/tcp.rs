@@ -89,8 +89,15 @@ impl Device for Wire {
 
 enum Backend {
     /// The service is to be reached: from when on to try, and until when.
-    Connecting { next_ms: u64, until_ms: u64 },
-    Open { stream: UnixStream, preamble: Vec<u8>, ended: bool },
+    Connecting {
+        next_ms: u64,
+        until_ms: u64,
+    },
+    Open {
+        stream: UnixStream,
+        preamble: Vec<u8>,
+        ended: bool,
+    },
 }
 
 struct Connection {
@@ -148,8 +155,7 @@ impl Stack {
     pub fn receive(&mut self, port: &Port, packet: &Packet, frame: &[u8]) {
         let guest = (packet.src, packet.ports.0);
         let mut services = port.config.services.iter();
-        let service =
-            services.find(|s| s.address == packet.dst && s.port == packet.ports.1);
+        let service = services.find(|s| s.address == packet.dst && s.port == packet.ports.1);
         let known = self.connections.iter().any(|connection| {
             connection.guest == guest
                 && connection.service.address == packet.dst
@@ -206,10 +212,8 @@ impl Stack {
         self.connections.retain(|connection| {
             let state = sockets.get::<tcp::Socket<'_>>(connection.handle).state();
             // A listener whose SYN was not good is of no use to anybody.
-            let over = matches!(
-                state,
-                tcp::State::Closed | tcp::State::TimeWait | tcp::State::Listen
-            );
+            let over =
+                matches!(state, tcp::State::Closed | tcp::State::TimeWait | tcp::State::Listen);
             if over {
                 sockets.remove(connection.handle);
             }
@@ -282,13 +286,12 @@ impl Connection {
                     }
                 }
             }
-            Backend::Open { stream, preamble, ended } => {
-                transfer(socket, stream, preamble, ended).unwrap_or_else(|error| {
+            Backend::Open { stream, preamble, ended } => transfer(socket, stream, preamble, ended)
+                .unwrap_or_else(|error| {
                     log::debug!("{}: {error}", self.service.socket.display());
                     socket.abort();
                     true
-                })
-            }
+                }),
         }
     }
 }

@@ -168,6 +168,12 @@ impl Chain {
         true
     }
 
+    /// Pieces that the bytes are in.
+    #[must_use]
+    pub fn pieces(&self) -> usize {
+        self.segments.len()
+    }
+
     /// Bytes in all.
     #[must_use]
     pub fn len(&self) -> usize {

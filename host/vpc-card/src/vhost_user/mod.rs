@@ -4,11 +4,11 @@
 //! are checked before they become addresses, what is read is copied first, and guest memory is
 //! never referenced as Rust data.
 
+pub mod frontend;
 pub mod memory;
 pub mod message;
 pub mod ring;
 pub mod server;
-pub mod session;
 
 /// `VIRTIO_NET_F_CSUM`: the card takes packets with partial checksums.
 pub const F_CSUM: u64 = 1;
@@ -28,8 +28,14 @@ pub const F_PROTOCOL: u64 = 1 << 30;
 pub const F_VERSION_1: u64 = 1 << 32;
 
 /// What the card offers.
-pub const FEATURES: u64 =
-    F_MTU | F_MRG_RXBUF | F_INDIRECT | F_EVENT_IDX | F_PROTOCOL | F_VERSION_1;
+pub const FEATURES: u64 = F_CSUM
+    | F_GUEST_CSUM
+    | F_MTU
+    | F_MRG_RXBUF
+    | F_INDIRECT
+    | F_EVENT_IDX
+    | F_PROTOCOL
+    | F_VERSION_1;
 
 /// The queue towards the guest.
 pub const RX: usize = 0;

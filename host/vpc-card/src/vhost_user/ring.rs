@@ -312,7 +312,7 @@ impl Ring {
     fn gather(&mut self, buffers: &mut Chain, total: usize) -> Result<(), PushError> {
         while buffers.len() < total {
             let most = if self.merge { MAX_MERGED } else { 1 };
-            if self.taken.len() >= most {
+            if self.taken.len() >= most || buffers.pieces() >= MAX_CHAIN {
                 return Err(PushError::NoBuffer);
             }
             let head = self.take().map_err(|_| PushError::Broken)?.ok_or(PushError::NoBuffer)?;

@@ -3,8 +3,8 @@
 //! It does nothing else, because a card that accepts and keeps silent freezes the whole VM.
 
 use super::{
+    frontend::{Frontend, Switch},
     message::{HEADER, Header, MAX_FILES, MAX_PAYLOAD},
-    session::{Session, Switch},
 };
 use crate::sys::{Poller, Waker, epoll_key};
 use anyhow::{Context as _, bail, ensure};
@@ -53,7 +53,7 @@ struct Port {
 
 struct Connection {
     stream: UnixStream,
-    session: Session,
+    frontend: Frontend,
     header: [u8; HEADER],
     payload: [u8; MAX_PAYLOAD],
     filled: usize,
@@ -217,7 +217,7 @@ impl Port {
         log::debug!("{}: QEMU connected", self.id);
         Ok(Some(Connection {
             stream,
-            session: Session::default(),
+            frontend: Frontend::default(),
             header: [0; HEADER],
             payload: [0; MAX_PAYLOAD],
             filled: 0,
@@ -227,7 +227,7 @@ impl Port {
 
     fn disconnect(&mut self) {
         if let Some(mut connection) = self.connection.take()
-            && let Err(error) = connection.session.rest_all(self.switch.as_mut())
+            && let Err(error) = connection.frontend.rest_all(self.switch.as_mut())
         {
             log::warn!("{}: {error:#}", self.id);
         }
@@ -256,7 +256,7 @@ impl Connection {
             self.filled = 0;
             let files = std::mem::take(&mut self.files);
             let payload = &self.payload[..header.size];
-            if let Some(reply) = self.session.receive(header, payload, files, switch)? {
+            if let Some(reply) = self.frontend.receive(header, payload, files, switch)? {
                 self.stream.write_all(&reply).context("reply")?;
             }
         }

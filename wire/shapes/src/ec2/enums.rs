@@ -42,6 +42,7 @@ enumeration! { AttachmentStatus {
     Attached = "attached",
     Detaching = "detaching",
     Detached = "detached",
+    Available = "available",
 } }
 
 enumeration! { AvailabilityZoneOptInStatus {

@@ -2,7 +2,7 @@
 
 use super::{Instance, InstanceState};
 use crate::{
-    compute::{images::Image, instance_types},
+    compute::images::Image,
     ebs::volumes::{self, Volume},
     filters::{Filters, Wanted},
     hosts::Host,
@@ -576,7 +576,8 @@ fn checks(state: &State, row: &Instance) -> [SummaryStatus; 2] {
     if row.state != InstanceState::Running {
         return [SummaryStatus::NotApplicable; 2];
     }
-    let connected = state.get::<Host>(&row.host).is_some_and(|host| host.connected && !host.down);
+    let connected =
+        state.get::<Host>(&row.host).is_some_and(|host| host.connected && host.down.is_none());
     let system = if connected { SummaryStatus::Ok } else { SummaryStatus::Impaired };
     let instance = if row.vm_running { SummaryStatus::Ok } else { SummaryStatus::Initializing };
     [system, instance]
@@ -626,9 +627,4 @@ fn status(state: &State, row: &Instance) -> InstanceStatus {
         }),
         ..InstanceStatus::default()
     }
-}
-
-/// Whether the type's CPU is burstable: then it has credits.
-pub(super) fn burstable(instance_type: &str) -> bool {
-    instance_types::get(instance_type).is_some_and(|found| found.burstable)
 }

@@ -1,0 +1,66 @@
+//! The host's part of egress: packets of instances with public addresses that leave this machine
+//! take the host's own address, as behind any home router.
+
+use crate::roles;
+use crate::{paths::Paths, settings::Settings};
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+fn table(paths: &Paths) -> String {
+    format!("fogbank_{}", paths.tag())
+}
+
+/// Sets forwarding up; a host that can't is told of in the log, and reaches its instances all the
+/// same.
+pub fn open(paths: &Paths, settings: &Settings) {
+    if settings.hypervisor == "simulated" {
+        return;
+    }
+    let (table, tun, pool) = (table(paths), roles::tun_name(paths), settings.public_pool);
+    // The uplink is not there yet when this runs, so it is named and not looked up.
+    let rules = format!(
+        "table ip {table} {{\n chain post {{\n  type nat hook postrouting priority srcnat;\n  ip saddr \
+         {pool} oifname != {{ \"{tun}\", \"lo\" }} masquerade\n }}\n}}\n"
+    );
+    if let Err(error) = nft(&format!("table ip {table} {{}}\ndelete table ip {table}\n{rules}")) {
+        log::warn!("instances do not reach beyond this host: {error}");
+        return;
+    }
+    let forwarding = "/proc/sys/net/ipv4/ip_forward";
+    if fs::read_to_string(forwarding).is_ok_and(|on| on.trim() == "1") {
+        return;
+    }
+    match fs::write(forwarding, "1") {
+        Ok(()) => log::info!("switched IPv4 forwarding on, for the instances' traffic"),
+        Err(error) => log::warn!("instances do not reach beyond this host: {forwarding}: {error}"),
+    }
+}
+
+/// Takes the rules back.
+pub fn close(paths: &Paths) {
+    let _ = nft(&format!("delete table ip {}\n", table(paths)));
+    let _ = Command::new("ip").args(["link", "delete", &roles::tun_name(paths)]).output();
+}
+
+fn nft(script: &str) -> Result<(), String> {
+    let mut child = Command::new("nft")
+        .args(["-f", "-"])
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("nft (package nftables): {error}"))?;
+    if let Some(mut input) = child.stdin.take() {
+        input.write_all(script.as_bytes()).map_err(|error| error.to_string())?;
+    }
+    let output = child.wait_with_output().map_err(|error| error.to_string())?;
+    let why = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(why.lines().next().unwrap_or("nft failed").to_owned())
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of this folder's operations, called on transactions without a server.
+
+mod addresses;
+mod desired;
+mod interfaces;
+mod networks;
+mod property;
+mod routes;
+mod security_groups;

@@ -1,0 +1,171 @@
+//! What the fuzzers call, and the tests with the fuzzers' corpus: bytes in, no panic.
+
+use crate::{
+    engine::{
+        Engine, PortIndex,
+        packet::{Frame, Packet},
+    },
+    services::{dhcp as dhcp_server, dns as resolver},
+    vhost_user::{
+        F_MRG_RXBUF,
+        memory::{Chain, Memory, RegionSpec},
+        message::{HEADER, Header, Message},
+        ring::{self, Ring, RingSpec},
+    },
+};
+use contracts::{
+    card::{PortConfig, VpcPatch},
+    network::{AclEntry, Address, Dhcp, Group, Peer, Port, Route, RouteTarget, Rule, Traffic},
+};
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
+};
+use std::{fs::File, net::Ipv4Addr, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use types::{Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId};
+
+/// An engine with one port, 10.0.0.10 and public 198.18.0.10, in an open VPC.
+fn engine() -> Engine {
+    let any = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+    let cidr = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 24);
+    let pool = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 24);
+    let (vpc, subnet) = (VpcId::from_number(1), SubnetId::from_number(1));
+    let all = vec![Rule { traffic: Traffic::All, peer: Peer::Cidr(any) }];
+    let group = SecurityGroupId::from_number(1);
+    let open =
+        |egress| AclEntry { number: 1, egress, allow: true, traffic: Traffic::All, cidr: any };
+    let public = Some(Ipv4Addr::new(198, 18, 0, 10));
+    let port = Port {
+        id: NetworkInterfaceId::from_number(1),
+        vpc,
+        subnet,
+        mac: Mac([2, 0, 0, 0, 0, 1]),
+        mtu: 9001,
+        addresses: vec![Address { private: Ipv4Addr::new(10, 0, 0, 10), public }],
+        groups: vec![group],
+        source_dest_check: true,
+        host_name: "ip-10-0-0-10".to_owned(),
+        metadata_hop_limit: 1,
+    };
+    let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
+    let route = |destination, target| Route { destination, target };
+    let mut engine = Engine::new(pool, Ipv4Addr::new(198, 18, 0, 1));
+    engine.apply(
+        VpcPatch {
+            ports: vec![config],
+            vpcs: vec![contracts::network::Vpc {
+                id: vpc,
+                cidrs: vec![cidr],
+                dns_support: true,
+                dns_hostnames: true,
+                private_domain: "ec2.internal".to_owned(),
+                public_domain: "compute-1.amazonaws.com".to_owned(),
+                dhcp: Dhcp::default(),
+            }],
+            subnets: vec![contracts::network::Subnet {
+                id: subnet,
+                vpc,
+                cidr,
+                routes: vec![
+                    route(cidr, RouteTarget::Local),
+                    route(any, RouteTarget::InternetGateway),
+                ],
+                acl: vec![open(true), open(false)],
+            }],
+            groups: vec![Group {
+                id: group,
+                vpc,
+                ingress: all.clone(),
+                egress: all,
+                members: Vec::new(),
+            }],
+            ..VpcPatch::default()
+        },
+        0,
+    );
+    engine
+}
+
+/// A frame, from the guest and from the uplink.
+pub fn frame(bytes: &[u8]) {
+    let mut engine = engine();
+    for uplink in [false, true] {
+        let mut buf = bytes.to_vec();
+        let len = buf.len();
+        buf.resize(len.max(512), 0);
+        let mut frame = Frame { buf: &mut buf, head: len, len, partial: false, segmented: false };
+        if uplink {
+            engine.from_uplink(&mut frame, 1000);
+        } else {
+            engine.from_port(PortIndex(0), &mut frame, 1000);
+        }
+        assert!(frame.head <= frame.len && frame.head <= frame.buf.len());
+        if let Ok(packet) = Packet::parse(&frame) {
+            let _ = packet.quoted(&frame);
+        }
+    }
+}
+
+/// A DHCP message.
+pub fn dhcp(bytes: &[u8]) {
+    let engine = engine();
+    let mut frame = vec![0; 42];
+    frame[14] = 0x45;
+    frame.extend_from_slice(bytes);
+    if let Some(port) = engine.port(PortIndex(0)) {
+        let _ = dhcp_server::answer(port, &frame, &mut Vec::new());
+    }
+}
+
+/// A DNS query.
+pub fn dns(bytes: &[u8]) {
+    let engine = engine();
+    if let Some(port) = engine.port(PortIndex(0)) {
+        resolver::answer(&engine, port, bytes, &mut Vec::new());
+    }
+}
+
+/// A vhost-user message.
+pub fn message(bytes: &[u8]) {
+    if let Some((header, payload)) = bytes.split_first_chunk::<HEADER>()
+        && let Some(header) = Header::parse(*header)
+    {
+        let _ = Message::parse(header.request, payload);
+    }
+}
+
+/// A queue's descriptors and rings, from the guest's first byte on: both directions.
+pub fn chain(bytes: &[u8]) {
+    const SIZE: u64 = 1 << 16;
+    let run = || -> Option<()> {
+        let file: File = memfd_create("fuzz", MemfdFlags::ALLOW_SEALING).ok()?.into();
+        file.set_len(SIZE).ok()?;
+        fcntl_add_seals(&file, SealFlags::SHRINK).ok()?;
+        file.write_all_at(bytes.get(..bytes.len().min(1 << 16))?, 0).ok()?;
+        let spec = RegionSpec { guest: 0, size: SIZE, user: 0, offset: 0 };
+        let memory = Arc::new(Memory::new(vec![(spec, file.into())]).ok()?);
+        let ring = |features| {
+            let kick = eventfd(0, EventfdFlags::NONBLOCK).ok()?;
+            let (available, used) = (256, 512);
+            let spec = RingSpec { size: 16, descriptors: 0, available, used, base: 0 };
+            Ring::new(Arc::clone(&memory), spec, features, kick, None).ok()
+        };
+        let mut source = Chain::default();
+        let mut read = [0; 512];
+        let mut transmit = ring(0)?;
+        for _ in 0..32 {
+            if let Ok(Some(head)) = transmit.pop(&mut source) {
+                source.read(ring::HEADER, &mut read);
+                transmit.complete(head, 0);
+            }
+        }
+        let mut receive = ring(F_MRG_RXBUF)?;
+        for _ in 0..32 {
+            let rest = source.len().saturating_sub(64).min(4096);
+            let _ = receive.push([0; ring::HEADER], &read, &source, 64, rest);
+            receive.publish();
+        }
+        Some(())
+    };
+    let _ = run();
+}

@@ -1,0 +1,123 @@
+//! A small VPC to test with.
+
+use contracts::{
+    card::{PortConfig, VpcPatch},
+    network::{
+        AclEntry, Address, Dhcp, Group, Peer, Port, Route, RouteTarget, Rule, Subnet, Traffic, Vpc,
+    },
+};
+use std::{net::Ipv4Addr, path::PathBuf};
+use types::{Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId};
+
+pub const POOL: &str = "198.18.0.0/24";
+pub const ANY: &str = "0.0.0.0/0";
+
+pub fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+pub fn net(text: &str) -> Ipv4Net {
+    text.parse().unwrap()
+}
+
+pub fn mac(number: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 0, number]
+}
+
+pub fn eni(number: u8) -> NetworkInterfaceId {
+    NetworkInterfaceId::from_number(number.into())
+}
+
+pub fn sg(number: u64) -> SecurityGroupId {
+    SecurityGroupId::from_number(number)
+}
+
+pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> PortConfig {
+    PortConfig {
+        port: Port {
+            id: eni(number),
+            vpc: VpcId::from_number(if subnet < 10 { 1 } else { 2 }),
+            subnet: SubnetId::from_number(subnet),
+            mac: Mac(mac(number)),
+            mtu: 9001,
+            addresses: vec![Address { private: ip(private), public: public.map(ip) }],
+            groups: vec![sg(u64::from(number))],
+            source_dest_check: true,
+            host_name: format!("ip-{}", private.replace('.', "-")),
+            metadata_hop_limit: 1,
+        },
+        socket: PathBuf::new(),
+        uid: None,
+        services: Vec::new(),
+    }
+}
+
+pub fn vpc(number: u64) -> Vpc {
+    Vpc {
+        id: VpcId::from_number(number),
+        cidrs: vec![net("10.0.0.0/16")],
+        dns_support: true,
+        dns_hostnames: true,
+        private_domain: "ec2.internal".to_owned(),
+        public_domain: "compute-1.amazonaws.com".to_owned(),
+        dhcp: Dhcp { domain_name: Some("ec2.internal".to_owned()), ..Dhcp::default() },
+    }
+}
+
+pub fn subnet(number: u64, cidr: &str) -> Subnet {
+    let route = |destination, target| Route { destination: net(destination), target };
+    let all = |egress| AclEntry {
+        number: 100,
+        egress,
+        allow: true,
+        traffic: Traffic::All,
+        cidr: net(ANY),
+    };
+    Subnet {
+        id: SubnetId::from_number(number),
+        vpc: VpcId::from_number(if number < 10 { 1 } else { 2 }),
+        cidr: net(cidr),
+        routes: vec![
+            route("10.0.0.0/16", RouteTarget::Local),
+            route(ANY, RouteTarget::InternetGateway),
+        ],
+        acl: vec![all(true), all(false)],
+    }
+}
+
+pub fn rule(traffic: Traffic, cidr: &str) -> Rule {
+    Rule { traffic, peer: Peer::Cidr(net(cidr)) }
+}
+
+pub fn group(number: u64, ingress: Vec<Rule>, members: &[&str]) -> Group {
+    Group {
+        id: sg(number),
+        vpc: VpcId::from_number(1),
+        ingress,
+        egress: vec![rule(Traffic::All, ANY)],
+        members: members.iter().map(|text| ip(text)).collect(),
+    }
+}
+
+/// Ports 1 (10.0.1.11, public 198.18.0.11) and 3 (10.0.1.13) in one subnet, 2 (10.0.2.12, public
+/// 198.18.0.12) in another; everything is allowed. Port 11 in another VPC has port 1's address.
+pub fn patch() -> VpcPatch {
+    let open = |number| group(number, vec![rule(Traffic::All, ANY)], &[]);
+    VpcPatch {
+        reset: true,
+        ports: vec![
+            port(1, 1, "10.0.1.11", Some("198.18.0.11")),
+            port(2, 2, "10.0.2.12", Some("198.18.0.12")),
+            port(3, 1, "10.0.1.13", None),
+            port(11, 11, "10.0.1.11", None),
+        ],
+        vpcs: vec![vpc(1), vpc(2)],
+        subnets: vec![
+            subnet(1, "10.0.1.0/24"),
+            subnet(2, "10.0.2.0/24"),
+            subnet(11, "10.0.1.0/24"),
+        ],
+        groups: vec![open(1), open(2), open(3), open(11)],
+        ..VpcPatch::default()
+    }
+}

@@ -1,0 +1,10 @@
+//! Tests of the whole card: the engine by itself, and a running card by real rings.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod card;
+mod config;
+mod corpus;
+mod engine;
+mod frames;
+mod frontend;
+mod properties;

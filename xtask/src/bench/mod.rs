@@ -1,0 +1,29 @@
+//! Benchmarks: each beside its best peer, in the same run on the same machine.
+
+mod api;
+mod client;
+mod cloud;
+mod density;
+mod launch;
+
+use crate::{test, workspace};
+use anyhow::{Result, bail};
+
+/// Runs a benchmark.
+pub fn run(name: &str) -> Result<bool> {
+    let root = workspace::root();
+    test::command(&root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
+    match name {
+        "api" => api::run(&root)?,
+        "launch" => launch::run(&root)?,
+        "density" => density::run(&root)?,
+        _ => bail!("there is no benchmark {name}; there are: api, launch, density"),
+    }
+    Ok(true)
+}
+
+/// The median.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
