@@ -320,7 +320,7 @@ def test_several_instances_of_one_launch(ec2, run, ami):
 @pytest.mark.parametrize(
     ("parameters", "code", "message"),
     [
-        ({"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound", "'[ami-0123456789abcdef0]'"),
+        ({"ImageId": "ami-0123456789abcdef0"}, "InvalidAMIID.NotFound", "'[ami-0123456789abc"),
         ({"ImageId": "ami-nothing"}, "InvalidAMIID.Malformed", "ami-nothing"),
         ({"InstanceType": "t3.gigantic"}, "InvalidParameterValue", "t3.gigantic"),
         ({"InstanceType": "m7g.large"}, "InvalidParameterValue", "arm64"),
@@ -457,7 +457,9 @@ def test_filters_of_instances(ec2, run):
     one = instance(ec2, one["InstanceId"])
 
     def ids(**filters):
-        named = [{"Name": key.replace("_", "-"), "Values": [value]} for key, value in filters.items()]
+        named = [
+            {"Name": key.replace("_", "-"), "Values": [value]} for key, value in filters.items()
+        ]
         return {
             row["InstanceId"]
             for page in ec2.describe_instances(Filters=named)["Reservations"]

@@ -77,7 +77,7 @@ def test_pages_and_filters_of_tags(ec2, vpc):
 def test_tags_that_can_not_be(ec2, vpc, tags, code):
     with fault(code):
         ec2.create_tags(Resources=[vpc], Tags=tags)
-    assert "Tags" not in ec2.describe_vpcs()["Vpcs"][0] or not ec2.describe_vpcs()["Vpcs"][0]["Tags"]
+    assert not ec2.describe_vpcs()["Vpcs"][0].get("Tags")
 
 
 def test_resources_that_do_not_exist(ec2, vpc):

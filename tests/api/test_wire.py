@@ -109,7 +109,8 @@ def test_a_changed_body_is_refused(api_cloud):
     request = botocore.awsrequest.AWSRequest("POST", f"{api_cloud.endpoint}/", FORM, body)
     keys = botocore.credentials.Credentials(api_cloud.key, api_cloud.secret)
     botocore.auth.SigV4Auth(keys, "ec2", REGION).add_auth(request)
-    status, _, answer = send(api_cloud, "POST", "/", body + b"&VpcId.1=vpc-1", dict(request.headers))
+    body += b"&VpcId.1=vpc-1"
+    status, _, answer = send(api_cloud, "POST", "/", body, dict(request.headers))
     assert (status, ec2_fault(answer)[0]) == (401, "AuthFailure")
 
 

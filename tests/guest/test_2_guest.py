@@ -6,7 +6,8 @@ from fogbank_cloud import REGION, until
 
 URL = "http://169.254.169.254"
 TOKEN = (
-    f"TOKEN=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' {URL}/latest/api/token)"
+    "TOKEN=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "
+    f"{URL}/latest/api/token)"
 )
 
 

@@ -200,7 +200,8 @@ def test_a_spoofed_mac_is_dropped(guests, one):
             f"echo spoofed | nc -w 2 {host} {port} >/tmp/answer; "
             f"ip link set eth0 address {real}; ip route replace default via $gw dev eth0 metric 100"
         )
-        one.ssh(f"sudo nohup sh -c \"{script.replace('$', chr(92) + '$')}\" >/dev/null 2>&1 </dev/null &")
+        script = script.replace("$", "\\$")
+        one.ssh(f"sudo nohup sh -c \"{script}\" >/dev/null 2>&1 </dev/null &")
         until("the guest is back", lambda: banner(one.public_ip).startswith("SSH-"))
         until("its script is over", lambda: one.ssh("pgrep -f 0a:11:22", False).returncode == 1)
         assert one.ssh("cat /tmp/answer") == ""
@@ -209,7 +210,6 @@ def test_a_spoofed_mac_is_dropped(guests, one):
 
 def test_an_elastic_address_moves_live(guests, one, other):
     names = {guest: guest.ssh("hostname") for guest in (one, other)}
-    own = {guest: guest.public_ip for guest in (one, other)}
     made = guests.ec2.allocate_address()
     address, allocation = made["PublicIp"], made["AllocationId"]
 
@@ -231,7 +231,6 @@ def test_an_elastic_address_moves_live(guests, one, other):
         # A running instance that lost an Elastic IP address is lent another.
         until(f"{guest} has a public address", lambda g=guest: g.describe().get("PublicIpAddress"))
         guest.ready()
-    assert own
 
 
 def test_a_large_transfer(guests, one, servers):
