@@ -104,6 +104,8 @@ pub struct VolumeConfig {
     pub base: Option<PathBuf>,
     /// The NBD export's name: a secret of the VM that uses it. None = made but not served.
     pub export: Option<String>,
+    /// The user that may use the export, besides root and the card's own.
+    pub uid: Option<u32>,
 }
 
 /// A card's reply.

@@ -12,7 +12,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use contracts::{
-    card::Reply,
+    card::{PortConfig, Reply},
     host::{Observed, OffReason, Patch, VolumeObserved, VolumeState},
     link::{Answer, FromAgent, Question, ToAgent},
     machine::{Machine, Power},
@@ -268,7 +268,10 @@ impl Agent {
         if let Some(desired) = &self.desired
             && self.hypervisor.uses_cards()
         {
-            for machine in touched.machines.iter().filter_map(|id| desired.machines.get(id)) {
+            // One that is not on gets its document when it is prepared.
+            let on = |id: &&InstanceId| self.machines.0.get(*id).is_some_and(Local::holds);
+            let on = touched.machines.iter().filter(on);
+            for machine in on.filter_map(|id| desired.machines.get(id)) {
                 let ports = machine.nics.iter().map(|nic| nic.port);
                 self.documents.put(ports, &machine.metadata);
             }
@@ -316,10 +319,8 @@ impl Agent {
         let folder = self.config.instances().join(instance.to_string());
         match console::tail(&folder.join(qemu::CONSOLE)) {
             Ok((bytes, at)) => Ok(Answer::Console { output: STANDARD.encode(bytes), at }),
-            Err(_) if self.machines.0.contains_key(&instance) => {
-                Ok(Answer::Console { output: String::new(), at: now() })
-            }
-            Err(_) => Err(format!("{instance} is not on this host")),
+            // It wrote nothing yet, or nothing that is kept.
+            Err(_) => Ok(Answer::Console { output: String::new(), at: now() }),
         }
     }
 
@@ -395,9 +396,6 @@ impl Agent {
                     wanted.filter(|machine| machine.incarnation > local.incarnation)
                 {
                     self.begin(&machine);
-                } else if local.unwanted.is_some() {
-                    let ports: Vec<_> = local.nics.iter().map(|nic| nic.port).collect();
-                    self.documents.remove(ports.into_iter());
                 }
             }
         }
@@ -434,9 +432,20 @@ impl Agent {
         let Some(local) = self.machines.0.get(&instance) else {
             return;
         };
+        // An interface may be another VM's by now, and is then served for that one's user.
+        let ports = self.machines.ports();
+        let moved = |port| ports.iter().any(|(other, _)| *other == port);
+        let serves = |port| {
+            let old = |config: &PortConfig| {
+                !moved(port) || (config.uid.is_some() && config.uid == local.uid)
+            };
+            self.vpcs.ports.touches(port, old)
+        };
         let held = local.disks.iter().any(|disk| self.ebs.serves(disk.volume, &disk.export))
-            || local.nics.iter().any(|nic| self.vpcs.ports.touches(nic.port, |_| true));
+            || local.nics.iter().any(|nic| serves(nic.port));
         if !held {
+            let left = local.nics.iter().map(|nic| nic.port).filter(|port| !moved(*port));
+            self.documents.remove(left);
             let mut local = local.clone();
             local.phase = Phase::Off(reason);
             local.at = now();

@@ -107,11 +107,11 @@ impl Ebs {
         let exports = machines.exports();
         let mut wanted = BTreeMap::new();
         for volume in desired.volumes.values() {
-            let export = exports.get(&volume.id).cloned();
-            let wish = match (volume.delete, export) {
+            let holder = exports.get(&volume.id).cloned();
+            let wish = match (volume.delete, holder) {
                 (true, None) => VolumeWish::Delete(volume.id),
                 // A volume in use is deleted when its VM is gone.
-                (_, export) => VolumeWish::Serve(volume_config(config, volume, export)),
+                (_, holder) => VolumeWish::Serve(volume_config(config, volume, holder)),
             };
             wanted.insert(volume.id, wish);
         }
@@ -170,12 +170,18 @@ impl Ebs {
     }
 }
 
-fn volume_config(config: &Config, volume: &Volume, export: Option<String>) -> VolumeConfig {
+fn volume_config(
+    config: &Config,
+    volume: &Volume,
+    holder: Option<(String, Option<u32>)>,
+) -> VolumeConfig {
+    let (export, uid) = holder.map_or((None, None), |(export, uid)| (Some(export), uid));
     VolumeConfig {
         id: volume.id,
         size_bytes: volume.size_bytes,
         base: volume.source.as_ref().map(|source| config.image(&source.image)),
         export,
+        uid,
     }
 }
 

@@ -103,7 +103,7 @@ impl Local {
     }
 
     /// Whether the cards serve it.
-    fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         match self.phase {
             Phase::Preparing | Phase::Launching | Phase::Running => true,
             Phase::Releasing(_) | Phase::Off(_) => false,
@@ -116,11 +116,11 @@ impl Local {
 pub struct Machines(pub BTreeMap<InstanceId, Local>);
 
 impl Machines {
-    /// The names that volumes are exported by.
-    pub fn exports(&self) -> BTreeMap<VolumeId, String> {
+    /// The names that volumes are exported by, and their users.
+    pub fn exports(&self) -> BTreeMap<VolumeId, (String, Option<u32>)> {
         let holders = self.0.values().filter(|local| local.holds());
-        let disks = holders.flat_map(|local| &local.disks);
-        disks.map(|disk| (disk.volume, disk.export.clone())).collect()
+        let disks = holders.flat_map(|local| local.disks.iter().map(|disk| (disk, local.uid)));
+        disks.map(|(disk, uid)| (disk.volume, (disk.export.clone(), uid))).collect()
     }
 
     /// The ports that are in use, and their users.

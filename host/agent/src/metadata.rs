@@ -52,7 +52,8 @@ impl Documents {
         }
     }
 
-    fn get(&self, port: NetworkInterfaceId) -> Option<Arc<Metadata>> {
+    /// The document of an interface.
+    pub fn get(&self, port: NetworkInterfaceId) -> Option<Arc<Metadata>> {
         let documents = self.0.read().unwrap_or_else(PoisonError::into_inner);
         documents.get(&port).map(Arc::clone)
     }

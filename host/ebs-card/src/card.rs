@@ -27,6 +27,8 @@ const CLOSE: Duration = Duration::from_secs(30);
 struct Served {
     id: VolumeId,
     name: String,
+    /// Who may use it, besides root and us.
+    uid: Option<u32>,
     export: Export,
     clients: Mutex<Clients>,
     left: Condvar,
@@ -66,21 +68,29 @@ impl Drop for Attached {
     }
 }
 
+/// Whether a user may use every export: root, and our own.
+fn is_master(uid: u32) -> bool {
+    uid == 0 || uid == rustix::process::getuid().as_raw()
+}
+
 impl Served {
-    /// Sends its clients away, waits for them, and flushes; nobody can come again.
+    fn admits(&self, uid: u32) -> bool {
+        is_master(uid) || self.uid == Some(uid)
+    }
+
+    /// Sends its clients away and waits for them; nobody can come again.
     fn close(&self) -> Result<()> {
         let mut clients = lock(&self.clients);
         clients.closed = true;
         for stream in clients.streams.values() {
             let _ = stream.shutdown(Shutdown::Both);
         }
-        let (clients, timeout) = self
+        let (_clients, timeout) = self
             .left
             .wait_timeout_while(clients, CLOSE, |clients| !clients.streams.is_empty())
             .unwrap_or_else(PoisonError::into_inner);
         ensure!(!timeout.timed_out(), "requests are under way for longer than {CLOSE:?}");
-        drop(clients);
-        self.export.volume.flush().context("flushing")
+        Ok(())
     }
 }
 
@@ -115,10 +125,16 @@ impl Card {
         &self.pool
     }
 
-    /// What a client may know of an export.
+    /// Whether a user may use anything.
     #[must_use]
-    pub fn info(&self, name: &str) -> Option<ExportInfo> {
-        let Some(served) = self.named(name) else {
+    pub fn admits(&self, uid: u32) -> bool {
+        is_master(uid) || lock(&self.served).values().any(|served| served.admits(uid))
+    }
+
+    /// What a client may know of an export: nothing of another user's.
+    #[must_use]
+    pub fn info(&self, name: &str, uid: u32) -> Option<ExportInfo> {
+        let Some(served) = self.named(name).filter(|served| served.admits(uid)) else {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         };
@@ -127,8 +143,8 @@ impl Card {
 
     /// Gives a client a hold on an export, unless it was closed meanwhile.
     #[must_use]
-    pub fn attach(&self, name: &str, stream: &Arc<UnixStream>) -> Option<Attached> {
-        let served = self.named(name)?;
+    pub fn attach(&self, name: &str, uid: u32, stream: &Arc<UnixStream>) -> Option<Attached> {
+        let served = self.named(name).filter(|served| served.admits(uid))?;
         let number = {
             let mut clients = lock(&served.clients);
             if clients.closed {
@@ -167,8 +183,8 @@ impl Card {
             note(id, self.close(id));
         }
         for id in &patch.delete {
-            // What cannot be flushed can be deleted all the same.
-            if let Err(error) = self.close(*id) {
+            // What is deleted need not be durable.
+            if let Err(error) = self.end(*id, |_| Ok(())) {
                 log::warn!("{id}: {error:#}");
             }
             let open = lock(&self.served).contains_key(id);
@@ -203,13 +219,18 @@ impl Card {
         }
         if let Some(served) = &current {
             let closed = lock(&served.clients).closed;
-            if Some(&served.name) == config.export.as_ref() && !closed {
+            let same = Some(&served.name) == config.export.as_ref() && served.uid == config.uid;
+            if same && !closed {
                 served.export.volume.grown(config.size_bytes);
                 return Ok(());
             }
             let closed = self.close(id);
             if lock(&self.served).contains_key(&id) {
                 return closed.context("closing it under its old name");
+            }
+            if let Err(error) = closed {
+                // It is closed all the same; what its guest wanted durable was answered so.
+                log::error!("{id}: {error:#}");
             }
         }
         let Some(name) = &config.export else { return Ok(()) };
@@ -221,6 +242,7 @@ impl Card {
         let served = Served {
             id,
             name: name.clone(),
+            uid: config.uid,
             export,
             clients: Mutex::default(),
             left: Condvar::new(),
@@ -230,10 +252,15 @@ impl Card {
         Ok(())
     }
 
-    /// Closes a volume; one that is not served is closed already.
+    /// Closes a volume and flushes it; one that is not served is closed already.
     fn close(&self, id: VolumeId) -> Result<()> {
+        self.end(id, |served| served.export.volume.flush().context("flushing"))
+    }
+
+    /// Closes a volume and does what is `last` before it may be opened again.
+    fn end(&self, id: VolumeId, last: impl FnOnce(&Served) -> Result<()>) -> Result<()> {
         let Some(served) = lock(&self.served).get(&id).cloned() else { return Ok(()) };
-        let closed = served.close();
+        let closed = served.close().and_then(|()| last(&served));
         // While clients hold it, it must not be opened a second time: it stays, closed.
         if lock(&served.clients).streams.is_empty() {
             lock(&self.served).remove(&id);

@@ -10,7 +10,7 @@ use std::{
 
 /// The period of the processor quota, microseconds.
 const PERIOD_US: u64 = 100_000;
-/// Memory that a VM's process may use beyond the guest's, MiB.
+/// Memory that a VM's process may use beyond the guest's and that of translated code, MiB.
 const ALLOWANCE_MIB: u64 = 256;
 /// Threads that a VM's process may have beyond its vCPUs.
 const THREADS: u32 = 128;
@@ -55,7 +55,7 @@ impl Groups {
         self.parents.is_empty()
     }
 
-    /// Makes a VM's group with its limits; the files that a process joins it by.
+    /// Makes a VM's group with its limits, of the memory that is accounted for; the files that a process joins it by.
     #[must_use]
     pub fn make(&self, name: &str, vcpus: u32, memory_mib: u64) -> Vec<OwnedFd> {
         let quota = u64::from(vcpus) * PERIOD_US;

@@ -62,13 +62,24 @@ impl Command {
     }
 }
 
+/// Who ended a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The guest.
+    Guest,
+    /// A signal to QEMU: the host is shutting down.
+    Signal,
+    /// Something else, such as a command.
+    Other,
+}
+
 /// What QEMU says unasked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The VM ends: by its guest, or from outside.
     Shutdown {
-        /// Whether the guest did it.
-        guest: bool,
+        /// Who did it.
+        by: EndedBy,
     },
     /// The VM was reset.
     Reset {
@@ -154,7 +165,15 @@ fn parse(line: &[u8]) -> Result<Message> {
     if let Some(event) = value.get("event").and_then(Value::as_str) {
         let guest = value.pointer("/data/guest").and_then(Value::as_bool).unwrap_or(false);
         return Ok(Message::Event(match event {
-            "SHUTDOWN" => Event::Shutdown { guest },
+            "SHUTDOWN" => {
+                let reason = value.pointer("/data/reason").and_then(Value::as_str);
+                let by = match reason {
+                    _ if guest => EndedBy::Guest,
+                    Some("host-signal") => EndedBy::Signal,
+                    _ => EndedBy::Other,
+                };
+                Event::Shutdown { by }
+            }
             "RESET" => Event::Reset { guest },
             other => Event::Other(other.to_owned()),
         }));

@@ -10,11 +10,14 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError, mpsc::Sender},
     time::Duration,
 };
 use types::{InstanceId, Timestamp};
+
+/// Lines that the file may have whatever the number of VMs.
+const MAX_LINES: usize = 4096;
 
 /// A line of the file: the newest about an instance holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,9 +31,29 @@ struct Line {
     at: Timestamp,
 }
 
+/// Writes the file anew: a line for each VM.
+fn compact(path: &Path, vms: &BTreeMap<InstanceId, Line>) -> Result<File> {
+    let fresh = path.with_extension("new");
+    let mut text = Vec::new();
+    for line in vms.values() {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    fs::write(&fresh, text)
+        .and_then(|()| {
+            // Opened first: whatever fails, what is open is the file in use.
+            let file = OpenOptions::new().append(true).open(&fresh)?;
+            fs::rename(&fresh, path).map(|()| file)
+        })
+        .with_context(|| path.display().to_string())
+}
+
 #[derive(Debug)]
 struct State {
+    path: PathBuf,
     file: File,
+    /// Lines in the file.
+    lines: usize,
     vms: BTreeMap<InstanceId, Line>,
 }
 
@@ -59,21 +82,15 @@ impl Simulated {
             }
         }
         vms.retain(|_, line| !line.forgotten);
-        let fresh = path.with_extension("new");
-        let mut text = Vec::new();
         for line in vms.values_mut() {
             if line.boot_id != boot_id && line.ended.is_none() {
                 line.ended = Some(OffReason::HostRebooted);
                 line.at = now();
             }
-            serde_json::to_writer(&mut text, line)?;
-            text.push(b'\n');
         }
-        fs::write(&fresh, text)
-            .and_then(|()| fs::rename(&fresh, &path))
-            .with_context(|| path.display().to_string())?;
-        let file = OpenOptions::new().append(true).open(&path)?;
-        Ok(Self { state: Mutex::new(State { file, vms }), events, boot_id })
+        let file = compact(&path, &vms)?;
+        let lines = vms.len();
+        Ok(Self { state: Mutex::new(State { path, file, lines, vms }), events, boot_id })
     }
 
     fn change(&self, instance: InstanceId, change: impl FnOnce(&mut Line) -> Option<Event>) {
@@ -92,7 +109,21 @@ impl Simulated {
 }
 
 impl State {
+    /// Takes what is new of an instance into the file.
     fn write(&mut self, line: &Line) {
+        self.append(line);
+        if self.lines > MAX_LINES.max(self.vms.len() * 4) {
+            match compact(&self.path, &self.vms) {
+                Ok(file) => self.file = file,
+                Err(error) => log::warn!("the file of simulated VMs stays long: {error:#}"),
+            }
+            // After a failure too: it is tried again, but not at each line.
+            self.lines = self.vms.len();
+        }
+    }
+
+    fn append(&mut self, line: &Line) {
+        self.lines += 1;
         let written =
             serde_json::to_vec(line).map_err(std::io::Error::from).and_then(|mut text| {
                 text.push(b'\n');
@@ -137,8 +168,8 @@ impl Hypervisor for Simulated {
             at: now(),
         };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.vms.insert(spec.instance, line.clone());
         state.write(&line);
-        state.vms.insert(spec.instance, line);
         Ok(())
     }
 

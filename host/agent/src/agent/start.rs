@@ -32,6 +32,13 @@ impl Agent {
         if self.hypervisor.uses_cards() {
             if let Some(uids) = self.config.uids() {
                 local.uid = self.machines.free_uid(uids);
+                if local.uid.is_none() {
+                    // Never as root.
+                    let reason = "all users for instances are taken".to_owned();
+                    local.phase = Phase::Off(OffReason::LaunchFailed(reason));
+                    self.set(machine.instance, local);
+                    return;
+                }
             }
             for disk in &machine.disks {
                 match secret() {
@@ -57,6 +64,8 @@ impl Agent {
                     mtu: nic.mtu,
                 })
                 .collect();
+            let ports = machine.nics.iter().map(|nic| nic.port);
+            self.documents.put(ports, &machine.metadata);
         }
         self.set(machine.instance, local);
         self.dirty.insert(machine.instance);

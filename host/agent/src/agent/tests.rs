@@ -122,6 +122,15 @@ fn volume_entry(delete: bool) -> Entry {
     Entry::Volume(Volume { id: volume(), size_bytes: 1 << 30, source: None, delete })
 }
 
+/// Another instance with the same interface.
+fn second(power: Power) -> Machine {
+    let mut machine = machine(1, power);
+    machine.instance = InstanceId::from_number(7);
+    machine.metadata.instance = machine.instance;
+    machine.disks = Vec::new();
+    machine
+}
+
 fn port_entry() -> Entry {
     Entry::Port(Port {
         id: port(),
@@ -415,4 +424,65 @@ fn stopped_before_it_was_started() {
     let mut bench = Bench::new(Notes::default());
     bench.whole(Power::Off { grace_ms: 0 });
     assert_eq!(bench.states(), [MachineState::Off(OffReason::Requested)]);
+    // It holds nothing, is told of once, and is kept.
+    assert!(bench.ebs_patch().unwrap().serve[0].export.is_none());
+    assert!(bench.vpc_patch().unwrap().ports.is_empty());
+    bench.ebs_says(applied());
+    bench.vpc_says(applied());
+    bench.power(1, Power::Off { grace_ms: 0 });
+    assert_eq!(bench.states(), []);
+    assert!(bench.agent.machines.0[&instance()].unwanted.is_none());
+    assert!(bench.agent.documents.get(port()).is_none());
+}
+
+#[test]
+fn a_console_without_output() {
+    let bench = Bench::new(Notes::default());
+    let Ok(Answer::Console { output, .. }) = bench.agent.console(instance()) else {
+        panic!("an error")
+    };
+    assert_eq!(output, "");
+}
+
+#[test]
+fn an_interface_moves() {
+    let mut bench = Bench::started();
+    assert_eq!(bench.agent.documents.get(port()).unwrap().instance, instance());
+    bench.power(1, Power::Off { grace_ms: 0 });
+    // The other one is wanted before the card was told to let go of the interface.
+    let reason = OffReason::Requested;
+    bench.agent.take(Input::Vm(Event::Off { instance: instance(), incarnation: 1, reason }));
+    bench.patch(false, vec![Entry::Machine(Box::new(second(Power::On)))], vec![]);
+    for _ in 0..3 {
+        bench.ebs_says(applied());
+        bench.vpc_says(applied());
+    }
+    while let Some(patch) = bench.vpc_patch() {
+        assert_eq!(patch.remove_ports, []);
+    }
+    bench.finish_launch();
+    let states = bench.states();
+    assert!(states.contains(&MachineState::Off(OffReason::Requested)), "{states:?}");
+    assert_eq!(states.last(), Some(&MachineState::Running));
+    bench.patch(false, vec![], vec![EntryKey::Machine(instance())]);
+    let other = InstanceId::from_number(7);
+    assert_eq!(bench.agent.documents.get(port()).unwrap().instance, other);
+    assert_eq!(bench.vpc_patch().map(|patch| patch.remove_ports), None);
+}
+
+#[test]
+fn never_as_root() {
+    let mut bench = Bench::new(Notes::default());
+    let Some(uids) = bench.agent.config.uids() else { return };
+    for uid in uids {
+        let mut local = Local::new(&machine(1, Power::On), Phase::Running);
+        local.uid = Some(uid);
+        bench.agent.machines.0.insert(InstanceId::from_number(u64::from(uid)), local);
+    }
+    bench.whole(Power::On);
+    let states = bench.states();
+    assert!(
+        matches!(states.first(), Some(MachineState::Off(OffReason::LaunchFailed(_)))),
+        "{states:?}"
+    );
 }

@@ -41,6 +41,18 @@ pub fn accept(listener: &UnixListener, card: &Arc<Card>) -> Result<()> {
                 _ => return Err(error).context("accepting NBD clients"),
             },
         };
+        // Names of exports show in QEMU's command line: they are no use to other users.
+        let uid = match rustix::net::sockopt::socket_peercred(&stream) {
+            Ok(peer) => peer.uid.as_raw(),
+            Err(error) => {
+                log::warn!("a client without a user: {error}");
+                continue;
+            }
+        };
+        if !card.admits(uid) {
+            log::debug!("uid {uid} may use nothing: a client is refused");
+            continue;
+        }
         if count.load(Ordering::Acquire) >= MAX_CONNECTIONS {
             log::warn!("too many clients: one is refused");
             continue;
@@ -50,7 +62,7 @@ pub fn accept(listener: &UnixListener, card: &Arc<Card>) -> Result<()> {
         let thread = thread::Builder::new().name("nbd".into()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
             let _one = one;
-            if let Err(error) = serve(stream, &card) {
+            if let Err(error) = serve(stream, uid, &card) {
                 log::info!("an NBD client is gone: {error:#}");
             }
         });
@@ -75,7 +87,7 @@ impl Drop for Counted {
     }
 }
 
-fn serve(mut stream: UnixStream, card: &Card) -> Result<()> {
+fn serve(mut stream: UnixStream, uid: u32, card: &Card) -> Result<()> {
     let deadline = Instant::now() + HANDSHAKE;
     stream.set_write_timeout(Some(HANDSHAKE))?;
     // A smaller buffer, where the system allows no more, only costs time.
@@ -94,7 +106,7 @@ fn serve(mut stream: UnixStream, card: &Card) -> Result<()> {
             bail!("it left during the handshake");
         }
         let mut answers = Vec::new();
-        let fed = handshake.feed(&bytes[..count], &mut |name| card.info(name), &mut answers);
+        let fed = handshake.feed(&bytes[..count], &mut |name| card.info(name, uid), &mut answers);
         stream.write_all(&answers)?;
         if let Some(opened) = fed? {
             break opened;
@@ -102,7 +114,9 @@ fn serve(mut stream: UnixStream, card: &Card) -> Result<()> {
     };
     stream.set_read_timeout(None)?;
     let stream = Arc::new(stream);
-    let Some(attached) = card.attach(&opened.name, &stream) else { bail!("its export is gone") };
+    let Some(attached) = card.attach(&opened.name, uid, &stream) else {
+        bail!("its export is gone")
+    };
     log::info!("{}: a client is connected", attached.id());
     let connection = Connection {
         stream: stream.clone(),

@@ -150,3 +150,39 @@ fn counters() {
         assert_eq!(agent.count("card", name), count, "{name}");
     }
 }
+
+/// Opens an export as another user; none if we may not be one.
+fn open_as(host: &Host, uid: u32, name: &'static str) -> Option<std::io::Result<Client>> {
+    let socket = host.nbd();
+    let open = move || {
+        let user = rustix::fs::Uid::from_raw(uid);
+        // Of this thread only.
+        rustix::thread::set_thread_res_uid(user, user, user).ok()?;
+        Some(Client::open(&socket, name))
+    };
+    std::thread::spawn(open).join().unwrap()
+}
+
+#[test]
+fn a_name_is_of_no_use_to_another_user() {
+    let host = Host::new();
+    fs::set_permissions(host.nbd(), std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+    let of = |number, name, uid| {
+        let mut config = volume(number, 8 * MIB, None, name);
+        config.uid = Some(uid);
+        config
+    };
+    host.reset(vec![of(1, "one", 610_001), of(2, "two", 610_002), volume(3, MIB, None, "three")]);
+    assert!(Client::open(&host.nbd(), "one").is_ok(), "the card's own user may do everything");
+    let Some(own) = open_as(&host, 610_001, "one") else { return };
+    let mut own = own.unwrap();
+    assert_eq!(own.write(0, &[1; 512]), 0);
+    for (uid, name) in [(610_002, "one"), (610_001, "two"), (610_001, "three"), (610_003, "one")] {
+        assert!(open_as(&host, uid, name).unwrap().is_err(), "{uid} {name}");
+    }
+    // Another user by the same name sends the first away.
+    assert_eq!(serve(&mut host.agent(), of(1, "one", 610_002)), []);
+    assert!(own.read(0, 512).is_err());
+    assert!(open_as(&host, 610_001, "one").unwrap().is_err());
+    assert_eq!(open_as(&host, 610_002, "one").unwrap().unwrap().read(0, 512).unwrap(), [1; 512]);
+}

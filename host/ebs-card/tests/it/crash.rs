@@ -47,11 +47,13 @@ fn write_through_crashes(socket: &Path, progress: &Sender<()>) -> BTreeMap<u64, 
                     1 => (WRITE, FUA),
                     _ => (WRITE, 0),
                 };
-                under_way.insert(next, (offset, command, flags));
-                if send(&mut client, next, offset, command, flags).is_err() {
+                // Its number is taken even if it cannot be sent: then it is asked again.
+                let number = next;
+                next += 1;
+                under_way.insert(number, (offset, command, flags));
+                if send(&mut client, number, offset, command, flags).is_err() {
                     continue 'connection;
                 }
-                next += 1;
             }
             if under_way.is_empty() {
                 return expected;

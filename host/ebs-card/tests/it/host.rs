@@ -160,5 +160,6 @@ pub fn volume(number: u64, size_bytes: u64, base: Option<&Path>, export: &str) -
         size_bytes,
         base: base.map(Path::to_owned),
         export: (!export.is_empty()).then(|| export.to_owned()),
+        uid: None,
     }
 }

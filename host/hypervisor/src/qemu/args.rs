@@ -39,6 +39,15 @@ fn tcg_cache_mib(memory_mib: u64) -> u64 {
     (memory_mib / 32).clamp(16, 256)
 }
 
+/// Memory that QEMU takes for translated code, MiB.
+#[must_use]
+pub fn cache_mib(spec: &VmSpec, tuning: &Tuning) -> u64 {
+    match tuning.accelerator {
+        Accelerator::Tcg => tcg_cache_mib(spec.memory_mib),
+        Accelerator::Kvm | Accelerator::Simulated => 0,
+    }
+}
+
 /// In QEMU's comma-separated options a comma is written twice.
 fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
@@ -132,7 +141,7 @@ impl Args {
             self.option("-accel", "kvm");
             self.option("-cpu", "host");
         } else {
-            let cache = tcg_cache_mib(spec.memory_mib);
+            let cache = cache_mib(spec, tuning);
             self.option("-accel", format!("tcg,thread=multi,tb-size={cache}"));
             self.option("-cpu", tuning.tcg_cpu.clone());
         }

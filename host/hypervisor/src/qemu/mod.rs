@@ -128,11 +128,12 @@ impl Qemu {
         let args = args::arguments(&record.spec, &self.config.tuning, &self.features, fds);
         let groups = self.watch.groups();
         let name = instance.to_string();
+        let memory = record.spec.memory_mib + args::cache_mib(&record.spec, &self.config.tuning);
         let confinement = Confinement {
             uid: record.spec.uid,
             group: self.kvm_group(),
             namespaces: self.root,
-            groups: groups.make(&name, record.spec.vcpus, record.spec.memory_mib),
+            groups: groups.make(&name, record.spec.vcpus, memory),
             pid_file: Some(OwnedFd::from(fs::File::create(folder.join(PID))?)),
             inherit: vec![control, people, serial, console.as_raw_fd()],
         };
@@ -233,7 +234,9 @@ impl Qemu {
         let mut vm = self.vm(record.clone(), folder, pidfd);
         // A QEMU that does not listen right now still runs its guest.
         vm.reconnect = Some(std::time::Instant::now());
-        if record.ending.is_some() {
+        // A guest that powered off has no more to do; one that was asked to is asked again, with
+        // the time that it has.
+        if record.ending == Some(OffReason::Guest) {
             vm.stop(Duration::ZERO, std::time::Instant::now());
         }
         Ok(vm)

@@ -1,7 +1,7 @@
 //! One QEMU process that is watched: its control connection, and what is planned for it.
 
 use crate::{
-    qmp::{Command, Event, Message, Session},
+    qmp::{Command, EndedBy, Event, Message, Session},
     record::VmRecord,
 };
 use anyhow::{Result, bail};
@@ -90,14 +90,14 @@ impl Control {
         }
     }
 
-    fn receive(&mut self) -> Result<Vec<Message>> {
-        let mut messages = Vec::new();
+    /// Takes what QEMU said, which may be followed by an error or the end.
+    fn receive(&mut self, messages: &mut Vec<Message>) -> Result<()> {
         let mut buffer = [0; 4096];
         loop {
             match self.stream.read(&mut buffer) {
                 Ok(0) => bail!("QEMU closed its control socket"),
                 Ok(count) => self.session.feed(buffer.get(..count).unwrap_or_default()),
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }
@@ -105,7 +105,6 @@ impl Control {
                 messages.push(message);
             }
         }
-        Ok(messages)
     }
 }
 
@@ -239,13 +238,13 @@ impl Vm {
         let Some(control) = &mut self.control else {
             return false;
         };
-        let messages = control.receive().unwrap_or_else(|error| {
-            // Usually the process ends next; then its end is what matters.
+        let mut messages = Vec::new();
+        if let Err(error) = control.receive(&mut messages) {
+            // Usually the process ends next; its last words say why.
             log::debug!("{}: {error:#}", self.record.spec.instance);
             self.control = None;
             self.reconnect = Some(now + RECONNECT);
-            Vec::new()
-        });
+        }
         let mut reset = false;
         for message in messages {
             reset |= self.heed(message, now);
@@ -288,8 +287,13 @@ impl Vm {
     /// Takes an event; whether the VM was reset.
     pub fn heed_event(&mut self, event: &Event, now: Instant) -> bool {
         match event {
-            Event::Shutdown { guest: true } => {
+            Event::Shutdown { by: EndedBy::Guest } => {
                 self.guest_is_off(now);
+                false
+            }
+            Event::Shutdown { by: EndedBy::Signal } => {
+                // QEMU goes by itself.
+                self.set_ending(OffReason::HostRebooted);
                 false
             }
             Event::Reset { .. } => {
@@ -298,7 +302,7 @@ impl Vm {
                 }
                 true
             }
-            Event::Shutdown { guest: false } | Event::Other(_) => false,
+            Event::Shutdown { by: EndedBy::Other } | Event::Other(_) => false,
         }
     }
 

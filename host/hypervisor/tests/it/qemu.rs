@@ -89,6 +89,30 @@ fn a_killed_qemu_is_a_crash() {
 }
 
 #[test]
+fn a_signal_is_the_hosts_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((qemu, events)) = driver(folder.path()) else { return };
+    qemu.launch(&spec(1), 0).unwrap();
+    let process = VmRecord::load(&folder_of(folder.path(), 1)).unwrap().process.unwrap();
+    let pid = rustix::process::Pid::from_raw(process.pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(next(&events), off(1, OffReason::HostRebooted));
+}
+
+#[test]
+fn a_graceful_stop_outlives_its_driver() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((first, _)) = driver(folder.path()) else { return };
+    first.launch(&spec(1), 0).unwrap();
+    first.stop(spec(1).instance, Duration::from_secs(600));
+    let (second, events) = driver(folder.path()).unwrap();
+    assert_eq!(second.adopt()[0].ended, None);
+    assert!(events.recv_timeout(Duration::from_secs(6)).is_err(), "it still has time");
+    second.stop(spec(1).instance, Duration::ZERO);
+    assert_eq!(next(&events), off(1, OffReason::Requested));
+}
+
+#[test]
 fn a_reboot_resets_in_place() {
     let folder = tempfile::tempdir().unwrap();
     let Some((qemu, events)) = driver(folder.path()) else { return };

@@ -1,6 +1,6 @@
 //! The QMP client against a server of our own, and against garbage.
 
-use hypervisor::qmp::{Client, Command, Event, Message, Session};
+use hypervisor::qmp::{Client, Command, EndedBy, Event, Message, Session};
 use proptest::prelude::*;
 use std::{
     io::{BufRead, BufReader, Write},
@@ -32,7 +32,7 @@ fn serve(answers: &'static [&'static str]) -> UnixStream {
 fn answers_events_and_errors() {
     let stream = serve(&[
         "{\"return\": {}, \"id\": 1}\n",
-        "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true}}\n{\"return\": {\"status\": \"running\"}, \"id\": 2}\n",
+        "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, \"reason\": \"guest-shutdown\"}}\n{\"return\": {\"status\": \"running\"}, \"id\": 2}\n",
         "{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}, \"id\": 3}\n",
     ]);
     let mut client = Client::new(stream, LIMIT).unwrap();
@@ -40,7 +40,7 @@ fn answers_events_and_errors() {
     assert_eq!(status["status"], "running");
     let error = client.execute(&Command::Powerdown, LIMIT).unwrap_err();
     assert!(error.to_string().contains("no"));
-    assert_eq!(client.into_parts().2, [Event::Shutdown { guest: true }]);
+    assert_eq!(client.into_parts().2, [Event::Shutdown { by: EndedBy::Guest }]);
 }
 
 #[test]

@@ -28,3 +28,21 @@ fn vms_are_found_again() {
         [(spec(1).instance, 5, None), (spec(2).instance, 0, Some(OffReason::Requested))]
     );
 }
+
+#[test]
+fn the_file_stays_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sender, _events) = mpsc::channel();
+    let driver = Simulated::new(folder.path(), sender.clone()).unwrap();
+    for number in 0..6000 {
+        driver.launch(&spec(number), 0).unwrap();
+        if number >= 10 {
+            driver.forget(spec(number).instance);
+        }
+    }
+    let text = std::fs::read_to_string(folder.path().join("simulated.jsonl")).unwrap();
+    assert!(text.lines().count() <= 4100, "{}", text.lines().count());
+    drop(driver);
+    let found = Simulated::new(folder.path(), sender).unwrap().adopt();
+    assert_eq!(found.len(), 10);
+}
