@@ -274,10 +274,10 @@ impl Progress {
 
 /// `fogbank image list`.
 pub fn list(paths: &Paths) {
-    println!("{:<12} {:<28} {:<10} {:<9} DESCRIPTION", "NAME", "AMI NAME", "LOGIN", "BUILT");
+    out!("{:<12} {:<28} {:<10} {:<9} DESCRIPTION", "NAME", "AMI NAME", "LOGIN", "BUILT");
     for recipe in &ALL {
         let built = if recipe.is_built(paths) { "yes" } else { "no" };
-        println!(
+        out!(
             "{:<12} {:<28} {:<10} {built:<9} {}",
             recipe.name,
             recipe.ami_name(),

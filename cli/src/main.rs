@@ -1,5 +1,13 @@
 //! The fogbank command.
 
+/// Prints a line; a reader that has gone away (`| head`) is no error.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod admin;
 mod client;
 mod doctor;

@@ -1,7 +1,7 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, image, paths::Paths, process::Process, roles::Role, settings::Settings,
+    admin, client, egress, image, paths::Paths, process::Process, roles::Role, settings::Settings,
     supervisor,
 };
 use anyhow::Context as _;
@@ -145,8 +145,9 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         }
         if waiting.elapsed() > START_TIMEOUT {
             anyhow::bail!(
-                "the cloud did not start within {} s. Look at {}/*.log, or run 'fogbank doctor'",
+                "the cloud did not start within {} s.{} Look at {}/*.log, or run 'fogbank doctor'",
                 START_TIMEOUT.as_secs(),
+                complaints(paths),
                 paths.logs().display()
             );
         }
@@ -160,6 +161,19 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     show(paths, &settings, began)
 }
 
+/// The last error in each process's log.
+fn complaints(paths: &Paths) -> String {
+    let mut all = String::new();
+    for role in ALL_ROLES {
+        let log = paths.logs().join(format!("{}.log", role.name()));
+        let text = fs::read_to_string(log).unwrap_or_default();
+        if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
+            all.push_str(&format!("\n  {}: {line}", role.name()));
+        }
+    }
+    if all.is_empty() { all } else { all + "\n" }
+}
+
 fn answers(listen: SocketAddr) -> bool {
     let request = "GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client::exchange(listen, request).is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
@@ -167,11 +181,7 @@ fn answers(listen: SocketAddr) -> bool {
 
 fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()> {
     let status = admin::ask(paths, &AdminRequest::Status)?;
-    println!(
-        "Fogbank is up after {:.1} s: http://{}",
-        began.elapsed().as_secs_f32(),
-        settings.listen
-    );
+    out!("Fogbank is up after {:.1} s: http://{}", began.elapsed().as_secs_f32(), settings.listen);
     for host in &status.hosts {
         let how = match host.hypervisor.as_str() {
             "kvm" => "KVM runs the guests",
@@ -180,13 +190,15 @@ fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()
             }
             _ => "VMs are only simulated",
         };
-        println!(
+        out!(
             "Host {}: {} processors, {} MiB for guests; {how}.",
-            host.name, host.vcpus, host.memory_mib
+            host.name,
+            host.vcpus,
+            host.memory_mib
         );
     }
     let tiny = image::Recipe::named("tiny")?.ami_name();
-    println!(
+    out!(
         "\nNext:
   eval \"$(fogbank env{data})\"
   aws ec2 create-key-pair --key-name me --query KeyMaterial --output text > me.pem; chmod 600 me.pem
@@ -208,7 +220,7 @@ fn data_argument(paths: &Paths) -> String {
 /// Stays in the foreground; an interrupt shuts the cloud down.
 fn stay(paths: &Paths) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
-    println!("\nPress Ctrl-C to shut the cloud down ('up --detach' returns at once instead).");
+    out!("\nPress Ctrl-C to shut the cloud down ('up --detach' returns at once instead).");
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     signals.forever().next();
     down(paths)
@@ -224,6 +236,7 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
         Err(error) if supervisor.is_none() => {
             eprintln!("{error:#}");
             end_left_over(paths, &ALL_ROLES);
+            egress::close(paths);
             return Ok(());
         }
         Err(error) => {
@@ -240,7 +253,8 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
         );
     }
     end_left_over(paths, &ALL_ROLES);
-    println!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
+    egress::close(paths);
+    out!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
     Ok(())
 }
 
