@@ -3,6 +3,7 @@
 use crate::{paths::Paths, settings::Settings};
 use anyhow::Context as _;
 use hmac::{Hmac, Mac as _};
+use quick_xml::events::Event;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
@@ -107,15 +108,18 @@ pub fn element(xml: &str, name: &str) -> Option<String> {
     let mut inside = false;
     loop {
         match reader.read_event().ok()? {
-            quick_xml::events::Event::Start(start) => {
-                inside = start.name().as_ref() == name;
-            }
-            quick_xml::events::Event::Text(text) if inside => {
-                return Some(text.to_string());
-            }
-            quick_xml::events::Event::End(_) => inside = false,
-            quick_xml::events::Event::Eof => return None,
-            _ => {}
+            Event::Start(start) => inside = start.name().as_ref() == name,
+            Event::Text(text) if inside => return Some(text.to_string()),
+            Event::End(_) => inside = false,
+            Event::Eof => return None,
+            Event::Empty(_)
+            | Event::Text(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => {}
         }
     }
 }

@@ -13,15 +13,15 @@ struct Report {
 
 impl Report {
     fn say(&mut self, good: bool, what: &str, state: &str, cure: &str) {
-        println!("{} {what:<22} {state}", if good { "ok  " } else { "LACK" });
+        out!("{} {what:<22} {state}", if good { "ok  " } else { "LACK" });
         if !good {
             self.lacking += 1;
-            println!("     {:<22} {cure}", "");
+            out!("     {:<22} {cure}", "");
         }
     }
 
     fn note(&self, what: &str, state: &str) {
-        println!("--   {what:<22} {state}");
+        out!("--   {what:<22} {state}");
     }
 
     fn program(&mut self, program: &str, package: &str) {
@@ -89,10 +89,10 @@ pub fn doctor(paths: &Paths) -> ExitCode {
         report.say(free >= 5, "disk", &text, "images and volumes want 5 GiB or more");
     }
     if report.lacking == 0 {
-        println!("This machine can run a cloud: 'fogbank up'.");
+        out!("This machine can run a cloud: 'fogbank up'.");
         ExitCode::SUCCESS
     } else {
-        println!(
+        out!(
             "{} things are lacking; './fogbank up' in the project's folder installs packages.",
             report.lacking
         );

@@ -58,5 +58,9 @@ fn nft(script: &str) -> Result<(), String> {
     }
     let output = child.wait_with_output().map_err(|error| error.to_string())?;
     let why = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(why.lines().next().unwrap_or("nft failed").to_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(why.lines().next().unwrap_or("nft failed").to_owned())
+    }
 }

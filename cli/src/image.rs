@@ -77,15 +77,17 @@ impl Recipe {
         format!("fogbank-{}-{}", self.name, hex::encode(&hash.finalize()[..4]))
     }
 
-    /// Whether a cloud has the image.
+    /// Whether a cloud has the image, and not only the empty one of a simulated cloud.
     pub fn is_built(&self, paths: &Paths) -> bool {
-        paths.images().join(self.ami_name()).join("image.json").is_file()
+        let folder = paths.images().join(self.ami_name());
+        let disk = fs::metadata(folder.join("disk.raw"));
+        folder.join("image.json").is_file() && disk.is_ok_and(|disk| disk.len() > 0)
     }
 
     /// Gives a cloud the image: from the machine's cache, or built.
-    pub fn provide(&self, paths: &Paths, force: bool) -> anyhow::Result<()> {
+    pub fn provide(&self, paths: &Paths) -> anyhow::Result<()> {
         let name = self.ami_name();
-        if self.is_built(paths) && !force {
+        if self.is_built(paths) {
             return Ok(());
         }
         let cached = cache()?.join(&name);
@@ -95,7 +97,7 @@ impl Recipe {
             eprintln!("Waiting: another fogbank builds {name} …");
             flock(&lock, FlockOperation::LockExclusive).context("wait for the other build")?;
         }
-        if force || !cached.join("image.json").is_file() {
+        if !cached.join("image.json").is_file() {
             self.build(&cached)?;
         }
         let folder = paths.images().join(&name);
@@ -123,6 +125,10 @@ impl Recipe {
         let built = self.run_recipe(&work, &disk);
         if built.is_ok() {
             self.describe(&work)?;
+            // A power cut must not leave a description beside an empty disk.
+            for file in ["disk.raw", "image.json"] {
+                fs::File::open(work.join(file))?.sync_all()?;
+            }
             for part in ["scratch", "recipes"] {
                 let _ = fs::remove_dir_all(work.join(part));
             }
@@ -268,10 +274,10 @@ impl Progress {
 
 /// `fogbank image list`.
 pub fn list(paths: &Paths) {
-    println!("{:<12} {:<28} {:<10} {:<9} DESCRIPTION", "NAME", "AMI NAME", "LOGIN", "BUILT");
+    out!("{:<12} {:<28} {:<10} {:<9} DESCRIPTION", "NAME", "AMI NAME", "LOGIN", "BUILT");
     for recipe in &ALL {
         let built = if recipe.is_built(paths) { "yes" } else { "no" };
-        println!(
+        out!(
             "{:<12} {:<28} {:<10} {built:<9} {}",
             recipe.name,
             recipe.ami_name(),
@@ -284,10 +290,10 @@ pub fn list(paths: &Paths) {
 /// Gives a simulated cloud an image with an empty disk, so that there is something to launch.
 pub fn pretend(paths: &Paths) -> anyhow::Result<()> {
     for recipe in &ALL {
-        if recipe.is_built(paths) {
+        let folder = paths.images().join(recipe.ami_name());
+        if folder.join("image.json").is_file() {
             continue;
         }
-        let folder = paths.images().join(recipe.ami_name());
         fs::create_dir_all(&folder)?;
         fs::File::create(folder.join("disk.raw"))?;
         recipe.describe(&folder)?;

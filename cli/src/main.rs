@@ -1,5 +1,13 @@
 //! The fogbank command.
 
+/// Prints a line; a reader that has gone away (`| head`) is no error.
+macro_rules! out {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod admin;
 mod client;
 mod doctor;
@@ -86,9 +94,6 @@ enum ImageCommand {
     Build {
         /// tiny or debian-12; both if none is named
         names: Vec<String>,
-        /// Build even if it exists
-        #[arg(long)]
-        force: bool,
     },
 }
 
@@ -120,14 +125,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ssh(options) => ssh::ssh(&paths, &options)?,
         Command::Doctor => return Ok(doctor::doctor(&paths)),
         Command::Image { command: ImageCommand::List } => image::list(&paths),
-        Command::Image { command: ImageCommand::Build { names, force } } => {
+        Command::Image { command: ImageCommand::Build { names } } => {
             paths.make()?;
             for recipe in &image::ALL {
                 let named =
                     |name: &String| image::Recipe::named(name).map(|at| at.name == recipe.name);
                 let wanted = names.iter().map(named).collect::<Result<Vec<_>, _>>()?;
                 if names.is_empty() || wanted.contains(&true) {
-                    recipe.provide(&paths, force)?;
+                    recipe.provide(&paths)?;
                 }
             }
             image::list(&paths);

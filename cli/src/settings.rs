@@ -70,7 +70,8 @@ fn free_pool(paths: &Paths) -> anyhow::Result<Ipv4Net> {
     let taken = routed();
     let start = u32::from_str_radix(&paths.tag(), 16).unwrap_or(0);
     for step in 0..128 {
-        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + ((start + step) % 128 << 10);
+        let offset = (start.wrapping_add(step) % 128) << 10;
+        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + offset;
         let pool = Ipv4Net::new(Ipv4Addr::from(base), 22)?;
         if !taken.iter().any(|route| route.contains(&pool) || pool.contains(route)) {
             return Ok(pool);

@@ -13,32 +13,32 @@ pub fn env(paths: &Paths) -> anyhow::Result<()> {
     let settings =
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
     let (key, secret) = client::credentials(paths)?;
-    println!("export AWS_ENDPOINT_URL=http://{}", settings.listen);
-    println!("export AWS_ACCESS_KEY_ID={key}");
-    println!("export AWS_SECRET_ACCESS_KEY={secret}");
-    println!("export AWS_DEFAULT_REGION=us-east-1");
-    println!("unset AWS_SESSION_TOKEN AWS_PROFILE");
+    out!("export AWS_ENDPOINT_URL=http://{}", settings.listen);
+    out!("export AWS_ACCESS_KEY_ID={key}");
+    out!("export AWS_SECRET_ACCESS_KEY={secret}");
+    out!("export AWS_DEFAULT_REGION=us-east-1");
+    out!("unset AWS_SESSION_TOKEN AWS_PROFILE");
     Ok(())
 }
 
 /// Shows how the cloud is; fails if it isn't up.
 pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
-    println!("Data      {}", paths.data.display());
+    out!("Data      {}", paths.data.display());
     let Some(settings) = Settings::load(paths)? else {
-        println!("State     never started: 'fogbank up'");
+        out!("State     never started: 'fogbank up'");
         return Ok(ExitCode::FAILURE);
     };
-    println!("Endpoint  http://{}", settings.listen);
+    out!("Endpoint  http://{}", settings.listen);
     if settings.trust_any_key {
-        println!("          WARNING: any key is trusted");
+        out!("          WARNING: any key is trusted");
     }
-    println!("Public IP addresses from {}", settings.public_pool);
+    out!("Public IP addresses from {}", settings.public_pool);
     let mut well = true;
     let mut line = |name: &str, file: String| {
         let process = Process::noted(&paths.run_file(&file));
         well &= process.is_some();
         let state = process.map_or("not running".to_owned(), |at| format!("process {}", at.pid));
-        println!("{name:<11}{state}");
+        out!("{name:<11}{state}");
     };
     line("supervisor", "supervisor.pid".to_owned());
     for role in Role::all(&settings) {
@@ -47,7 +47,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
     match admin::ask(paths, &AdminRequest::Status) {
         Ok(status) => {
             for host in status.hosts {
-                println!(
+                out!(
                     "Host      {} ({}, {}): {} vCPUs and {} of {} MiB in use, {} processors",
                     host.name,
                     host.hypervisor,
@@ -59,18 +59,18 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
                 );
             }
             for (state, count) in status.instances {
-                println!("Instances {count} {state}");
+                out!("Instances {count} {state}");
             }
             for image in status.images {
-                println!("Image     {image}");
+                out!("Image     {image}");
             }
         }
         Err(error) => {
-            println!("{error:#}");
+            out!("{error:#}");
             well = false;
         }
     }
-    println!("Logs      {}", paths.logs().display());
+    out!("Logs      {}", paths.logs().display());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -87,6 +87,6 @@ pub fn reset(paths: &Paths, yes: bool) -> anyhow::Result<()> {
         anyhow::ensure!(answer.trim() == "reset", "nothing was deleted");
     }
     admin::ask(paths, &AdminRequest::Reset)?;
-    println!("The cloud is empty.");
+    out!("The cloud is empty.");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, image, paths::Paths, process::Process, roles::Role, settings::Settings,
+    admin, client, egress, image, paths::Paths, process::Process, roles::Role, settings::Settings,
     supervisor,
 };
 use anyhow::Context as _;
@@ -68,11 +68,12 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
     }
     if !options.no_images && settings.hypervisor != "simulated" {
         for recipe in &image::ALL {
-            recipe.provide(paths, false)?;
+            recipe.provide(paths)?;
         }
     } else if settings.hypervisor == "simulated" {
         image::pretend(paths)?;
     }
+    end_left_over(paths, &[Role::Agent, Role::Server, Role::EbsCard]);
     start_supervisor(paths)?;
     wait_and_show(paths, began)?;
     if options.detach { Ok(()) } else { stay(paths) }
@@ -93,6 +94,8 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    // A server that outlived its supervisor makes room for the new one.
+    end_left_over(paths, &[Role::Server]);
     std::net::TcpListener::bind(settings.listen).with_context(|| {
         format!(
             "listen on {}: another program has it. Stop that, or choose with --listen ADDR:PORT",
@@ -128,7 +131,8 @@ pub fn supervise(paths: &Paths) -> anyhow::Result<()> {
 
 fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     let settings = Settings::load(paths)?.context("the settings are gone")?;
-    let mut said = Instant::now();
+    let waiting = Instant::now();
+    let mut said = waiting;
     let wanted = if settings.hypervisor == "simulated" { 1 } else { image::ALL.len() };
     let built = image::ALL.iter().filter(|recipe| recipe.is_built(paths)).count();
     loop {
@@ -139,10 +143,11 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         if ready && answers(settings.listen) {
             break;
         }
-        if began.elapsed() > START_TIMEOUT {
+        if waiting.elapsed() > START_TIMEOUT {
             anyhow::bail!(
-                "the cloud did not start within {} s. Look at {}/*.log, or run 'fogbank doctor'",
+                "the cloud did not start within {} s.{} Look at {}/*.log, or run 'fogbank doctor'",
                 START_TIMEOUT.as_secs(),
+                complaints(paths),
                 paths.logs().display()
             );
         }
@@ -152,7 +157,21 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    admin::ask(paths, &AdminRequest::StartUp)?;
     show(paths, &settings, began)
+}
+
+/// The last error in each process's log.
+fn complaints(paths: &Paths) -> String {
+    let mut all = String::new();
+    for role in ALL_ROLES {
+        let log = paths.logs().join(format!("{}.log", role.name()));
+        let text = fs::read_to_string(log).unwrap_or_default();
+        if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
+            all.push_str(&format!("\n  {}: {line}", role.name()));
+        }
+    }
+    if all.is_empty() { all } else { all + "\n" }
 }
 
 fn answers(listen: SocketAddr) -> bool {
@@ -162,11 +181,7 @@ fn answers(listen: SocketAddr) -> bool {
 
 fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()> {
     let status = admin::ask(paths, &AdminRequest::Status)?;
-    println!(
-        "Fogbank is up after {:.1} s: http://{}",
-        began.elapsed().as_secs_f32(),
-        settings.listen
-    );
+    out!("Fogbank is up after {:.1} s: http://{}", began.elapsed().as_secs_f32(), settings.listen);
     for host in &status.hosts {
         let how = match host.hypervisor.as_str() {
             "kvm" => "KVM runs the guests",
@@ -175,13 +190,15 @@ fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()
             }
             _ => "VMs are only simulated",
         };
-        println!(
+        out!(
             "Host {}: {} processors, {} MiB for guests; {how}.",
-            host.name, host.vcpus, host.memory_mib
+            host.name,
+            host.vcpus,
+            host.memory_mib
         );
     }
     let tiny = image::Recipe::named("tiny")?.ami_name();
-    println!(
+    out!(
         "\nNext:
   eval \"$(fogbank env{data})\"
   aws ec2 create-key-pair --key-name me --query KeyMaterial --output text > me.pem; chmod 600 me.pem
@@ -203,7 +220,7 @@ fn data_argument(paths: &Paths) -> String {
 /// Stays in the foreground; an interrupt shuts the cloud down.
 fn stay(paths: &Paths) -> anyhow::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
-    println!("\nPress Ctrl-C to shut the cloud down ('up --detach' returns at once instead).");
+    out!("\nPress Ctrl-C to shut the cloud down ('up --detach' returns at once instead).");
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
     signals.forever().next();
     down(paths)
@@ -218,7 +235,9 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
         Ok(_) => wait_for_guests(paths, began)?,
         Err(error) if supervisor.is_none() => {
             eprintln!("{error:#}");
-            return end_left_over(paths);
+            end_left_over(paths, &ALL_ROLES);
+            egress::close(paths);
+            return Ok(());
         }
         Err(error) => {
             eprintln!("The server does not answer ({error:#}); guests are left as they are.")
@@ -233,22 +252,31 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
             paths.logs().display()
         );
     }
-    end_left_over(paths)?;
-    println!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
+    end_left_over(paths, &ALL_ROLES);
+    egress::close(paths);
+    out!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
     Ok(())
 }
 
 fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     let mut said: Option<Instant> = None;
+    let mut forced = false;
     loop {
         let left = admin::ask(paths, &AdminRequest::Status)?.vms;
         if left == 0 {
             return Ok(());
         }
-        if began.elapsed() > DOWN_TIMEOUT {
+        if began.elapsed() > DOWN_TIMEOUT && !forced {
             eprintln!("{left} guests did not shut down in time; they are powered off.");
-            return Ok(());
+            admin::ask(paths, &AdminRequest::PowerOff)?;
+            forced = true;
         }
+        anyhow::ensure!(
+            began.elapsed() < DOWN_TIMEOUT * 2,
+            "{left} VMs can't be ended: is the agent well? Look at {}/agent.log; nothing else was \
+             stopped",
+            paths.logs().display()
+        );
         if said.is_none_or(|at| at.elapsed() > Duration::from_secs(3)) {
             eprintln!("Shutting down: {left} guests left …");
             said = Some(Instant::now());
@@ -257,14 +285,16 @@ fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     }
 }
 
-/// Ends role processes whose supervisor was killed.
-fn end_left_over(paths: &Paths) -> anyhow::Result<()> {
-    for role in [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard] {
+const ALL_ROLES: [Role; 4] = [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard];
+
+/// Ends processes whose supervisor was killed. Guests wait for their disks meanwhile: a new EBS
+/// card takes the new supervisor's socket.
+fn end_left_over(paths: &Paths, roles: &[Role]) {
+    for role in roles {
         let file = paths.run_file(&format!("{}.pid", role.name()));
         if let Some(process) = Process::noted(&file) {
             process.end(Duration::from_secs(10));
         }
         let _ = fs::remove_file(file);
     }
-    Ok(())
 }

@@ -17,8 +17,8 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 Developer tasks of Fogbank.
 
-  cargo xtask generate            write wire/shapes from AWS's service model
-  cargo xtask generate --check    exit 1 if wire/shapes is not what generate would write
+  cargo xtask generate            write wire/shapes from AWS's service model, and docs/coverage.md
+  cargo xtask generate --check    exit 1 if they are not what generate would write
   cargo xtask catalogue           write the catalogue of instance types from moto's data
   cargo xtask protocol-cases FILE [PROTOCOL…]
                                   run protocol cases; all protocols we implement if none is named

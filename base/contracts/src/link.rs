@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use types::InstanceId;
 
 /// The longest line that either side accepts, in bytes.
-pub const MAX_LINE: usize = 64 << 20;
+pub const MAX_LINE: usize = 256 << 20;
 
 /// From the server to the agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

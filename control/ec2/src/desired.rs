@@ -32,14 +32,11 @@ pub fn entry(state: &State, host: &str, key: EntryKey) -> Option<Entry> {
     match key {
         EntryKey::Machine(id) => {
             let instance = state.get::<Instance>(&id).filter(|row| row.host == host)?;
-            let down = state.get::<Host>(&instance.host).is_some_and(|host| host.down);
+            let down = state.get::<Host>(&instance.host).and_then(|host| host.down);
             instances::machine(state, instance, down).map(Box::new).map(Entry::Machine)
         }
         EntryKey::Volume(id) => {
-            let volume = state.get::<Volume>(&id).filter(|row| row.host == host)?;
-            // Attached volumes of an instance that holds no host would only cost memory, but
-            // others must exist before they can be attached.
-            (volume.state != VolumeState::Error).then_some(())?;
+            state.get::<Volume>(&id).filter(|row| row.host == host)?;
             volumes::desired(state, id).map(Entry::Volume)
         }
         EntryKey::Port(id) => {
@@ -107,11 +104,17 @@ pub fn affected(before: &State, after: &State, changes: &ChangeSet) -> BTreeSet<
         }
     }
     for change in changes.of::<Host>() {
-        let down = |row: Option<&std::sync::Arc<Host>>| row.is_some_and(|row| row.down);
+        let down = |row: Option<&std::sync::Arc<Host>>| row.and_then(|row| row.down);
         if down(change.before.as_ref()) != down(change.after.as_ref()) {
             for instance in after.find::<Instance>("host", &change.key) {
                 add(EntryKey::Machine(instance.id));
             }
+        }
+    }
+    // What the metadata service says of names and blocks.
+    for change in changes.of::<vpc::vpcs::Vpc>() {
+        for instance in after.find::<Instance>("vpc", change.key) {
+            add(EntryKey::Machine(instance.id));
         }
     }
     vpc::desired::affected(before, changes, &mut add);
@@ -122,7 +125,10 @@ pub fn affected(before: &State, after: &State, changes: &ChangeSet) -> BTreeSet<
 #[must_use]
 pub fn quiescent(state: &State) -> bool {
     let instances = state.iter::<Instance>().all(|row| match row.state {
-        InstanceState::Running => row.vm_running || row.ended,
+        InstanceState::Running => {
+            let down = state.get::<Host>(&row.host).is_some_and(|host| host.down.is_some());
+            row.vm_running || (row.ended && down)
+        }
         InstanceState::Stopped | InstanceState::Terminated => !row.vm_running,
         InstanceState::Pending | InstanceState::ShuttingDown | InstanceState::Stopping => false,
     });

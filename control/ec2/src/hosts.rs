@@ -22,9 +22,9 @@ pub struct Host {
     pub capacity: Capacity,
     /// Whether its agent is connected.
     pub connected: bool,
-    /// Whether its VMs shall be off because the cloud is being shut down. The instances stay
-    /// `running`: they start again with the host.
-    pub down: bool,
+    /// Whether its VMs shall be off because the cloud is shut down, and how long their guests may
+    /// take, milliseconds. The instances stay `running`: they start again with the cloud.
+    pub down: Option<u32>,
     /// Since when the above holds.
     pub since: Timestamp,
     /// What instances hold.
@@ -108,7 +108,7 @@ pub fn place(state: &State, each: Share, min: u32, max: u32) -> Result<(String, 
         let fit = u64::from(vcpus / each.vcpus.max(1)).min(memory_mib / each.memory_mib.max(1));
         let fit = u32::try_from(fit).unwrap_or(u32::MAX).min(max);
         // A type with more vCPUs than the host has processors would only wait for itself.
-        let fit = if each.vcpus > host.capacity.vcpus * settings.vcpu_overcommit { 0 } else { fit };
+        let fit = if each.vcpus > sale.vcpus { 0 } else { fit };
         let _ = write!(
             offers,
             " Host {} has {vcpus} of {} vCPUs ({} processors, sold {} times) and {memory_mib} of \
@@ -159,9 +159,11 @@ pub fn observe(tx: &mut Tx, host: &str, observed: Observed) {
 
 fn joined(tx: &mut Tx, name: &str, capacity: Capacity) {
     let since = tx.now();
-    let used = tx.get::<Host>(&name.to_owned()).map(|host| host.used).unwrap_or_default();
-    tx.put(Host { name: name.to_owned(), capacity, connected: true, down: false, since, used });
-    instances::restart_ended(tx, name);
+    let known = tx.get::<Host>(&name.to_owned());
+    let used = known.map(|host| host.used).unwrap_or_default();
+    // A cloud that is being shut down goes on with that if its agent comes back meanwhile.
+    let down = known.and_then(|host| host.down);
+    tx.put(Host { name: name.to_owned(), capacity, connected: true, down, since, used });
 }
 
 /// Notes that a host's agent is gone. Its instances run on.
@@ -173,11 +175,28 @@ pub fn left(tx: &mut Tx, name: &str) {
     });
 }
 
-/// Shuts all VMs of all hosts down; the instances stay `running` and start with the next `joined`.
-pub fn shut_down(tx: &mut Tx) {
+fn set_down(tx: &mut Tx, down: Option<u32>) -> Vec<String> {
     let names = tx.iter::<Host>().map(|host| host.name.clone()).collect::<Vec<_>>();
-    for name in names {
-        tx.update::<Host>(&name, |host| host.down = true);
+    for name in &names {
+        tx.update::<Host>(name, |host| host.down = down);
+    }
+    names
+}
+
+/// Shuts all VMs of all hosts down; the instances stay `running`, until [`start_up`].
+pub fn shut_down(tx: &mut Tx) {
+    set_down(tx, Some(instances::STOP_GRACE_MS));
+}
+
+/// As [`shut_down`], for guests that did not follow: their VMs are powered off.
+pub fn power_off(tx: &mut Tx) {
+    set_down(tx, Some(0));
+}
+
+/// Ends a shut-down: the instances that should run start again.
+pub fn start_up(tx: &mut Tx) {
+    for name in set_down(tx, None) {
+        instances::restart_ended(tx, &name);
     }
 }
 

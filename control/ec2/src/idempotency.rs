@@ -82,6 +82,16 @@ pub fn remember(
     }
 }
 
+/// Forgets the tokens that were used a day ago.
+pub fn forget_old(tx: &mut Tx) {
+    const DAY_MS: i64 = 86_400_000;
+    let now = tx.now();
+    let old = tx.iter::<ClientToken>().filter(|row| row.used.plus_millis(DAY_MS) < now);
+    for key in old.map(|row| row.key()).collect::<Vec<_>>() {
+        tx.delete::<ClientToken>(&key);
+    }
+}
+
 fn digest(parameters: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
     STANDARD_NO_PAD.encode(&Sha256::digest(parameters)[..16])

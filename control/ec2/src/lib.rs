@@ -24,6 +24,12 @@ pub use operations::{Ask, AskHost, Visitor, visit};
 pub use reset::reset;
 pub use settings::Settings;
 
+/// Does what is due by the clock.
+pub fn tick(tx: &mut state::Tx) {
+    compute::instances::forget_terminated(tx);
+    idempotency::forget_old(tx);
+}
+
 /// The tables of this crate's rows.
 #[must_use]
 pub fn tables() -> Vec<state::TableDef> {

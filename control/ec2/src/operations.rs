@@ -31,8 +31,11 @@ pub struct Ask<T> {
     /// What to ask.
     pub question: Question,
     /// Makes the output; from an error if the host can't be reached or can't tell.
-    pub finish: Box<dyn FnOnce(Result<Answer, String>) -> Result<T, Fault> + Send>,
+    pub finish: Finish<T>,
 }
+
+/// Makes an operation's output from a host's answer.
+pub type Finish<T> = Box<dyn FnOnce(Result<Answer, String>) -> Result<T, Fault> + Send>;
 
 operations! { Visitor:
     // compute/instances

@@ -33,11 +33,13 @@ fn clear<R: Row>(tx: &mut Tx, gone: impl Fn(&R) -> bool) {
 pub fn reset(tx: &mut Tx) {
     let nobody = |scope: &Scope| Scope { account: AccountId::SYSTEM, region: scope.region.clone() };
     for row in tx.iter::<Instance>().cloned().collect::<Vec<_>>() {
-        if !row.state.holds_capacity() {
+        let mut row = Instance::clone(&row);
+        if !row.state.holds_capacity() || row.ended {
+            // No VM is left of it that would be reported.
+            hosts::set_state(tx, &mut row, InstanceState::Terminated);
             tx.delete::<Instance>(&row.id);
             continue;
         }
-        let mut row = Instance::clone(&row);
         hosts::set_state(tx, &mut row, InstanceState::ShuttingDown);
         row.scope = nobody(&row.scope);
         row.grace_ms = 0;

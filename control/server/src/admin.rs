@@ -14,8 +14,12 @@ use tokio::{
 pub enum AdminRequest {
     /// How things are.
     Status,
-    /// Shut all VMs down; instances stay `running` and start again with their host.
+    /// End a shut-down: the instances that should run start.
+    StartUp,
+    /// Shut all VMs down; instances stay `running`, until [`Self::StartUp`].
     ShutDown,
+    /// As [`Self::ShutDown`], for guests that did not follow.
+    PowerOff,
     /// Wipe everything but the images.
     Reset,
 }
@@ -64,7 +68,14 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>) -> anyhow::Result<()> {
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     loop {
-        let (stream, _) = listener.accept().await.context("take the owner's connection")?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::warn!("the owner's connection was lost: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
         let cloud = cloud.clone();
         tokio::spawn(async move {
             if let Err(error) = talk(stream, &cloud).await {
@@ -80,7 +91,9 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>) -> anyhow::Result<()> {
     while let Some(line) = lines.next_line().await? {
         let error = match serde_json::from_str(&line).context("read the request") {
             Ok(AdminRequest::Status) => None,
+            Ok(AdminRequest::StartUp) => change(cloud, ec2::hosts::start_up).await,
             Ok(AdminRequest::ShutDown) => change(cloud, ec2::hosts::shut_down).await,
+            Ok(AdminRequest::PowerOff) => change(cloud, ec2::hosts::power_off).await,
             Ok(AdminRequest::Reset) => change(cloud, ec2::reset).await,
             Err(error) => Some(format!("{error:#}")),
         };

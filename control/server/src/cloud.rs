@@ -2,30 +2,43 @@
 //! and are answered after that. Readers take the last durable snapshot and wait for nobody.
 
 use anyhow::Context as _;
+use contracts::host::EntryKey;
 use shapes::Fault;
 use state::{ChangeSet, Effects, State, Store, StoredRow, Tx};
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::Read as _,
     sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::sync::{mpsc as async_mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 use types::Timestamp;
 
 /// The most mutations of one commit.
 const MAX_BATCH: usize = 256;
 
-/// A commit: the state on both sides of it, and what changed.
-#[derive(Debug)]
-pub struct Commit {
-    /// Before.
-    pub before: State,
-    /// After.
-    pub after: State,
-    /// What differs.
-    pub changes: ChangeSet,
+/// Follows the commits: which entries of desired state they may have changed.
+#[derive(Debug, Default)]
+pub struct Follower {
+    changed: Mutex<BTreeSet<EntryKey>>,
+    news: Notify,
+}
+
+impl Follower {
+    /// Waits for changes, and takes them. The state that is published then has them all.
+    pub async fn changed(&self) -> BTreeSet<EntryKey> {
+        loop {
+            let news = self.news.notified();
+            let changed =
+                std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+            if !changed.is_empty() {
+                return changed;
+            }
+            news.await;
+        }
+    }
 }
 
 /// Answers a mutation's caller, once its outcome is durable or can't be.
@@ -38,7 +51,7 @@ type Job = Box<dyn FnOnce(&State, Effects) -> (Option<(State, ChangeSet)>, Reply
 pub struct Cloud {
     published: RwLock<Arc<State>>,
     jobs: Mutex<mpsc::Sender<Job>>,
-    followers: Mutex<Vec<async_mpsc::UnboundedSender<Arc<Commit>>>>,
+    followers: Mutex<Vec<std::sync::Weak<Follower>>>,
 }
 
 /// The time now.
@@ -86,11 +99,12 @@ impl Cloud {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Follows commits from now on.
-    pub fn follow(&self) -> async_mpsc::UnboundedReceiver<Arc<Commit>> {
-        let (sender, receiver) = async_mpsc::unbounded_channel();
-        self.followers.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
-        receiver
+    /// Follows commits from now on, for as long as the follower is kept.
+    pub fn follow(&self) -> Arc<Follower> {
+        let follower = Arc::new(Follower::default());
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.push(Arc::downgrade(&follower));
+        follower
     }
 
     /// Runs a mutation in one transaction; `dry_run` drops it even if it succeeds.
@@ -153,7 +167,7 @@ impl Writer {
             }
             let durable = self.commit(&before, &state, &commits);
             if durable.is_ok() && !commits.is_empty() {
-                cloud.publish(state, commits);
+                cloud.publish(state, &commits);
             }
             for reply in replies {
                 reply(durable.clone());
@@ -179,19 +193,36 @@ impl Writer {
         let mut rows = commits.iter().flat_map(|(_, _, changes)| changes.stored());
         let rows: &mut dyn Iterator<Item = StoredRow> = &mut rows;
         self.store.commit(before.revision(), after.revision(), rows).map_err(|error| {
-            log::error!("nothing was changed: {error}");
+            log::error!("a commit failed: {error}");
+            // Either nothing of it is durable, or only a new start knows what is.
+            if self.store.revision().ok() != Some(before.revision()) {
+                log::error!("what is durable is not known: starting anew");
+                std::process::exit(1);
+            }
             internal(&error)
         })
     }
 }
 
 impl Cloud {
-    fn publish(&self, state: State, commits: Vec<(State, State, ChangeSet)>) {
+    fn publish(&self, state: State, commits: &[(State, State, ChangeSet)]) {
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        if followers.is_empty() {
+            return;
+        }
         for (before, after, changes) in commits {
-            let commit = Arc::new(Commit { before, after, changes });
-            followers.retain(|follower| follower.send(commit.clone()).is_ok());
+            let keys = ec2::desired::affected(before, after, changes);
+            for follower in followers.iter().filter_map(std::sync::Weak::upgrade) {
+                let mut changed = follower.changed.lock().unwrap_or_else(PoisonError::into_inner);
+                changed.extend(keys.iter().copied());
+                drop(changed);
+                follower.news.notify_one();
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! The connections of the hosts' agents: desired state out, observations in, questions both ways.
 
-use crate::cloud::{Cloud, Commit};
+use crate::cloud::{Cloud, Follower};
 use anyhow::Context as _;
 use contracts::{
     host::{EntryKey, Observed, Patch},
@@ -17,12 +17,17 @@ use std::{
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{mpsc, oneshot},
 };
 
 /// How long a host may take to answer a question.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a host may take to read what it is told.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The one host of a cloud on one machine.
 const LOCAL: &str = "local";
 
@@ -64,7 +69,7 @@ impl Hosts {
     }
 }
 
-/// Takes agents' connections on a socket, for ever.
+/// Takes agents' connections on a socket, for ever. A new one of a host ends the one before.
 ///
 /// # Errors
 /// The socket can't be made.
@@ -72,13 +77,25 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow:
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    let mut current: Option<tokio::task::JoinHandle<()>> = None;
     loop {
-        let (stream, _) = listener.accept().await.context("take an agent's connection")?;
-        let (cloud, hosts) = (cloud.clone(), hosts.clone());
-        tokio::spawn(async move {
-            if let Err(error) = link(stream, &cloud, &hosts).await {
-                log::warn!("the link of host {LOCAL} ended: {error:#}");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::warn!("an agent's connection was lost: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
             }
+        };
+        if let Some(earlier) = current.take() {
+            earlier.abort();
+            let _ = earlier.await;
+        }
+        let (cloud, hosts) = (cloud.clone(), hosts.clone());
+        current = Some(tokio::spawn(async move {
+            let ended = link(stream, &cloud, &hosts).await;
+            let why = ended.err().map(|error| format!(": {error:#}")).unwrap_or_default();
+            log::warn!("the link of host {LOCAL} ended{why}");
             hosts.links.lock().unwrap_or_else(PoisonError::into_inner).remove(LOCAL);
             let left = cloud.mutate(false, |tx| {
                 ec2::hosts::left(tx, LOCAL);
@@ -87,7 +104,7 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow:
             if let Err(fault) = left.await {
                 log::error!("host {LOCAL} left: {fault}");
             }
-        });
+        }));
     }
 }
 
@@ -99,30 +116,37 @@ async fn link(stream: UnixStream, cloud: &Arc<Cloud>, hosts: &Arc<Hosts>) -> any
         anyhow::bail!("the agent did not begin with its capacity");
     };
     log::info!("host {LOCAL} joined: {capacity:?}");
-    let commits = cloud.follow();
-    observe(cloud, Observed::Host(capacity)).await;
+    let follower = cloud.follow();
+    observe(cloud, Observed::Host(capacity)).await?;
     let (sender, questions) = mpsc::unbounded_channel();
     hosts.links.lock().unwrap_or_else(PoisonError::into_inner).insert(LOCAL.to_owned(), sender);
-    let writer = tokio::spawn(push(write, cloud.clone(), commits, questions));
-    let result = loop {
-        match line(&mut lines).await {
-            Ok(Some(FromAgent::Observed(observed))) => observe(cloud, observed).await,
-            Ok(Some(FromAgent::Answer(number, answer))) => {
+    tokio::select! {
+        ended = push(write, cloud, &follower, questions) => ended,
+        ended = take(&mut lines, cloud, hosts) => ended,
+    }
+}
+
+/// Takes what the agent says. An observation that can't be kept ends the link: the next one
+/// begins with everything again.
+async fn take(
+    lines: &mut BufReader<OwnedReadHalf>,
+    cloud: &Arc<Cloud>,
+    hosts: &Arc<Hosts>,
+) -> anyhow::Result<()> {
+    while let Some(said) = line(lines).await? {
+        match said {
+            FromAgent::Observed(observed) => observe(cloud, observed).await?,
+            FromAgent::Answer(number, answer) => {
                 if let Some(waiting) = hosts.waiting().remove(&number) {
                     let _ = waiting.send(answer);
                 }
             }
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error),
         }
-    };
-    writer.abort();
-    result
+    }
+    Ok(())
 }
 
-async fn line(
-    lines: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
-) -> anyhow::Result<Option<FromAgent>> {
+async fn line(lines: &mut BufReader<OwnedReadHalf>) -> anyhow::Result<Option<FromAgent>> {
     let mut text = Vec::new();
     let limit = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
     let read = lines.take(limit).read_until(b'\n', &mut text).await?;
@@ -133,21 +157,19 @@ async fn line(
     serde_json::from_slice(&text).context("read what the agent says").map(Some)
 }
 
-async fn observe(cloud: &Arc<Cloud>, observed: Observed) {
+async fn observe(cloud: &Arc<Cloud>, observed: Observed) -> anyhow::Result<()> {
     let done = cloud.mutate(false, move |tx| {
         ec2::hosts::observe(tx, LOCAL, observed);
         Ok(())
     });
-    if let Err(fault) = done.await {
-        log::error!("an observation was lost: {fault}");
-    }
+    done.await.context("keep what the agent observed")
 }
 
 /// Sends desired state, first whole and then what changes, and questions.
 async fn push(
     mut write: OwnedWriteHalf,
-    cloud: Arc<Cloud>,
-    mut commits: mpsc::UnboundedReceiver<Arc<Commit>>,
+    cloud: &Arc<Cloud>,
+    follower: &Follower,
     mut questions: mpsc::UnboundedReceiver<ToAgent>,
 ) -> anyhow::Result<()> {
     let state = cloud.state();
@@ -160,16 +182,8 @@ async fn push(
     send(&mut write, &ToAgent::Patch(first)).await?;
     loop {
         tokio::select! {
-            commit = commits.recv() => {
-                let Some(commit) = commit else { return Ok(()) };
-                let mut keys = keys(&commit);
-                let mut state = commit.after.clone();
-                // What came in the meantime goes into the same patch.
-                while let Ok(commit) = commits.try_recv() {
-                    keys.append(&mut self::keys(&commit));
-                    state = commit.after.clone();
-                }
-                let patch = patch(&state, keys, &mut sent);
+            keys = follower.changed() => {
+                let patch = patch(&cloud.state(), keys, &mut sent);
                 if !patch.put.is_empty() || !patch.remove.is_empty() {
                     send(&mut write, &ToAgent::Patch(patch)).await?;
                 }
@@ -180,10 +194,6 @@ async fn push(
             }
         }
     }
-}
-
-fn keys(commit: &Commit) -> BTreeSet<EntryKey> {
-    ec2::desired::affected(&commit.before, &commit.after, &commit.changes)
 }
 
 fn patch(
@@ -212,5 +222,6 @@ fn patch(
 async fn send(write: &mut OwnedWriteHalf, message: &ToAgent) -> anyhow::Result<()> {
     let mut line = serde_json::to_vec(message).context("write to the agent")?;
     line.push(b'\n');
-    write.write_all(&line).await.context("write to the agent")
+    let written = tokio::time::timeout(WRITE_TIMEOUT, write.write_all(&line)).await;
+    written.context("the agent does not read")?.context("write to the agent")
 }

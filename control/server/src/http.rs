@@ -61,6 +61,10 @@ async fn respond(
     let request_id = request_id();
     let (parts, body) = request.into_parts();
     if let Some(path) = parts.uri.path().strip_prefix("/_fogbank/") {
+        // A web page of somebody else's must not reach this by its visitor's browser.
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Ok(empty(StatusCode::FORBIDDEN));
+        }
         return Ok(own(dispatcher, &parts.method, path).await);
     }
     let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;

@@ -31,6 +31,7 @@ const TICK: Duration = Duration::from_secs(30);
 /// # Errors
 /// The state can't be loaded, or a socket can't be had.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("server")
@@ -38,6 +39,14 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .build()
         .context("start the runtime")?;
     runtime.block_on(serve(config))
+}
+
+/// Connections are files: as many as the system lets us have.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
@@ -73,7 +82,10 @@ async fn clock(cloud: Arc<Cloud>, data: std::path::PathBuf) -> anyhow::Result<()
     let mut seen = images::found(&data);
     loop {
         tokio::time::sleep(TICK).await;
-        let due = cloud.mutate(false, |tx| Ok(ec2::compute::instances::forget_terminated(tx)));
+        let due = cloud.mutate(false, |tx| {
+            ec2::tick(tx);
+            Ok(())
+        });
         if let Err(fault) = due.await {
             log::error!("what is due by the clock was not done: {fault}");
         }

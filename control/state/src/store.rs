@@ -40,6 +40,12 @@ pub trait Store: Send {
     /// What is stored can't be read.
     fn load(&mut self, state: &mut State) -> Result<(), StoreError>;
 
+    /// The revision that is durable now.
+    ///
+    /// # Errors
+    /// The engine failed.
+    fn revision(&mut self) -> Result<u64, StoreError>;
+
     /// Makes changes durable before it returns, as one: all or none.
     ///
     /// # Errors

@@ -188,8 +188,8 @@ fn by_hand(disk: &Path, accelerator: &str, metadata: u16) -> Result<Duration> {
     let drive = format!("file={},format=raw,if=none,id=d0,snapshot=on", disk.display());
     let net = format!(
         "user,id=n0,net=169.254.0.0/16,host=169.254.1.2,dhcpstart=169.254.1.15,dns=169.254.1.3,\
-         hostfwd=tcp:127.0.0.1:{port}-169.254.1.15:22,guestfwd=tcp:169.254.169.254:80-cmd:busybox nc \
-         127.0.0.1 {metadata}"
+         hostfwd=tcp:127.0.0.1:{port}-169.254.1.15:22,guestfwd=tcp:169.254.169.254:80-cmd:bash -c \
+         'exec 3<>/dev/tcp/127.0.0.1/{metadata}; cat <&3 & cat >&3'"
     );
     let machine = format!("q35,accel={accelerator}");
     let product =

@@ -346,7 +346,11 @@ impl World {
             }
             (4, _) => {
                 self.now += i64::try_from(self.below(7_200_000)).unwrap() - 600_000;
-                self.apply(|tx| Ok(instances::forget_terminated(tx))).unwrap();
+                self.apply(|tx| {
+                    ec2::tick(tx);
+                    Ok(())
+                })
+                .unwrap();
             }
             (5, _) if self.chance(4) => {
                 self.apply(|tx| {
@@ -357,7 +361,14 @@ impl World {
                 for _ in 0..200 {
                     self.reconcile_one();
                 }
-                self.join();
+                if self.chance(2) {
+                    self.join();
+                }
+                self.apply(|tx| {
+                    hosts::start_up(tx);
+                    Ok(())
+                })
+                .unwrap();
             }
             _ => {}
         }

@@ -19,6 +19,10 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn revision(&mut self) -> Result<u64, StoreError> {
+        Ok(self.revision)
+    }
+
     fn commit(
         &mut self,
         expected: u64,

@@ -1,7 +1,12 @@
 //! The engines behind the store trait.
 
+#[cfg(test)]
 mod memory;
 mod sqlite;
 
+#[cfg(test)]
 pub use memory::Memory;
 pub use sqlite::Sqlite;
+
+#[cfg(test)]
+mod tests;

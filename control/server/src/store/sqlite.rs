@@ -53,7 +53,7 @@ impl Sqlite {
         Ok(Self { connection })
     }
 
-    fn revision(connection: &Connection) -> Result<u64, StoreError> {
+    fn revision_of(connection: &Connection) -> Result<u64, StoreError> {
         let found: Option<i64> = connection
             .query_row("SELECT number FROM revision", [], |row| row.get(0))
             .optional()
@@ -74,8 +74,12 @@ impl Store for Sqlite {
             let value: Vec<u8> = row.get(1).map_err(failed)?;
             state.load(&name, &value)?;
         }
-        state.loaded(Self::revision(&self.connection)?);
+        state.loaded(Self::revision_of(&self.connection)?);
         Ok(())
+    }
+
+    fn revision(&mut self) -> Result<u64, StoreError> {
+        Self::revision_of(&self.connection)
     }
 
     fn commit(
@@ -85,7 +89,7 @@ impl Store for Sqlite {
         rows: &mut dyn Iterator<Item = StoredRow>,
     ) -> Result<(), StoreError> {
         let transaction = self.connection.transaction().map_err(failed)?;
-        let found = Self::revision(&transaction)?;
+        let found = Self::revision_of(&transaction)?;
         if found != expected {
             return Err(StoreError::Conflict { expected, found });
         }

@@ -3,7 +3,7 @@
 use super::{Instance, InstanceState, MetadataOptions, describe};
 use crate::{
     ebs::volumes::Volume,
-    errors, hosts,
+    errors,
     operations::Ask,
     resource::find,
     vpc::{network_interfaces, network_interfaces::NetworkInterface, security_groups},
@@ -95,13 +95,44 @@ pub fn describe_instance_attribute(
     Ok(answer)
 }
 
-/// The value given by `Attribute` and `Value`, the older way of naming an attribute.
-fn by_name(
+/// `Attribute` and `Value`, the older way of naming one attribute; its own parameter goes first.
+struct Given {
     attribute: Option<InstanceAttributeName>,
     value: Option<String>,
-    name: InstanceAttributeName,
-) -> Option<String> {
-    value.filter(|_| attribute == Some(name))
+}
+
+impl Given {
+    fn named(&self, name: InstanceAttributeName) -> Option<&String> {
+        self.value.as_ref().filter(|_| self.attribute == Some(name))
+    }
+
+    fn bool(
+        &self,
+        own: Option<AttributeBooleanValue>,
+        name: InstanceAttributeName,
+    ) -> Result<Option<bool>, Fault> {
+        match own {
+            Some(AttributeBooleanValue { value }) => Ok(value),
+            None => self.named(name).map(|value| to_bool(value, name.as_str())).transpose(),
+        }
+    }
+
+    fn text(&self, own: Option<AttributeValue>, name: InstanceAttributeName) -> Option<String> {
+        match own {
+            Some(AttributeValue { value }) => value,
+            None => self.named(name).cloned(),
+        }
+    }
+
+    fn bytes(&self, own: Option<BlobAttributeValue>) -> Result<Option<Vec<u8>>, Fault> {
+        match own {
+            Some(BlobAttributeValue { value }) => Ok(Some(value.unwrap_or_default())),
+            None => self
+                .named(InstanceAttributeName::UserData)
+                .map(|value| decode_user_data(value))
+                .transpose(),
+        }
+    }
 }
 
 fn to_bool(value: &str, parameter: &str) -> Result<bool, Fault> {
@@ -140,73 +171,62 @@ pub fn modify_instance_attribute(
         ena_support,
     } = input;
     use InstanceAttributeName as Name;
-    for (given, name) in [
-        (kernel.is_some() || attribute == Some(Name::Kernel), "Kernel"),
-        (ramdisk.is_some() || attribute == Some(Name::Ramdisk), "Ramdisk"),
+    errors::refuse(&[
+        ("Kernel", kernel.is_some() || attribute == Some(Name::Kernel)),
+        ("Ramdisk", ramdisk.is_some() || attribute == Some(Name::Ramdisk)),
         (
-            sriov_net_support.is_some() || attribute == Some(Name::SriovNetSupport),
             "SriovNetSupport",
+            sriov_net_support.is_some() || attribute == Some(Name::SriovNetSupport),
         ),
-    ] {
-        if given {
-            return Err(errors::unsupported(name));
-        }
-    }
+    ])?;
     let row = find::<Instance>(tx, &request.scope, &required(instance_id)?)?;
     let mut instance = Instance::clone(&row);
-    let named = |name| by_name(attribute, value.clone(), name);
-    let bool_of = |given: Option<AttributeBooleanValue>, name: Name| match given {
-        Some(AttributeBooleanValue { value }) => Ok(value),
-        None => named(name).map(|value| to_bool(&value, name.as_str())).transpose(),
-    };
-    let text_of = |given: Option<AttributeValue>, name: Name| match given {
-        Some(AttributeValue { value }) => value,
-        None => named(name),
-    };
-    if let Some(on) = bool_of(disable_api_termination, Name::DisableApiTermination)? {
+    let given = Given { attribute, value };
+    if let Some(on) = given.bool(disable_api_termination, Name::DisableApiTermination)? {
         instance.termination_protection = on;
     }
-    if let Some(on) = bool_of(disable_api_stop, Name::DisableApiStop)? {
+    if let Some(on) = given.bool(disable_api_stop, Name::DisableApiStop)? {
         instance.stop_protection = on;
     }
-    if let Some(on) = bool_of(ebs_optimized, Name::EbsOptimized)? {
+    if let Some(on) = given.bool(ebs_optimized, Name::EbsOptimized)? {
         must_be_stopped(&instance, "ebsOptimized")?;
         instance.ebs_optimized = on;
     }
-    if bool_of(ena_support, Name::EnaSupport)? == Some(false) {
+    if given.bool(ena_support, Name::EnaSupport)? == Some(false) {
         return Err(errors::unsupported("EnaSupport"));
     }
-    let behavior =
-        text_of(instance_initiated_shutdown_behavior, Name::InstanceInitiatedShutdownBehavior);
-    match behavior.as_deref() {
-        None => {}
-        Some("stop") => instance.shutdown_terminates = false,
-        Some("terminate") => instance.shutdown_terminates = true,
-        Some(other) => {
-            let why = "Expecting stop or terminate.";
-            return Err(errors::invalid_value(other, "instanceInitiatedShutdownBehavior", why));
-        }
+    let behavior = Name::InstanceInitiatedShutdownBehavior;
+    if let Some(behavior) = given.text(instance_initiated_shutdown_behavior, behavior) {
+        instance.shutdown_terminates = terminates(&behavior)?;
     }
-    if let Some(name) = text_of(instance_type, Name::InstanceType) {
+    if let Some(name) = given.text(instance_type, Name::InstanceType) {
         must_be_stopped(&instance, "instanceType")?;
-        resize(tx, &mut instance, &name)?;
+        resize(&mut instance, &name)?;
     }
-    let text = match user_data {
-        Some(BlobAttributeValue { value }) => Some(value.unwrap_or_default()),
-        None => named(Name::UserData).map(|value| decode_user_data(&value)).transpose()?,
-    };
-    if let Some(bytes) = text {
+    if let Some(bytes) = given.bytes(user_data)? {
         must_be_stopped(&instance, "userData")?;
         super::run::check_user_data(&bytes)?;
         instance.user_data = (!bytes.is_empty()).then(|| STANDARD.encode(bytes));
     }
-    let check = bool_of(source_dest_check, Name::SourceDestCheck)?;
+    let check = given.bool(source_dest_check, Name::SourceDestCheck)?;
     change_card(tx, request, &instance, check, groups)?;
     for mapping in block_device_mappings.unwrap_or_default() {
         change_disk(tx, &instance, mapping)?;
     }
     tx.put(instance);
     Ok(ModifyInstanceAttributeResponse {})
+}
+
+/// Whether a guest's own shutdown terminates the instance.
+fn terminates(behavior: &str) -> Result<bool, Fault> {
+    match behavior {
+        "stop" => Ok(false),
+        "terminate" => Ok(true),
+        other => {
+            let why = "Expecting stop or terminate.";
+            Err(errors::invalid_value(other, "instanceInitiatedShutdownBehavior", why))
+        }
+    }
 }
 
 fn decode_user_data(value: &str) -> Result<Vec<u8>, Fault> {
@@ -223,14 +243,15 @@ fn must_be_stopped(instance: &Instance, attribute: &str) -> Result<(), Fault> {
     )))
 }
 
-fn resize(tx: &Tx, instance: &mut Instance, name: &str) -> Result<(), Fault> {
+fn resize(instance: &mut Instance, name: &str) -> Result<(), Fault> {
     let kind = super::run::instance_type(name, &instance.architecture)?;
     name.clone_into(&mut instance.instance_type);
     instance.cores = kind.default_cores;
     instance.threads_per_core = kind.default_threads_per_core;
     instance.memory_mib = kind.memory_mib;
     instance.cpu_credits = super::run::default_credits(name, kind.burstable);
-    hosts::place(tx, hosts::share(instance), 1, 1).map(|_| ())
+    // Whether it fits is decided when it starts.
+    Ok(())
 }
 
 fn change_card(

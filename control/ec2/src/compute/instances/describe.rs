@@ -576,7 +576,8 @@ fn checks(state: &State, row: &Instance) -> [SummaryStatus; 2] {
     if row.state != InstanceState::Running {
         return [SummaryStatus::NotApplicable; 2];
     }
-    let connected = state.get::<Host>(&row.host).is_some_and(|host| host.connected && !host.down);
+    let connected =
+        state.get::<Host>(&row.host).is_some_and(|host| host.connected && host.down.is_none());
     let system = if connected { SummaryStatus::Ok } else { SummaryStatus::Impaired };
     let instance = if row.vm_running { SummaryStatus::Ok } else { SummaryStatus::Initializing };
     [system, instance]

@@ -89,10 +89,10 @@ fn start(tx: &mut Tx, instance: &mut Instance, state: InstanceState) -> Result<(
     instance.launch_time = tx.now();
     instance.transition_reason = String::new();
     instance.state_reason = None;
-    if instance.lends_public {
-        if let Some(interface) = network_interfaces::of_instance(tx, instance.id).first() {
-            addresses::lend_public(tx, interface.id)?;
-        }
+    if instance.lends_public
+        && let Some(interface) = network_interfaces::of_instance(tx, instance.id).first()
+    {
+        addresses::lend_public(tx, interface.id)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! An instance as its host shall run it, and the document behind its metadata service.
 
-use super::{Instance, InstanceState, STOP_GRACE_MS};
+use super::{Instance, InstanceState};
 use crate::{
     ebs::volumes::Volume,
     vpc::{
@@ -18,11 +18,13 @@ use std::sync::Arc;
 /// The MTU inside a VPC.
 const MTU: u16 = 9001;
 
-/// The machine of an instance; none if it shall have none. `down`: its host is being shut down.
-pub fn machine(state: &State, row: &Instance, down: bool) -> Option<Machine> {
-    let power = match row.state.power(row.grace_ms)? {
-        Power::On if down => Power::Off { grace_ms: STOP_GRACE_MS },
-        power => power,
+/// The machine of an instance; none if it shall have none. `down`: its host is being shut
+/// down, and guests have so many milliseconds.
+pub fn machine(state: &State, row: &Instance, down: Option<u32>) -> Option<Machine> {
+    let power = match (row.state.power(row.grace_ms)?, down) {
+        (Power::On, Some(grace_ms)) => Power::Off { grace_ms },
+        (Power::Off { grace_ms }, Some(most)) => Power::Off { grace_ms: grace_ms.min(most) },
+        (power, None) => power,
     };
     let cards = network_interfaces::of_instance(state, row.id);
     let disks = disks(state, row);

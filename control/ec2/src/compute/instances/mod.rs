@@ -193,7 +193,9 @@ impl InstanceState {
         match self {
             Self::Pending | Self::Running => Some(Power::On),
             Self::ShuttingDown | Self::Stopping => Some(Power::Off { grace_ms }),
-            Self::Terminated | Self::Stopped => None,
+            // Off, and its console output is kept.
+            Self::Stopped => Some(Power::Off { grace_ms: 0 }),
+            Self::Terminated => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{Instance, InstanceState, MAX_RECOVERIES, TERMINATED_VISIBLE_MS};
 use crate::{
     ebs::volumes::{Volume, VolumeState},
-    hosts,
+    hosts::{self, Host},
     vpc::{addresses, network_interfaces},
 };
 use contracts::host::{MachineObserved, MachineState, OffReason};
@@ -73,8 +73,13 @@ fn off(tx: &mut Tx, instance: &mut Instance, reason: &OffReason) {
 /// The VM of an instance that should run has ended.
 fn ended_by_itself(tx: &mut Tx, instance: &mut Instance, reason: &OffReason) {
     match reason {
-        // The host is being shut down: it starts again with the host.
-        OffReason::Requested => {}
+        // While the cloud is shut down it stays off, and starts with it again.
+        OffReason::Requested => {
+            let down = tx.get::<Host>(&instance.host).is_some_and(|host| host.down.is_some());
+            if !down {
+                start_again(instance);
+            }
+        }
         OffReason::Guest => {
             reason_of(
                 instance,
@@ -123,8 +128,7 @@ fn start_again(instance: &mut Instance) {
     instance.ended = false;
 }
 
-/// Starts the instances again that should run on a host but whose VMs have ended: after the
-/// cloud was shut down.
+/// Starts the instances again that should run on a host but whose VMs ended with the cloud.
 pub fn restart_ended(tx: &mut Tx, host: &str) {
     let ended = |row: &Instance| {
         row.ended && matches!(row.state, InstanceState::Pending | InstanceState::Running)
