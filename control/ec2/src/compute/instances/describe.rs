@@ -25,9 +25,9 @@ use shapes::{
         InstanceMetadataOptionsResponse, InstanceMetadataOptionsState,
         InstanceMetadataProtocolState, InstanceMetadataTagsState,
         InstanceNetworkPerformanceOptions, InstanceRebootMigrationState, InstanceStatus,
-        InstanceStatusDetails, InstanceStatusSummary, Monitoring, MonitoringState, Placement,
-        PrivateDnsNameOptionsResponse, Reservation, StateReason, StatusName, StatusType,
-        SummaryStatus, Tenancy, VirtualizationType,
+        InstanceStatusDetails, InstanceStatusSummary, Monitoring, MonitoringState,
+        OperatorResponse, Placement, PrivateDnsNameOptionsResponse, Reservation, StateReason,
+        StatusName, StatusType, SummaryStatus, Tenancy, VirtualizationType,
     },
 };
 use state::State;
@@ -473,6 +473,7 @@ pub fn to_api(state: &State, row: &Instance) -> shapes::ec2::Instance {
         network_performance_options: Some(InstanceNetworkPerformanceOptions {
             bandwidth_weighting: Some(InstanceBandwidthWeighting::Default),
         }),
+        operator: Some(OperatorResponse { managed: Some(false), ..OperatorResponse::default() }),
         instance_id: Some(row.id.to_string()),
         image_id: Some(row.image.to_string()),
         state: Some(row.state.to_api()),
