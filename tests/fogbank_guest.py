@@ -131,6 +131,10 @@ class Guest:
         )
         return self
 
+    def power_off(self):
+        """From inside; the session may end before its command does."""
+        self.ssh("sudo poweroff", check=False)
+
     def stop(self, seconds=90):
         self.ec2.stop_instances(InstanceIds=[self.id])
         until(f"{self.id} is stopped", lambda: self.state == "stopped", seconds)

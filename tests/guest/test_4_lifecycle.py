@@ -86,7 +86,7 @@ def test_another_type_while_stopped(guests, three):
 
 def test_a_shutdown_from_inside_stops(three):
     guest = three[1].ready()
-    guest.ssh("sudo poweroff")
+    guest.power_off()
     until("it is stopped", lambda: guest.state == "stopped", 60)
     assert guest.describe()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     guest.start()
@@ -99,7 +99,7 @@ def test_a_shutdown_from_inside_terminates(guests, three):
     volumes = {disk["DeviceName"]: disk["Ebs"]["VolumeId"] for disk in disks}
     (card,) = guest.describe()["NetworkInterfaces"]
     assert guest.ssh("cat /sys/block/nvme1n1/device/serial") == volumes["/dev/sdf"].replace("-", "")
-    guest.ssh("sudo poweroff")
+    guest.power_off()
     until("it is terminated", lambda: guest.state == "terminated", 60)
     ids = [{"Name": "volume-id", "Values": list(volumes.values())}]
     until(

@@ -204,7 +204,7 @@ def test_a_power_off_that_nobody_saw(cloud, guest):
         assert alive(before[role]), f"the {role} outlives the supervisor"
     cloud.kill("agent")
     guest_address = guest.public_ip
-    guest.ssh("sudo poweroff")
+    guest.power_off()
     until("the guest is gone", lambda: not reachable(guest_address, 22, 1), 60)
     assert guest.state == "running", "nobody could tell yet"
     cloud.up()
