@@ -254,6 +254,7 @@ pub fn down(paths: &Paths) -> anyhow::Result<()> {
     }
     end_left_over(paths, &ALL_ROLES);
     egress::close(paths);
+    let _ = fs::remove_dir_all(&paths.run);
     out!("Fogbank is down. 'fogbank up' starts it again, with the instances that ran.");
     Ok(())
 }
