@@ -12,13 +12,28 @@ use crate::{
 use contracts::link::{Answer, Question};
 use iam::{Request, operations};
 use shapes::{Fault, Operation, ec2::ops};
-use state::State;
+use state::{Effects, State, Tx};
 
 /// Takes the function behind an operation, with the types that it reads and answers.
 pub trait Visitor: iam::Visitor {
+    /// An operation that computes for long before it changes the state.
+    fn prepare<O: Operation>(self, run: Prepare<O>) -> Self::Out;
+
     /// An operation that a host answers.
     fn ask<O: Operation>(self, run: AskHost<O>) -> Self::Out;
 }
+
+/// The function behind an operation that computes for long: it runs beside the one writer, which
+/// then only runs the mutation that it gives. The state may have changed in between.
+pub type Prepare<O> = fn(
+    &State,
+    &Request,
+    <O as Operation>::Input,
+    &mut Effects,
+) -> Result<Mutation<<O as Operation>::Output>, Fault>;
+
+/// A change of the state, ready to run.
+pub type Mutation<T> = Box<dyn FnOnce(&mut Tx) -> Result<T, Fault> + Send>;
 
 /// The function behind an operation that a host answers.
 pub type AskHost<O> =
@@ -65,7 +80,7 @@ operations! { Visitor:
     read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
 
     // compute/key_pairs
-    mutate CreateKeyPair => key_pairs::create_key_pair,
+    prepare CreateKeyPair => key_pairs::create_key_pair,
     mutate ImportKeyPair => key_pairs::import_key_pair,
     read DescribeKeyPairs => key_pairs::describe_key_pairs,
     mutate DeleteKeyPair => key_pairs::delete_key_pair,

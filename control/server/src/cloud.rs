@@ -61,7 +61,19 @@ pub fn now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn internal(why: &impl std::fmt::Display) -> Fault {
+/// The time and randomness for work outside of a transaction.
+///
+/// # Errors
+/// The system gives no randomness.
+pub fn effects() -> Result<Effects, Fault> {
+    let mut seed = [0; 32];
+    let read = File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut seed));
+    read.map_err(|error| internal(&error))?;
+    Ok(Effects::new(now(), seed))
+}
+
+/// A fault of ours.
+pub fn internal(why: &impl std::fmt::Display) -> Fault {
     Fault::receiver("InternalError", format!("An internal error has occurred: {why}"))
 }
 

@@ -1,7 +1,7 @@
 //! One call: signature → caller → operation → decode → transaction → encode.
 
 use crate::{
-    cloud::{Cloud, now},
+    cloud::{self, Cloud, now},
     hosts::Hosts,
 };
 use http::request::Parts;
@@ -215,6 +215,20 @@ impl<'a> iam::Visitor for Call<'a> {
 }
 
 impl<'a> ec2::Visitor for Call<'a> {
+    fn prepare<O: Operation>(self, run: ec2::Prepare<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = protocol::decode::<O>(self.form)?;
+            let (state, mut effects) = (self.dispatcher.cloud.state(), cloud::effects()?);
+            let request = self.request.clone();
+            let computing =
+                tokio::task::spawn_blocking(move || run(&state, &request, input, &mut effects));
+            let mutation = computing.await.map_err(|error| cloud::internal(&error))??;
+            let output = self.dispatcher.cloud.mutate(self.dry_run(), mutation).await?;
+            self.would_succeed()?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+
     fn ask<O: Operation>(self, run: ec2::AskHost<O>) -> Running<'a> {
         Box::pin(async move {
             let input = protocol::decode::<O>(self.form)?;

@@ -4,7 +4,7 @@ mod private;
 mod public;
 
 use crate::{
-    errors,
+    Mutation, errors,
     filters::Filters,
     resource::{Resource, find_all, not_found, parse_id},
     tags,
@@ -21,7 +21,7 @@ use shapes::{
         KeyFormat, KeyPairInfo, KeyType, ResourceType,
     },
 };
-use state::{Row, State, Tx};
+use state::{Effects, Row, State, Tx};
 use std::{fmt::Display, sync::Arc};
 use types::{KeyPairId, Scope, Tags, Timestamp};
 
@@ -90,37 +90,45 @@ impl Resource for KeyPair {
     }
 }
 
-/// Makes a key pair and hands out its private half, which is not kept.
+/// Makes a key pair and hands out its private half, which is not kept. An RSA key's primes are
+/// found before the transaction.
 ///
 /// # Errors
 /// The name is invalid or taken, or there are too many key pairs.
 pub fn create_key_pair(
-    tx: &mut Tx,
+    state: &State,
     request: &Request,
     input: CreateKeyPairRequest,
-) -> Result<api::KeyPair, Fault> {
+    effects: &mut Effects,
+) -> Result<Mutation<api::KeyPair>, Fault> {
     let CreateKeyPairRequest { key_name, key_type, tag_specifications, key_format, dry_run: _ } =
         input;
-    let name = new_name(tx, &request.scope, key_name)?;
+    let name = new_name(state, &request.scope, key_name)?;
     let tags = tags::from_specifications(tag_specifications, ResourceType::KeyPair)?;
     let broken = || Fault::receiver("InternalError", "No key could be made.");
     let private = match key_type.unwrap_or(KeyType::Rsa) {
-        KeyType::Rsa => PrivateKey::rsa(tx.effects()).ok_or_else(broken)?,
-        KeyType::Ed25519 => PrivateKey::ed25519(tx.effects()),
+        KeyType::Rsa => PrivateKey::rsa(effects).ok_or_else(broken)?,
+        KeyType::Ed25519 => PrivateKey::ed25519(effects),
     };
     let material = match key_format.unwrap_or(KeyFormat::Pem) {
         KeyFormat::Pem => private.to_pem(&name),
         KeyFormat::Ppk => private.to_ppk(&name),
     };
+    let material = material.ok_or_else(broken)?;
     let fingerprint = private.fingerprint().ok_or_else(broken)?;
-    let row = put(tx, request, name, &private.public(), fingerprint, tags);
-    Ok(api::KeyPair {
-        key_pair_id: Some(row.id.to_string()),
-        tags: tags::to_api(&row.tags),
-        key_name: Some(row.name),
-        key_fingerprint: Some(row.fingerprint),
-        key_material: Some(material.ok_or_else(broken)?),
-    })
+    let (request, public) = (request.clone(), private.public());
+    Ok(Box::new(move |tx: &mut Tx| {
+        // Another call may have taken the name meanwhile.
+        let name = new_name(tx, &request.scope, Some(name))?;
+        let row = put(tx, &request, name, &public, fingerprint, tags);
+        Ok(api::KeyPair {
+            key_pair_id: Some(row.id.to_string()),
+            tags: tags::to_api(&row.tags),
+            key_name: Some(row.name),
+            key_fingerprint: Some(row.fingerprint),
+            key_material: Some(material),
+        })
+    }))
 }
 
 /// Takes in the public half of a key pair made elsewhere.
@@ -148,7 +156,7 @@ pub fn import_key_pair(
 }
 
 /// A name for a new key pair: printable ASCII without spaces around, as it is the comment of keys.
-fn new_name(tx: &Tx, scope: &Scope, name: Option<String>) -> Result<String, Fault> {
+fn new_name(state: &State, scope: &Scope, name: Option<String>) -> Result<String, Fault> {
     let name = name.filter(|name| !name.is_empty()).ok_or_else(|| errors::missing("KeyName"))?;
     if name.len() > MAX_NAME {
         let why = format!("The limit of its length is {MAX_NAME} characters.");
@@ -159,10 +167,10 @@ fn new_name(tx: &Tx, scope: &Scope, name: Option<String>) -> Result<String, Faul
         let why = "It may have ASCII characters, and no spaces around them.";
         return Err(errors::invalid_value(name, "KeyName", why));
     }
-    if get(tx, scope, &name).is_some() {
+    if get(state, scope, &name).is_some() {
         return Err(errors::key_pair_exists(name));
     }
-    if tx.in_scope::<KeyPair>(scope).count() >= MAX_KEY_PAIRS {
+    if state.in_scope::<KeyPair>(scope).count() >= MAX_KEY_PAIRS {
         return Err(errors::key_pair_limit(MAX_KEY_PAIRS));
     }
     Ok(name)

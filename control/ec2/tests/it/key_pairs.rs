@@ -29,7 +29,8 @@ fn create(tx: &mut Tx, name: &str, kind: KeyType, format: KeyFormat) -> KeyPair 
         key_format: Some(format),
         ..Default::default()
     };
-    create_key_pair(tx, &request(), input).unwrap()
+    let mut effects = Effects::new(tx.now(), tx.effects().seed());
+    create_key_pair(tx, &request(), input, &mut effects).and_then(|make| make(tx)).unwrap()
 }
 
 fn public_key(tx: &Tx, name: &str) -> String {
