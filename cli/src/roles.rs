@@ -9,6 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// A log longer than this, in bytes, makes room for a new one when its process starts.
+const MAX_LOG: u64 = 8 << 20;
+
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
@@ -48,6 +51,9 @@ impl Role {
     /// restarted card is reconnected at once.
     pub fn start(self, paths: &Paths, nbd: &UnixListener) -> anyhow::Result<std::process::Child> {
         let log = paths.logs().join(format!("{}.log", self.name()));
+        if fs::metadata(&log).is_ok_and(|log| log.len() > MAX_LOG) {
+            let _ = fs::rename(&log, log.with_extension("log.old"));
+        }
         let log = fs::OpenOptions::new()
             .create(true)
             .append(true)
