@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iam", &["types", "state", "shapes"]),
     ("ec2", &["types", "state", "shapes", "iam", "contracts"]),
     ("server", &["types", "state", "shapes", "iam", "contracts", "ec2", "protocol"]),
-    ("objects", &["types", "shapes", "protocol"]),
+    ("node", &[]),
+    ("cluster", &["node"]),
+    ("s3", &["types", "contracts", "protocol", "policy", "node", "cluster"]),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),
     ("agent", &["types", "contracts", "hypervisor", "imds"]),
@@ -24,7 +26,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     // Every role, and no private way into EC2: neither its rows nor its shapes.
     (
         "fogbank",
-        &["types", "contracts", "server", "objects", "agent", "hypervisor", "vpc-card", "ebs-card"],
+        &[
+            "types", "contracts", "server", "node", "cluster", "s3", "agent", "hypervisor",
+            "vpc-card", "ebs-card",
+        ],
     ),
     ("xtask", &["types", "shapes", "protocol"]),
 ];
