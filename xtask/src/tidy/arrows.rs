@@ -21,10 +21,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agent", &["types", "contracts", "hypervisor", "imds"]),
     ("vpc-card", &["types", "contracts"]),
     ("ebs-card", &["types", "contracts"]),
-    // Every role, and no private way into EC2: neither its rows nor its shapes.
+    // Every role, and no private way into EC2: neither its rows nor its shapes. It signs its calls by `protocol`.
     (
         "fogbank",
-        &["types", "contracts", "server", "objects", "agent", "hypervisor", "vpc-card", "ebs-card"],
+        &[
+            "types",
+            "contracts",
+            "protocol",
+            "server",
+            "objects",
+            "agent",
+            "hypervisor",
+            "vpc-card",
+            "ebs-card",
+        ],
     ),
     ("xtask", &["types", "shapes", "protocol"]),
 ];
