@@ -1,8 +1,8 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, egress, image, paths::Paths, process::Process, roles::Role, settings::Settings,
-    supervisor,
+    admin, client, egress, image, log_file, paths::Paths, process::Process, roles::Role,
+    settings::Settings, supervisor,
 };
 use anyhow::Context as _;
 use server::AdminRequest;
@@ -107,8 +107,7 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
 }
 
 fn start_supervisor(paths: &Paths) -> anyhow::Result<()> {
-    let log = paths.logs().join("supervisor.log");
-    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let log = log_file::open(&paths.log("supervisor"))?;
     Command::new("/proc/self/exe")
         .arg0("fogbank-supervisor")
         .args(["supervise", "--data"])
@@ -165,8 +164,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
 fn complaints(paths: &Paths) -> String {
     let mut all = String::new();
     for role in ALL_ROLES {
-        let log = paths.logs().join(format!("{}.log", role.name()));
-        let text = fs::read_to_string(log).unwrap_or_default();
+        let text = fs::read_to_string(paths.log(role.name())).unwrap_or_default();
         if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
             all.push_str(&format!("\n  {}: {line}", role.name()));
         }
