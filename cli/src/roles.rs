@@ -85,6 +85,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
             control: paths.run_file("vpc-card.sock"),
             tun_name: Some(tun_name(paths)),
             public_pool: settings.public_pool,
+            resolvers: settings.resolvers,
         }),
         Role::EbsCard => ebs_card::run(ebs_card::Config {
             control: paths.run_file("ebs-card.sock"),

@@ -1,8 +1,12 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, egress, image, log_file, paths::Paths, process::Process, roles::Role,
-    settings::Settings, supervisor,
+    admin, client, egress, image, log_file,
+    paths::Paths,
+    process::Process,
+    roles::Role,
+    settings::{Resolver, Settings},
+    supervisor,
 };
 use anyhow::Context as _;
 use server::AdminRequest;
@@ -40,6 +44,10 @@ pub struct Options {
     /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15]
     #[arg(long, value_name = "CIDR")]
     public_pool: Option<Ipv4Net>,
+    /// Who is asked for names outside of the VPCs, once for each [default: host, which is whoever
+    /// the host's /etc/resolv.conf names]
+    #[arg(long, value_name = "ADDR[:PORT]|host")]
+    resolver: Vec<Resolver>,
     /// vCPUs to sell for each processor [default: 16]
     #[arg(long, value_name = "N")]
     vcpu_overcommit: Option<u32>,
@@ -91,6 +99,13 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     // Never kept from an earlier start: it must be said each time.
     settings.trust_any_key = options.trust_any_key;
     settings.public_pool = options.public_pool.unwrap_or(settings.public_pool);
+    if !options.resolver.is_empty() {
+        let named = options.resolver.iter().filter_map(|resolver| match resolver {
+            Resolver::Host => None,
+            Resolver::At(address) => Some(*address),
+        });
+        settings.resolvers = named.collect();
+    }
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
