@@ -13,6 +13,7 @@ mod client;
 mod doctor;
 mod egress;
 mod image;
+mod log_file;
 mod paths;
 mod process;
 mod roles;
@@ -23,6 +24,7 @@ mod supervisor;
 mod up;
 
 use clap::{Parser, Subcommand};
+use log_file::LogFile;
 use paths::Paths;
 use std::{path::PathBuf, process::ExitCode};
 
@@ -99,20 +101,46 @@ enum ImageCommand {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = !matches!(cli.command, Command::Supervise | Command::Role { .. });
-    let level = if quiet { "warn" } else { "info" };
-    env_logger::Builder::from_env(env_logger::Env::new().filter_or("FOGBANK_LOG", level)).init();
+    let process = match &cli.command {
+        Command::Supervise => Some("supervisor"),
+        Command::Role { role } => Some(role.name()),
+        Command::Up(_)
+        | Command::Down
+        | Command::Env
+        | Command::Status
+        | Command::Ssh(_)
+        | Command::Doctor
+        | Command::Image { .. }
+        | Command::Reset { .. }
+        | Command::Test
+        | Command::Bench { .. } => None,
+    };
+    log_to(process, cli.data.clone());
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            if quiet {
-                eprintln!("fogbank: {error:#}");
-            } else {
-                log::error!("{error:#}");
+            match process {
+                None => eprintln!("fogbank: {error:#}"),
+                Some(_) => log::error!("{error:#}"),
             }
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a command says goes to standard error; what a process of the cloud says, to its log.
+fn log_to(process: Option<&str>, data: Option<PathBuf>) {
+    let level = if process.is_none() { "warn" } else { "info" };
+    let mut logger =
+        env_logger::Builder::from_env(env_logger::Env::new().filter_or("FOGBANK_LOG", level));
+    let file = process.and_then(|process| {
+        let paths = Paths::new(data).ok()?;
+        LogFile::of_stderr(paths.log(process))
+    });
+    if let Some(file) = file {
+        logger.target(env_logger::Target::Pipe(Box::new(file)));
+    }
+    logger.init();
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {

@@ -75,6 +75,11 @@ impl Paths {
         self.data.join("log")
     }
 
+    /// The log of a process: a role's name, or `supervisor`.
+    pub fn log(&self, process: &str) -> PathBuf {
+        self.logs().join(format!("{process}.log"))
+    }
+
     /// Built images.
     pub fn images(&self) -> PathBuf {
         self.data.join("images")

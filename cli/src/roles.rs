@@ -1,6 +1,6 @@
 //! The processes of a cloud on one machine: each is this program in a role.
 
-use crate::{paths::Paths, settings::Settings};
+use crate::{log_file, paths::Paths, settings::Settings};
 use anyhow::Context as _;
 use std::{
     fs,
@@ -8,9 +8,6 @@ use std::{
     path::Path,
     process::{Command, Stdio},
 };
-
-/// A log longer than this, in bytes, makes room for a new one when its process starts.
-const MAX_LOG: u64 = 8 << 20;
 
 /// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,15 +47,8 @@ impl Role {
     /// `nbd` is the socket that the EBS card serves on: held by the supervisor too, so that a
     /// restarted card is reconnected at once.
     pub fn start(self, paths: &Paths, nbd: &UnixListener) -> anyhow::Result<std::process::Child> {
-        let log = paths.logs().join(format!("{}.log", self.name()));
-        if fs::metadata(&log).is_ok_and(|log| log.len() > MAX_LOG) {
-            let _ = fs::rename(&log, log.with_extension("log.old"));
-        }
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .with_context(|| format!("open {}", log.display()))?;
+        let log = paths.log(self.name());
+        let log = log_file::open(&log).with_context(|| format!("open {}", log.display()))?;
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0(format!("fogbank-{}", self.name()))
@@ -95,6 +85,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
             control: paths.run_file("vpc-card.sock"),
             tun_name: Some(tun_name(paths)),
             public_pool: settings.public_pool,
+            resolvers: settings.resolvers,
         }),
         Role::EbsCard => ebs_card::run(ebs_card::Config {
             control: paths.run_file("ebs-card.sock"),

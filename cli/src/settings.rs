@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{AddrParseError, Ipv4Addr, SocketAddr},
+    str::FromStr,
 };
 use types::Ipv4Net;
 
@@ -23,10 +24,35 @@ pub struct Settings {
     pub trust_any_key: bool,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
+    /// Who is asked for names outside of the VPCs; the host's resolvers if there are none.
+    #[serde(default)]
+    pub resolvers: Vec<SocketAddr>,
     /// vCPUs sold for each processor.
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.
     pub memory_overcommit_percent: u32,
+}
+
+/// What `--resolver` takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Resolver {
+    /// Those of the host, whichever they are.
+    Host,
+    At(SocketAddr),
+}
+
+impl FromStr for Resolver {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = || text.parse().or_else(|_| Ok(SocketAddr::new(text.parse()?, 53)));
+        match text {
+            "host" => Ok(Self::Host),
+            _ => address().map(Self::At).map_err(|_: AddrParseError| {
+                format!("'{text}' is neither an address, nor an address and a port, nor 'host'")
+            }),
+        }
+    }
 }
 
 impl Settings {
@@ -58,6 +84,7 @@ impl Settings {
             hypervisor: "auto".to_owned(),
             trust_any_key: false,
             public_pool: free_pool(paths)?,
+            resolvers: Vec::new(),
             vcpu_overcommit: 16,
             memory_overcommit_percent: 100,
         })

@@ -1,7 +1,11 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, egress, image, paths::Paths, process::Process, roles::Role, settings::Settings,
+    admin, client, egress, image, log_file,
+    paths::Paths,
+    process::Process,
+    roles::Role,
+    settings::{Resolver, Settings},
     supervisor,
 };
 use anyhow::Context as _;
@@ -40,6 +44,10 @@ pub struct Options {
     /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15]
     #[arg(long, value_name = "CIDR")]
     public_pool: Option<Ipv4Net>,
+    /// Who is asked for names outside of the VPCs, once for each [default: host, which is whoever
+    /// the host's /etc/resolv.conf names]
+    #[arg(long, value_name = "ADDR[:PORT]|host")]
+    resolver: Vec<Resolver>,
     /// vCPUs to sell for each processor [default: 16]
     #[arg(long, value_name = "N")]
     vcpu_overcommit: Option<u32>,
@@ -91,6 +99,13 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     // Never kept from an earlier start: it must be said each time.
     settings.trust_any_key = options.trust_any_key;
     settings.public_pool = options.public_pool.unwrap_or(settings.public_pool);
+    if !options.resolver.is_empty() {
+        let named = options.resolver.iter().filter_map(|resolver| match resolver {
+            Resolver::Host => None,
+            Resolver::At(address) => Some(*address),
+        });
+        settings.resolvers = named.collect();
+    }
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
@@ -107,8 +122,7 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
 }
 
 fn start_supervisor(paths: &Paths) -> anyhow::Result<()> {
-    let log = paths.logs().join("supervisor.log");
-    let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let log = log_file::open(&paths.log("supervisor"))?;
     Command::new("/proc/self/exe")
         .arg0("fogbank-supervisor")
         .args(["supervise", "--data"])
@@ -165,8 +179,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
 fn complaints(paths: &Paths) -> String {
     let mut all = String::new();
     for role in ALL_ROLES {
-        let log = paths.logs().join(format!("{}.log", role.name()));
-        let text = fs::read_to_string(log).unwrap_or_default();
+        let text = fs::read_to_string(paths.log(role.name())).unwrap_or_default();
         if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
             all.push_str(&format!("\n  {}: {line}", role.name()));
         }
@@ -175,7 +188,7 @@ fn complaints(paths: &Paths) -> String {
 }
 
 fn answers(listen: SocketAddr) -> bool {
-    let request = "GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let request = b"GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client::exchange(listen, request).is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
 }
 

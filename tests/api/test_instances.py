@@ -145,6 +145,26 @@ def test_protection(ec2, run):
     wait_state(ec2, instance_id, "terminated")
 
 
+def test_a_protected_instance_keeps_those_of_its_zone(ec2, run):
+    def launch(zone, **parameters):
+        return run(Placement={"AvailabilityZone": f"{REGION}{zone}"}, **parameters)["InstanceId"]
+
+    a, b, d = launch("a"), launch("a"), launch("b")
+    c = launch("b", DisableApiTermination=True)
+    running(ec2, a, b, c, d)
+    with fault("OperationNotPermitted", c):
+        ec2.terminate_instances(InstanceIds=[a, b, c, d], DryRun=True)
+    assert {state(ec2, at) for at in (a, b, c, d)} == {"running"}
+    with fault("OperationNotPermitted", f"The instance '{c}' may not be terminated."):
+        ec2.terminate_instances(InstanceIds=[a, b, c, d])
+    wait_state(ec2, a, "terminated")
+    wait_state(ec2, b, "terminated")
+    assert {state(ec2, at) for at in (c, d)} == {"running"}
+    # Not named with it, the other of its zone goes.
+    ec2.terminate_instances(InstanceIds=[d])
+    wait_state(ec2, d, "terminated")
+
+
 def test_attributes(ec2, run):
     user_data = "#!/bin/sh\necho hello\n"
     instance_id = run(UserData=user_data)["InstanceId"]

@@ -1,5 +1,6 @@
 """The fogbank program and the aws CLI, as people type them."""
 
+import os
 import subprocess
 import time
 
@@ -163,6 +164,18 @@ def test_the_supervisor_killed_and_up_again(own_cloud):
     own_cloud.up()
     assert own_cloud.processes()["supervisor"] != before["supervisor"]
     assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+
+
+def test_a_full_log_makes_room_while_its_process_runs(own_cloud):
+    log, old = (own_cloud.data / "log" / name for name in ("supervisor.log", "supervisor.log.old"))
+    before = own_cloud.processes()["supervisor"]
+    os.truncate(log, 8 << 20)
+    # Each agent that is started again is a line in the supervisor's log.
+    for _ in range(2):
+        own_cloud.replaced(own_cloud.kill("agent"))
+    assert old.stat().st_size == 8 << 20
+    assert log.read_text().count("the agent ended") == 2
+    assert own_cloud.processes()["supervisor"] == before
 
 
 def test_down_and_up(own_cloud):

@@ -2,6 +2,7 @@
 
 import pytest
 from fogbank_cloud import Cloud, started
+from fogbank_dns import Resolver
 from fogbank_guest import HYPERVISOR, Guests
 
 USER_DATA = """#!/bin/sh
@@ -12,8 +13,16 @@ hostname >/var/lib/user-data-hostname
 
 
 @pytest.fixture(scope="session")
-def guest_cloud():
-    yield from started(Cloud(hypervisor=HYPERVISOR))
+def resolver():
+    """Who the shared cloud asks for names outside of its VPCs."""
+    resolver = Resolver()
+    yield resolver
+    resolver.close()
+
+
+@pytest.fixture(scope="session")
+def guest_cloud(resolver):
+    yield from started(Cloud("--resolver", resolver.address, hypervisor=HYPERVISOR))
 
 
 @pytest.fixture

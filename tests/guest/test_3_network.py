@@ -154,6 +154,30 @@ def test_egress_to_the_host(guests, one):
         assert heard.get(timeout=5) == (one.public_ip, "hello")
 
 
+def test_names_outside_the_vpc(guests, one, resolver):
+    """Others are asked: by UDP, and by TCP where the guest asks so or the answer is too long."""
+    host = guests.cloud.host_address()
+    resolver.names |= {"short.test": [host], "tcp.test": [host], "long.test": [host] * 60}
+    assert host in one.ssh("nslookup short.test | tail -n +3")
+    assert one.ssh("nslookup nobody.test", check=False).returncode != 0
+    with listening(host) as (port, heard):
+        fetch = "curl -s -m 10 --http0.9 http://{}.test:{}/{}"
+        assert one.ssh("RES_OPTIONS=use-vc " + fetch.format("tcp", port, 1)) == "heard"
+        assert one.ssh(fetch.format("long", port, 2)) == "heard"
+        assert [heard.get(timeout=5)[1].split()[1] for _ in range(2)] == ["/1", "/2"]
+    asked = {name: {how for how, at in resolver.asked if at == name} for name in resolver.names}
+    assert asked == {"short.test": {"udp"}, "tcp.test": {"tcp"}, "long.test": {"udp", "tcp"}}
+
+
+def test_names_inside_the_vpc_by_tcp(one, other):
+    """The card's own names, too: a name of another instance leads to its SSH server."""
+    name = other.describe()["PrivateDnsName"]
+    for server in ("172.31.0.2", "169.254.169.253"):
+        assert one.ssh(f"nc -w 3 {server} 53 </dev/null; echo $?") == "0"
+    curl = "RES_OPTIONS=use-vc curl -s -m 5 -o /dev/null -w '%{remote_ip}'"
+    assert one.ssh(f"{curl} http://{name}:22/ || true") == other.private_ip
+
+
 def test_egress_rules(guests, one):
     """Without the group's outbound rule no new connection leaves."""
     everything = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]

@@ -20,7 +20,7 @@ mod tags;
 mod testing;
 pub mod vpc;
 
-pub use operations::{Ask, AskHost, Mutation, Prepare, Visitor, visit};
+pub use operations::{Ask, AskHost, InPart, MutateInPart, Mutation, Prepare, Visitor, visit};
 pub use reset::reset;
 pub use settings::Settings;
 

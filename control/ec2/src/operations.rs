@@ -16,12 +16,26 @@ use state::{Effects, State, Tx};
 
 /// Takes the function behind an operation, with the types that it reads and answers.
 pub trait Visitor: iam::Visitor {
+    /// An operation that may do a part of what it is asked, and answer a fault for the rest.
+    fn mutate_in_part<O: Operation>(self, run: MutateInPart<O>) -> Self::Out;
+
     /// An operation that computes for long before it changes the state.
     fn prepare<O: Operation>(self, run: Prepare<O>) -> Self::Out;
 
     /// An operation that a host answers.
     fn ask<O: Operation>(self, run: AskHost<O>) -> Self::Out;
 }
+
+/// The function behind an operation that may do a part: its own errors drop the transaction, as
+/// everywhere; a fault within its result is answered after the commit.
+pub type MutateInPart<O> = fn(
+    &mut Tx,
+    &Request,
+    <O as Operation>::Input,
+) -> Result<InPart<<O as Operation>::Output>, Fault>;
+
+/// What is answered once the changes are durable: the output, or what was not done.
+pub type InPart<T> = Result<T, Fault>;
 
 /// The function behind an operation that computes for long: it runs beside the one writer, which
 /// then only runs the mutation that it gives. The state may have changed in between.
@@ -60,7 +74,7 @@ operations! { Visitor:
     mutate StartInstances => instances::start_instances,
     mutate StopInstances => instances::stop_instances,
     mutate RebootInstances => instances::reboot_instances,
-    mutate TerminateInstances => instances::terminate_instances,
+    mutate_in_part TerminateInstances => instances::terminate_instances,
     read DescribeInstanceAttribute => instances::describe_instance_attribute,
     mutate ModifyInstanceAttribute => instances::modify_instance_attribute,
     mutate ModifyInstanceMetadataOptions => instances::modify_instance_metadata_options,

@@ -119,7 +119,8 @@ impl Cloud {
         follower
     }
 
-    /// Runs a mutation in one transaction; `dry_run` drops it even if it succeeds.
+    /// Runs a mutation in one transaction; `dry_run` drops it even if it succeeds. A fault that shall
+    /// not undo the changes is a part of the mutation's value.
     ///
     /// # Errors
     /// The mutation's own, after which nothing has changed; or the store failed.

@@ -215,6 +215,18 @@ impl<'a> iam::Visitor for Call<'a> {
 }
 
 impl<'a> ec2::Visitor for Call<'a> {
+    fn mutate_in_part<O: Operation>(self, run: ec2::MutateInPart<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = protocol::decode::<O>(self.form)?;
+            let request = self.request.clone();
+            let mutation =
+                self.dispatcher.cloud.mutate(self.dry_run(), move |tx| run(tx, &request, input));
+            let output = mutation.await??;
+            self.would_succeed()?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+
     fn prepare<O: Operation>(self, run: ec2::Prepare<O>) -> Running<'a> {
         Box::pin(async move {
             let input = protocol::decode::<O>(self.form)?;

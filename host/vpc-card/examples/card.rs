@@ -30,5 +30,6 @@ fn main() -> anyhow::Result<()> {
         control: control.into(),
         tun_name: Some(tun).filter(|name| name != "-"),
         public_pool: pool.parse()?,
+        resolvers: Vec::new(),
     })
 }

@@ -5,7 +5,7 @@ use crate::{
         Engine, PortIndex,
         packet::{Frame, Packet},
     },
-    services::{dhcp as dhcp_server, dns as resolver},
+    services::{dhcp as dhcp_server, dns as resolver, dns_stream::DnsStream},
     vhost_user::{
         F_MRG_RXBUF,
         memory::{Chain, Memory, RegionSpec},
@@ -117,11 +117,41 @@ pub fn dhcp(bytes: &[u8]) {
     }
 }
 
-/// A DNS query.
+/// A DNS query by UDP, its limit, and its answer cut to the smallest one.
 pub fn dns(bytes: &[u8]) {
     let engine = engine();
     if let Some(port) = engine.port(PortIndex(0)) {
-        resolver::answer(&engine, port, bytes, &mut Vec::new());
+        let mut reply = Vec::new();
+        resolver::answer(&engine, port, bytes, &mut reply);
+        assert!(resolver::udp_limit(bytes) >= 512);
+        reply.resize(reply.len().max(600), 0);
+        resolver::truncate(bytes, &mut reply, 512);
+        assert!(reply.len() <= 512);
+    }
+}
+
+/// A guest's bytes on a TCP connection to the resolver: the first says how they are cut.
+pub fn dns_stream(bytes: &[u8]) {
+    let engine = engine();
+    let (Some(port), Some((piece, bytes))) = (engine.port(PortIndex(0)), bytes.split_first())
+    else {
+        return;
+    };
+    let mut stream = DnsStream::new(0);
+    for mut bytes in bytes.chunks(usize::from(*piece) + 1) {
+        while !bytes.is_empty() {
+            let taken = stream.take(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            loop {
+                let Ok(query) = stream.query(0) else { return };
+                let Some(query) = query else { break };
+                let mut reply = Vec::new();
+                resolver::answer(&engine, port, &query, &mut reply);
+                stream.answer(&reply);
+                stream.sent(stream.output().len(), 0);
+            }
+            assert!(taken > 0 || bytes.is_empty(), "it takes no more, and has no query");
+        }
     }
 }
 

@@ -21,7 +21,14 @@ use anyhow::Context as _;
 use control::{Control, DatapathLink, ServerLink};
 use datapath::{Command, Datapath};
 use engine::Engine;
-use std::{net::Ipv4Addr, os::fd::OwnedFd, path::PathBuf, sync::mpsc::channel, thread::JoinHandle};
+use services::forward::Forwarder;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::mpsc::channel,
+    thread::JoinHandle,
+};
 use types::{Ipv4Net, NetworkInterfaceId};
 use uplink::tun::Tun;
 use vhost_user::{
@@ -39,6 +46,8 @@ pub struct Config {
     pub tun_name: Option<String>,
     /// Public addresses: the host routes them here, and its own is the first usable one.
     pub public_pool: Ipv4Net,
+    /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 impl Config {
@@ -79,7 +88,8 @@ impl Card {
         let (commands, receiver) = channel();
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
         let engine = Engine::new(config.public_pool, host);
-        let moving = Datapath::new(engine, tun, receiver, datapath.waker.clone())?;
+        let forwarder = Forwarder::new(config.resolvers.clone());
+        let moving = Datapath::new(engine, tun, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];
         let (requests, receiver) = channel();
         let server = ServerLink { requests, waker: sys::Waker::new()? };

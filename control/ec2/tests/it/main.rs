@@ -4,3 +4,4 @@
 
 mod key_pairs;
 mod simulation;
+mod termination;

@@ -103,6 +103,23 @@ async fn dry_runs_and_faults_leave_no_trace() {
 }
 
 #[tokio::test]
+async fn a_fault_within_the_value_undoes_nothing_but_in_a_dry_run() {
+    let (cloud, probe) = start();
+    let in_part = |number: usize| {
+        move |tx: &mut Tx| {
+            Account::ensure(tx, account(number), "a");
+            Ok(Err::<(), _>(Fault::sender("InPart", "not all of it")))
+        }
+    };
+    let fault = cloud.mutate(true, in_part(1)).await.unwrap().unwrap_err();
+    assert_eq!((&*fault.code, probe.commits.load(Ordering::SeqCst)), ("InPart", 0));
+    let fault = cloud.mutate(false, in_part(2)).await.unwrap().unwrap_err();
+    assert_eq!((&*fault.code, probe.commits.load(Ordering::SeqCst)), ("InPart", 1));
+    assert!(cloud.state().get::<Account>(&account(1)).is_none());
+    assert!(cloud.state().get::<Account>(&account(2)).is_some());
+}
+
+#[tokio::test]
 async fn a_failing_store_changes_nothing() {
     let (cloud, probe) = start();
     add(&cloud, 1, false).await.unwrap();

@@ -123,6 +123,7 @@ impl Datapath {
     pub fn new(
         engine: Engine,
         tun: Option<Tun>,
+        forwarder: Forwarder,
         commands: Receiver<Command>,
         waker: Waker,
     ) -> anyhow::Result<Self> {
@@ -135,7 +136,7 @@ impl Datapath {
             engine,
             ports: Vec::new(),
             tun,
-            forwarder: Forwarder::default(),
+            forwarder,
             poller,
             commands,
             waker,

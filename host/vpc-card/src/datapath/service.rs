@@ -10,11 +10,15 @@ use crate::{
     services::{
         Datagram, dhcp,
         dns::{self, Answer},
-        forward::Pending,
+        forward::{Asked, Back, Pending},
         tcp::Stack,
     },
+    sys::Poller,
     vhost_user::memory::Chain,
 };
+
+/// Bytes of IPv4 and UDP headers.
+const UDP_HEADERS: usize = 28;
 
 impl Datapath {
     /// Serves a guest's frame, of which `whole` has all.
@@ -55,17 +59,34 @@ impl Datapath {
             src: (packet.dst, packet.ports.1),
             dst: (packet.src, packet.ports.0),
         };
+        // No answer is cut into fragments.
+        let most = usize::from(port.config.port.mtu).saturating_sub(UDP_HEADERS);
+        let limit = dns::udp_limit(query).min(most);
+        let answered = self.resolve(index, Back::Datagram(back, limit), query, now)?;
+        if let Some(reply) = answered {
+            self.answer_datagram(index, &back, limit, query, reply);
+        }
+        Ok(())
+    }
+
+    /// Answers a query; none if another resolver was asked.
+    fn resolve(
+        &mut self,
+        index: PortIndex,
+        back: Back,
+        query: &[u8],
+        now: u64,
+    ) -> Result<Option<Vec<u8>>, Reason> {
+        let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
         let mut reply = Vec::new();
         match dns::answer(&self.engine, port, query, &mut reply) {
             Answer::Ignore => return Err(Reason::DnsIgnored),
             Answer::Reply => {}
             Answer::Forward => {
-                let id = port.config.port.id;
-                match self.forwarder.send((index, id), back, query, now) {
-                    Ok((slot, socket)) => {
-                        let key = Source::Resolver(slot).key();
-                        if self.poller.add(socket, key).is_ok() {
-                            return Ok(());
+                match self.forwarder.send((index, port.config.port.id), back, query, now) {
+                    Ok((slot, asked)) => {
+                        if await_reply(&self.poller, slot, asked) {
+                            return Ok(None);
                         }
                     }
                     Err(Some(reason)) => return Err(reason),
@@ -74,24 +95,46 @@ impl Datapath {
                 dns::refuse(query, dns::SERVER_FAILURE, &mut reply);
             }
         }
-        let mut answer = Vec::new();
-        back.frame(&reply, &mut answer);
-        self.deliver_bytes(index, &mut answer);
-        Ok(())
+        Ok(Some(reply))
+    }
+
+    fn answer_datagram(
+        &mut self,
+        index: PortIndex,
+        back: &Datagram,
+        limit: usize,
+        query: &[u8],
+        mut reply: Vec<u8>,
+    ) {
+        dns::truncate(query, &mut reply, limit);
+        let mut frame = Vec::new();
+        back.frame(&reply, &mut frame);
+        self.deliver_bytes(index, &mut frame);
     }
 
     pub(super) fn receive_dns(&mut self, slot: usize) {
         let mut reply = Vec::new();
         if let Some(pending) = self.forwarder.receive(slot, &mut reply) {
-            self.answer_dns(&pending, &reply);
+            self.answer_dns(&pending, reply);
         }
     }
 
-    fn answer_dns(&mut self, pending: &Pending, reply: &[u8]) {
-        if self.engine.find(pending.id) == Some(pending.port) {
-            let mut frame = Vec::new();
-            pending.back.frame(reply, &mut frame);
-            self.deliver_bytes(pending.port, &mut frame);
+    fn answer_dns(&mut self, pending: &Pending, reply: Vec<u8>) {
+        let index = pending.port;
+        if self.engine.find(pending.id) != Some(index) {
+            return;
+        }
+        match pending.back {
+            Back::Datagram(back, limit) => {
+                self.answer_datagram(index, &back, limit, &pending.query, reply);
+            }
+            Back::Stream(connection) => {
+                let stack = self.ports.get_mut(index.0).and_then(|io| io.stack.as_mut());
+                if let Some(stack) = stack {
+                    stack.answer(connection, &reply);
+                    self.wake_stack(index);
+                }
+            }
         }
     }
 
@@ -101,14 +144,12 @@ impl Datapath {
         }
         let mut failed = Vec::new();
         let poller = &self.poller;
-        let again = |slot: usize, socket: &std::net::UdpSocket| {
-            if let Err(error) = poller.add(socket, Source::Resolver(slot).key()) {
-                log::error!("{error:#}");
-            }
+        let again = |slot: usize, asked: &Asked| {
+            await_reply(poller, slot, asked);
         };
         self.forwarder.expire(now, again, |pending, reply| failed.push((pending, reply.to_vec())));
         for (pending, reply) in failed {
-            self.answer_dns(&pending, &reply);
+            self.answer_dns(&pending, reply);
         }
     }
 
@@ -158,20 +199,43 @@ impl Datapath {
 
     fn run_stack(&mut self, index: PortIndex, now: u64) -> (Vec<Vec<u8>>, bool) {
         let Some(io) = self.ports.get_mut(index.0) else { return (Vec::new(), true) };
-        let Some(stack) = &mut io.stack else { return (Vec::new(), true) };
+        let Some(mut stack) = io.stack.take() else { return (Vec::new(), true) };
         let timer = stack.next_ms(now).is_some_and(|next| next <= now);
-        if !std::mem::take(&mut io.stack_due) && !timer {
-            return (Vec::new(), false);
+        let due = std::mem::take(&mut io.stack_due) || timer;
+        if due {
+            self.advance_stack(index, &mut stack, now);
         }
-        let poller = &self.poller;
-        stack.advance(now, |opened| {
-            let key = Source::Stream(index).key();
-            if let Err(error) = poller.add_stream(opened.stream, key) {
-                log::error!("{error:#}");
-            }
-        });
         let packets = std::iter::from_fn(|| stack.transmit()).collect();
-        (packets, stack.is_idle())
+        let idle = due && stack.is_idle();
+        if let Some(io) = self.ports.get_mut(index.0) {
+            io.stack = Some(stack);
+        }
+        (packets, idle)
+    }
+
+    fn advance_stack(&mut self, index: PortIndex, stack: &mut Stack, now: u64) {
+        loop {
+            let poller = &self.poller;
+            stack.advance(now, |stream| {
+                if let Err(error) = poller.add_stream(stream, Source::Stream(index).key()) {
+                    log::error!("{error:#}");
+                }
+            });
+            let queries = stack.take_queries();
+            if queries.is_empty() {
+                return;
+            }
+            for (connection, query) in queries {
+                match self.resolve(index, Back::Stream(connection), &query, now) {
+                    Ok(Some(reply)) => stack.answer(connection, &reply),
+                    Ok(None) => {}
+                    Err(reason) => {
+                        self.engine.count(index, reason);
+                        stack.refuse(connection);
+                    }
+                }
+            }
+        }
     }
 
     /// Delivers a packet of the card's own to a port's guest.
@@ -190,6 +254,17 @@ impl Datapath {
         let mut frame = Frame { buf: bytes, head: len, len, partial: false, segmented: false };
         self.deliver(index, &mut frame, &Chain::default());
     }
+}
+
+/// Waits for a resolver's reply; whether that can be.
+fn await_reply(poller: &Poller, slot: usize, asked: &Asked) -> bool {
+    let key = Source::Resolver(slot).key();
+    let added =
+        if asked.is_stream() { poller.add_stream(asked, key) } else { poller.add(asked, key) };
+    if let Err(error) = &added {
+        log::error!("{error:#}");
+    }
+    added.is_ok()
 }
 
 /// The Ethernet addresses of a port's guest and of its router.

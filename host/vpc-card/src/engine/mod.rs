@@ -134,9 +134,9 @@ pub enum Verdict {
     Reply,
     /// A DHCP message to the card.
     Dhcp,
-    /// A DNS message to the card.
+    /// A DNS datagram to the card.
     Dns,
-    /// A TCP segment to one of the port's services.
+    /// A TCP segment to one of the port's services, or to the resolver.
     Tcp,
 }
 
@@ -301,14 +301,16 @@ impl Engine {
             let ours = packet.dst == subnet.router || packet.dst.is_broadcast();
             return if ours && whole { Ok(Some(Verdict::Dhcp)) } else { Err(Reason::DhcpIgnored) };
         }
-        if port.is_resolver(packet.dst) && packet.ports.1 == 53 && packet.protocol == UDP {
+        let dns = packet.ports.1 == 53 && matches!(packet.protocol, UDP | packet::TCP);
+        if dns && port.is_resolver(packet.dst) {
             if !port.vpc.as_ref().is_some_and(|vpc| vpc.dns_support) {
                 return Err(Reason::NoService);
             }
             if !port.take_dns_token(now) {
                 return Err(Reason::DnsRate);
             }
-            return if whole { Ok(Some(Verdict::Dns)) } else { Err(Reason::Fragment) };
+            let verdict = if packet.protocol == UDP { Verdict::Dns } else { Verdict::Tcp };
+            return if whole { Ok(Some(verdict)) } else { Err(Reason::Fragment) };
         }
         if packet.protocol == packet::TCP
             && (port.has_service(packet.dst) || port.is_resolver(packet.dst))

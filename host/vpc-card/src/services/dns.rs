@@ -9,9 +9,15 @@ const MAX_NAME: usize = 255;
 /// How long answers about ports may be kept, in seconds.
 const TTL_SECONDS: u32 = 60;
 
+/// The longest UDP answer to a client that names no other.
+const UDP_LIMIT: usize = 512;
+/// Records of a query that are looked through for the client's limit.
+const MAX_RECORDS: u16 = 8;
+
 const A: u16 = 1;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
+const OPT: u16 = 41;
 const IN: u16 = 1;
 
 const NO_ERROR: u8 = 0;
@@ -84,6 +90,57 @@ fn parse(query: &[u8]) -> Result<Question, u8> {
 #[must_use]
 pub fn question_end(query: &[u8]) -> Option<usize> {
     parse(query).ok().map(|question| question.end)
+}
+
+/// The longest answer that a client takes by UDP, in bytes: what its OPT record says, or 512.
+#[must_use]
+pub fn udp_limit(query: &[u8]) -> usize {
+    let size = || {
+        let mut at = question_end(query)?;
+        // Queries have no records but additional ones.
+        if (word(query, 6)?, word(query, 8)?) != (0, 0) {
+            return None;
+        }
+        for _ in 0..word(query, 10)?.min(MAX_RECORDS) {
+            at = name_end(query, at)?;
+            let (kind, class, len) = (word(query, at)?, word(query, at + 2)?, word(query, at + 8)?);
+            if kind == OPT {
+                return Some(usize::from(class));
+            }
+            at += 10 + usize::from(len);
+        }
+        None
+    };
+    size().unwrap_or(UDP_LIMIT).max(UDP_LIMIT)
+}
+
+/// Where a record's name ends.
+fn name_end(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            len @ 1..64 => at += 1 + usize::from(len),
+            // A pointer ends a name.
+            0xc0.. => return Some(at + 2),
+            64..0xc0 => return None,
+        }
+    }
+}
+
+/// Cuts an answer that is longer than the client takes by UDP to its question, and says so: the
+/// client asks again by TCP.
+pub fn truncate(query: &[u8], reply: &mut Vec<u8>, limit: usize) {
+    if reply.len() <= limit {
+        return;
+    }
+    // An answer repeats the question.
+    reply.truncate(question_end(query).filter(|&end| end <= limit).unwrap_or(12));
+    let questions = u16::from(reply.len() > 12);
+    if let Some(header) = reply.get_mut(..12) {
+        header[2] |= 2;
+        header[4..6].copy_from_slice(&questions.to_be_bytes());
+        header[6..12].fill(0);
+    }
 }
 
 /// Answers a port's query if it can be answered from the card's own tables.

@@ -1,8 +1,13 @@
-//! DNS queries that others answer: sent to the host's resolvers, each from a socket of its own.
+//! DNS queries that others answer: sent to the resolvers, each from a socket of its own, by UDP
+//! or TCP as the guest sent it.
 //!
 //! Socket and identifier are fresh for each query (the kernel draws the port), and a reply must
 //! come from the resolver that was asked and repeat the question, so that nobody who doesn't see
 //! the query can forge its reply.
+
+mod asked;
+
+pub use asked::Asked;
 
 use super::{Datagram, dns};
 use crate::{
@@ -11,7 +16,7 @@ use crate::{
 };
 use std::{
     hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     path::Path,
 };
 use types::NetworkInterfaceId;
@@ -24,6 +29,15 @@ const TRY_MS: u64 = 2_500;
 const TRIES: usize = 2;
 const READ_AGAIN_MS: u64 = 5_000;
 
+/// Where a query came from and its reply goes.
+#[derive(Debug, Clone, Copy)]
+pub enum Back {
+    /// To a UDP client that takes so many bytes.
+    Datagram(Datagram, usize),
+    /// To a connection of the port's TCP.
+    Stream(u64),
+}
+
 /// A query that waits.
 #[derive(Debug)]
 pub struct Pending {
@@ -31,10 +45,11 @@ pub struct Pending {
     pub port: PortIndex,
     /// Its ID: the place may have got another port since.
     pub id: NetworkInterfaceId,
-    /// The reply's addresses.
-    pub back: Datagram,
-    socket: UdpSocket,
-    query: Vec<u8>,
+    /// Where the reply goes.
+    pub back: Back,
+    /// The guest's query.
+    pub query: Vec<u8>,
+    asked: Asked,
     sent_id: [u8; 2],
     tries: usize,
     until: u64,
@@ -45,24 +60,27 @@ pub struct Pending {
 pub struct Forwarder {
     pending: Vec<Option<Pending>>,
     resolvers: Vec<SocketAddr>,
+    /// When the host's resolvers were read; they are not where others were named.
     read_ms: Option<u64>,
+    named: bool,
     dice: RandomState,
     thrown: u64,
 }
 
-impl Default for Forwarder {
-    fn default() -> Self {
+impl Forwarder {
+    /// Asks these resolvers, or the host's if there are none.
+    #[must_use]
+    pub fn new(resolvers: Vec<SocketAddr>) -> Self {
         Self {
             pending: Vec::new(),
-            resolvers: Vec::new(),
+            named: !resolvers.is_empty(),
+            resolvers,
             read_ms: None,
             dice: RandomState::new(),
             thrown: 0,
         }
     }
-}
 
-impl Forwarder {
     /// Sends a query on; its slot and socket are to be waited for.
     ///
     /// # Errors
@@ -70,26 +88,26 @@ impl Forwarder {
     pub fn send(
         &mut self,
         port: (PortIndex, NetworkInterfaceId),
-        back: Datagram,
+        back: Back,
         query: &[u8],
         now: u64,
-    ) -> Result<(usize, &UdpSocket), Option<Reason>> {
+    ) -> Result<(usize, &Asked), Option<Reason>> {
         let waiting = self.pending.iter().flatten();
         let (all, own) = waiting
             .fold((0, 0), |(all, own), pending| (all + 1, own + usize::from(pending.id == port.1)));
         if all >= MAX_PENDING || own >= MAX_PENDING_PORT {
             return Err(Some(Reason::DnsIgnored));
         }
-        if self.read_ms.is_none_or(|read| now >= read + READ_AGAIN_MS) {
+        if !self.named && self.read_ms.is_none_or(|read| now >= read + READ_AGAIN_MS) {
             self.read_ms = Some(now);
             self.resolvers = resolvers(Path::new("/etc/resolv.conf"));
         }
-        let (socket, sent_id) = self.ask(query, 0).ok_or(None)?;
+        let (asked, sent_id) = self.ask(back, query, 0).ok_or(None)?;
         let pending = Pending {
             port: port.0,
             id: port.1,
             back,
-            socket,
+            asked,
             query: query.to_vec(),
             sent_id,
             tries: 1,
@@ -103,27 +121,21 @@ impl Forwarder {
             }
         };
         let place = self.pending.get_mut(slot).ok_or(None)?;
-        Ok((slot, &place.insert(pending).socket))
+        Ok((slot, &place.insert(pending).asked))
     }
 
-    fn ask(&mut self, query: &[u8], attempt: usize) -> Option<(UdpSocket, [u8; 2])> {
+    fn ask(&mut self, back: Back, query: &[u8], attempt: usize) -> Option<(Asked, [u8; 2])> {
         self.thrown += 1;
         let [a, b, ..] = self.dice.hash_one(self.thrown).to_ne_bytes();
         let mut query = query.to_vec();
         query.get_mut(..2)?.copy_from_slice(&[a, b]);
         let resolver = *self.resolvers.get(attempt % self.resolvers.len().max(1))?;
-        let any: IpAddr = match resolver {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        let sent = match back {
+            Back::Datagram(..) => Asked::by_datagram(resolver, &query),
+            Back::Stream(_) => Asked::by_stream(resolver, &query),
         };
-        let sent = UdpSocket::bind((any, 0)).and_then(|socket| {
-            socket.set_nonblocking(true)?;
-            socket.connect(resolver)?;
-            socket.send(&query)?;
-            Ok(socket)
-        });
         match sent {
-            Ok(socket) => Some((socket, [a, b])),
+            Ok(asked) => Some((asked, [a, b])),
             Err(error) => {
                 log::debug!("ask {resolver}: {error}");
                 None
@@ -134,13 +146,19 @@ impl Forwarder {
     /// Takes a reply that has come for a slot: the query that it answers, if it does.
     pub fn receive(&mut self, slot: usize, reply: &mut Vec<u8>) -> Option<Pending> {
         let place = self.pending.get_mut(slot)?;
-        let pending = place.as_ref()?;
-        reply.resize(4096, 0);
-        let Ok(len) = pending.socket.recv(reply) else {
-            // The resolver's host refused: the next one is asked when the time is up.
-            return None;
-        };
-        reply.truncate(len);
+        let pending = place.as_mut()?;
+        match pending.asked.receive(reply) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                log::debug!("a resolver: {error}");
+                // Whoever holds a connection says so at once; a datagram's error may be forged.
+                if pending.asked.is_stream() {
+                    pending.until = 0;
+                }
+                return None;
+            }
+        }
         // What follows the header's 12 bytes: the question, in whatever case.
         let question = dns::question_end(&pending.query)?;
         let same = pending.query.get(12..question).zip(reply.get(12..question));
@@ -160,7 +178,7 @@ impl Forwarder {
     pub fn expire(
         &mut self,
         now: u64,
-        mut again: impl FnMut(usize, &UdpSocket),
+        mut again: impl FnMut(usize, &Asked),
         mut failed: impl FnMut(Pending, &[u8]),
     ) {
         for slot in 0..self.pending.len() {
@@ -169,12 +187,13 @@ impl Forwarder {
             else {
                 continue;
             };
-            let next =
-                (pending.tries < TRIES).then(|| self.ask(&pending.query, pending.tries)).flatten();
-            if let Some((socket, sent_id)) = next {
-                again(slot, &socket);
+            let next = (pending.tries < TRIES)
+                .then(|| self.ask(pending.back, &pending.query, pending.tries))
+                .flatten();
+            if let Some((asked, sent_id)) = next {
+                again(slot, &asked);
                 let (tries, until) = (pending.tries + 1, now + TRY_MS);
-                pending = Pending { socket, sent_id, tries, until, ..pending };
+                pending = Pending { asked, sent_id, tries, until, ..pending };
                 if let Some(place) = self.pending.get_mut(slot) {
                     *place = Some(pending);
                 }

@@ -3,6 +3,7 @@
 pub mod arp;
 pub mod dhcp;
 pub mod dns;
+pub mod dns_stream;
 pub mod forward;
 pub mod icmp;
 pub mod tcp;

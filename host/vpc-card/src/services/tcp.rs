@@ -1,8 +1,10 @@
-//! TCP services: the card ends a guest's connections and hands their bytes to Unix sockets.
+//! TCP services: the card ends a guest's connections and hands their bytes to Unix sockets, or
+//! takes DNS queries from them.
 //!
 //! Each port has a TCP stack of its own, made when its guest first needs it, so that VPCs with
 //! the same addresses don't meet.
 
+use super::dns_stream::DnsStream;
 use crate::engine::{
     Port,
     packet::{ACK, ETHERNET, Packet, SYN},
@@ -31,8 +33,13 @@ use std::{
 
 /// Connections that one port may have.
 pub const MAX_CONNECTIONS: usize = 64;
+/// Those of them that may be to the resolver.
+pub const MAX_RESOLVER_CONNECTIONS: usize = 16;
+const DNS: u16 = 53;
 const RECEIVE_BYTES: usize = 16 * 1024;
 const SEND_BYTES: usize = 32 * 1024;
+/// The hop limit of the resolver's answers.
+const RESOLVER_HOPS: u8 = 64;
 /// How long a service may be away (its process is being started again), in ms.
 const PATIENCE_MS: u64 = 5_000;
 const RETRY_MS: u64 = 100;
@@ -90,31 +97,26 @@ impl Device for Wire {
 enum Backend {
     /// The service is to be reached: from when on to try, and until when.
     Connecting {
+        service: Service,
         next_ms: u64,
         until_ms: u64,
     },
     Open {
+        service: Service,
         stream: UnixStream,
         preamble: Vec<u8>,
         ended: bool,
     },
+    /// The card's own resolver, once the connection is made.
+    Resolver(Option<DnsStream>),
 }
 
 struct Connection {
-    id: u32,
+    id: u64,
     handle: SocketHandle,
-    service: Service,
+    own: (Ipv4Addr, u16),
     guest: (Ipv4Addr, u16),
     backend: Backend,
-}
-
-/// A connection's stream that is to be waited for.
-#[derive(Debug)]
-pub struct Opened<'a> {
-    /// The connection.
-    pub id: u32,
-    /// Its stream.
-    pub stream: &'a UnixStream,
 }
 
 /// One port's TCP.
@@ -123,7 +125,9 @@ pub struct Stack {
     wire: Wire,
     sockets: SocketSet<'static>,
     connections: Vec<Connection>,
-    next_id: u32,
+    /// DNS queries that came, each with its connection.
+    queries: Vec<(u64, Vec<u8>)>,
+    next_id: u64,
     name: String,
 }
 
@@ -147,62 +151,116 @@ impl Stack {
             log::error!("route of a TCP stack: {error:?}");
         }
         let name = port.config.port.id.to_string();
-        let (sockets, connections) = (SocketSet::new(Vec::new()), Vec::new());
-        Self { interface, wire, sockets, connections, next_id: 0, name }
+        Self {
+            interface,
+            wire,
+            sockets: SocketSet::new(Vec::new()),
+            connections: Vec::new(),
+            queries: Vec::new(),
+            // An answer that comes late is not for a connection of a later stack.
+            next_id: RandomState::new().hash_one(now),
+            name,
+        }
     }
 
     /// Takes a segment of the guest's.
     pub fn receive(&mut self, port: &Port, packet: &Packet, frame: &[u8]) {
         let guest = (packet.src, packet.ports.0);
-        let mut services = port.config.services.iter();
-        let service = services.find(|s| s.address == packet.dst && s.port == packet.ports.1);
-        let known = self.connections.iter().any(|connection| {
-            connection.guest == guest
-                && connection.service.address == packet.dst
-                && connection.service.port == packet.ports.1
-        });
-        if let Some(service) = service
-            && packet.flags & (SYN | ACK) == SYN
-            && !known
-        {
-            // The guest asks again, until others have ended.
-            if self.connections.len() >= MAX_CONNECTIONS {
-                return;
+        let own = (packet.dst, packet.ports.1);
+        let mut connections = self.connections.iter();
+        let known = connections.any(|at| (at.guest, at.own) == (guest, own));
+        if packet.flags & (SYN | ACK) == SYN && !known {
+            let mut services = port.config.services.iter();
+            let service = services.find(|service| (service.address, service.port) == own);
+            if let Some(service) = service {
+                let service = service.clone();
+                // The guest asks again, until others have ended.
+                if self.connections.len() >= MAX_CONNECTIONS {
+                    return;
+                }
+                let hop_limit = service.hop_limit.max(1);
+                let backend = Backend::Connecting { service, next_ms: 0, until_ms: u64::MAX };
+                self.listen(own, guest, hop_limit, backend);
+            } else if port.is_resolver(own.0) && own.1 == DNS {
+                if self.connections.len() >= MAX_CONNECTIONS || self.resolved() {
+                    return;
+                }
+                self.listen(own, guest, RESOLVER_HOPS, Backend::Resolver(None));
             }
-            self.listen(service.clone(), guest);
         }
         // Without a connection the stack answers with a reset.
         self.wire.incoming.push_back(frame.get(ETHERNET..).unwrap_or_default().to_vec());
     }
 
-    fn listen(&mut self, service: Service, guest: (Ipv4Addr, u16)) {
+    /// Whether the resolver has as many connections as it may.
+    fn resolved(&self) -> bool {
+        let resolver = |at: &&Connection| matches!(at.backend, Backend::Resolver(_));
+        self.connections.iter().filter(resolver).count() >= MAX_RESOLVER_CONNECTIONS
+    }
+
+    fn listen(
+        &mut self,
+        own: (Ipv4Addr, u16),
+        guest: (Ipv4Addr, u16),
+        hop_limit: u8,
+        backend: Backend,
+    ) {
         let mut socket = tcp::Socket::new(
             tcp::SocketBuffer::new(vec![0; RECEIVE_BYTES]),
             tcp::SocketBuffer::new(vec![0; SEND_BYTES]),
         );
-        socket.set_hop_limit(Some(service.hop_limit.max(1)));
+        socket.set_hop_limit(Some(hop_limit));
         socket.set_timeout(Some(TIMEOUT));
         socket.set_keep_alive(Some(KEEP_ALIVE));
         socket.set_nagle_enabled(false);
-        let address = Some(IpAddress::Ipv4(service.address));
-        if socket.listen(IpListenEndpoint { addr: address, port: service.port }).is_err() {
+        let address = Some(IpAddress::Ipv4(own.0));
+        if socket.listen(IpListenEndpoint { addr: address, port: own.1 }).is_err() {
             return;
         }
         let handle = self.sockets.add(socket);
-        let backend = Backend::Connecting { next_ms: 0, until_ms: u64::MAX };
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
-        self.connections.push(Connection { id, handle, service, guest, backend });
+        self.connections.push(Connection { id, handle, own, guest, backend });
+    }
+
+    /// The DNS queries that have come, each with its connection: all are to be answered or refused.
+    pub fn take_queries(&mut self) -> Vec<(u64, Vec<u8>)> {
+        std::mem::take(&mut self.queries)
+    }
+
+    /// Answers a DNS query, if its connection is still there.
+    pub fn answer(&mut self, connection: u64, reply: &[u8]) {
+        let mut connections = self.connections.iter_mut().filter(|at| at.id == connection);
+        if let Some(Connection { backend: Backend::Resolver(Some(stream)), .. }) =
+            connections.next()
+        {
+            stream.answer(reply);
+        }
+    }
+
+    /// Ends a connection whose query gets no answer.
+    pub fn refuse(&mut self, connection: u64) {
+        if let Some(connection) = self.connections.iter().find(|at| at.id == connection) {
+            self.sockets.get_mut::<tcp::Socket<'_>>(connection.handle).abort();
+        }
     }
 
     /// Moves what can move; calls `opened` with streams to wait for.
-    pub fn advance(&mut self, now: u64, mut opened: impl FnMut(Opened<'_>)) {
+    pub fn advance(&mut self, now: u64, mut opened: impl FnMut(&UnixStream)) {
         loop {
             self.interface.poll(instant(now), &mut self.wire, &mut self.sockets);
             let mut moved = false;
             for connection in &mut self.connections {
                 let socket = self.sockets.get_mut::<tcp::Socket<'_>>(connection.handle);
-                moved |= connection.advance(socket, &self.name, now, &mut opened);
+                moved |= match &mut connection.backend {
+                    Backend::Resolver(stream) => {
+                        let queries = |query| self.queries.push((connection.id, query));
+                        resolve(socket, stream, now, queries)
+                    }
+                    Backend::Connecting { .. } | Backend::Open { .. } => {
+                        connection.advance(socket, &self.name, now, &mut opened)
+                    }
+                };
             }
             if !moved {
                 break;
@@ -228,8 +286,11 @@ impl Stack {
 
     /// When to call `advance` again at the latest; none if there is nothing to do.
     pub fn next_ms(&mut self, now: u64) -> Option<u64> {
-        let connecting = self.connections.iter().filter_map(|c| match c.backend {
-            Backend::Connecting { next_ms, until_ms } if until_ms != u64::MAX => Some(next_ms),
+        let connecting = self.connections.iter().filter_map(|c| match &c.backend {
+            Backend::Connecting { next_ms, until_ms, .. } if *until_ms != u64::MAX => {
+                Some(*next_ms)
+            }
+            Backend::Resolver(stream) => stream.as_ref().map(DnsStream::until_ms),
             Backend::Connecting { .. } | Backend::Open { .. } => None,
         });
         let stack = self.interface.poll_at(instant(now), &self.sockets);
@@ -257,26 +318,27 @@ impl Connection {
         socket: &mut tcp::Socket<'_>,
         name: &str,
         now: u64,
-        opened: &mut impl FnMut(Opened<'_>),
+        opened: &mut impl FnMut(&UnixStream),
     ) -> bool {
         match &mut self.backend {
-            Backend::Connecting { next_ms, until_ms } => {
+            Backend::Connecting { service, next_ms, until_ms } => {
                 if !socket.may_send() || now < *next_ms {
                     return false;
                 }
                 if *until_ms == u64::MAX {
                     *until_ms = now + PATIENCE_MS;
                 }
-                match reach(&self.service.socket) {
+                match reach(&service.socket) {
                     Ok(stream) => {
                         let (address, port) = self.guest;
                         let preamble = format!("{name} {address} {port}\n").into_bytes();
-                        opened(Opened { id: self.id, stream: &stream });
-                        self.backend = Backend::Open { stream, preamble, ended: false };
+                        opened(&stream);
+                        let service = service.clone();
+                        self.backend = Backend::Open { service, stream, preamble, ended: false };
                         true
                     }
                     Err(error) if now >= *until_ms => {
-                        log::warn!("{}: {error}", self.service.socket.display());
+                        log::warn!("{}: {error}", service.socket.display());
                         socket.abort();
                         true
                     }
@@ -286,14 +348,68 @@ impl Connection {
                     }
                 }
             }
-            Backend::Open { stream, preamble, ended } => transfer(socket, stream, preamble, ended)
-                .unwrap_or_else(|error| {
-                    log::debug!("{}: {error}", self.service.socket.display());
+            Backend::Open { service, stream, preamble, ended } => {
+                transfer(socket, stream, preamble, ended).unwrap_or_else(|error| {
+                    log::debug!("{}: {error}", service.socket.display());
                     socket.abort();
                     true
-                }),
+                })
+            }
+            Backend::Resolver(_) => false,
         }
     }
+}
+
+/// Takes DNS queries and sends answers; whether the stack has something new to do.
+fn resolve(
+    socket: &mut tcp::Socket<'_>,
+    place: &mut Option<DnsStream>,
+    now: u64,
+    mut asked: impl FnMut(Vec<u8>),
+) -> bool {
+    if !socket.may_send() {
+        return false;
+    }
+    let stream = place.get_or_insert_with(|| DnsStream::new(now));
+    if now >= stream.until_ms() {
+        socket.abort();
+        return true;
+    }
+    let mut moved = false;
+    while socket.can_recv() {
+        let taken = socket.recv(|bytes| {
+            let taken = stream.take(bytes);
+            (taken, taken)
+        });
+        if !taken.is_ok_and(|taken| taken > 0) {
+            break;
+        }
+        moved = true;
+    }
+    loop {
+        match stream.query(now) {
+            Ok(Some(query)) => {
+                moved = true;
+                asked(query);
+            }
+            Ok(None) => break,
+            Err(_) => {
+                socket.abort();
+                return true;
+            }
+        }
+    }
+    let sent = socket.send_slice(stream.output()).unwrap_or(0);
+    if sent > 0 {
+        stream.sent(sent, now);
+        moved = true;
+    }
+    if !socket.may_recv() && !moved && stream.is_done() {
+        socket.close();
+        *place = None;
+        return true;
+    }
+    moved
 }
 
 fn transfer(

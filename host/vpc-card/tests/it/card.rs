@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
     io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
     os::unix::net::{UnixListener, UnixStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 use vpc_card::{
@@ -22,26 +23,32 @@ use vpc_card::{
     engine::packet::{ACK, FIN, SYN},
 };
 
-struct Rig {
+pub struct Rig {
     folder: PathBuf,
+    resolvers: Vec<SocketAddr>,
     card: Option<Card>,
     control: BufReader<UnixStream>,
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        Self::asking(Vec::new())
+    }
+
+    /// With resolvers of the test's own.
+    pub fn asking(resolvers: Vec<SocketAddr>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("vpc-card-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let (card, control) = start(&folder);
-        let mut rig = Self { folder, card: Some(card), control };
+        let (card, control) = start(&folder, &resolvers);
+        let mut rig = Self { folder, resolvers, card: Some(card), control };
         rig.configure();
         rig
     }
 
-    fn patch(&self) -> VpcPatch {
+    pub fn patch(&self) -> VpcPatch {
         let mut patch = patch();
         for config in &mut patch.ports {
             config.socket = self.folder.join(config.port.id.to_string());
@@ -66,14 +73,14 @@ impl Rig {
         serde_json::from_str(&reply).unwrap()
     }
 
-    fn apply(&mut self, patch: VpcPatch) -> BTreeMap<String, String> {
+    pub fn apply(&mut self, patch: VpcPatch) -> BTreeMap<String, String> {
         match self.ask(&VpcRequest::Apply(patch)) {
             Reply::Applied { failed } => failed,
             other @ (Reply::Status(_) | Reply::Refused(_)) => panic!("{other:?}"),
         }
     }
 
-    fn count(&mut self, port: u8, name: &str) -> u64 {
+    pub fn count(&mut self, port: u8, name: &str) -> u64 {
         match self.ask(&VpcRequest::Status) {
             Reply::Status(all) => {
                 all[&eni(port).to_string()].get(name).copied().unwrap_or_default()
@@ -82,7 +89,7 @@ impl Rig {
         }
     }
 
-    fn boot(&self, port: u8) -> Frontend {
+    pub fn boot(&self, port: u8) -> Frontend {
         Frontend::boot(&self.socket(port))
     }
 
@@ -92,7 +99,7 @@ impl Rig {
 
     fn restart(&mut self) {
         self.card = None;
-        let (card, control) = start(&self.folder);
+        let (card, control) = start(&self.folder, &self.resolvers);
         (self.card, self.control) = (Some(card), control);
         self.configure();
     }
@@ -105,9 +112,14 @@ impl Drop for Rig {
     }
 }
 
-fn start(folder: &std::path::Path) -> (Card, BufReader<UnixStream>) {
+fn start(folder: &Path, resolvers: &[SocketAddr]) -> (Card, BufReader<UnixStream>) {
     let control = folder.join("card.sock");
-    let config = Config { control: control.clone(), tun_name: None, public_pool: net(POOL) };
+    let config = Config {
+        control: control.clone(),
+        tun_name: None,
+        public_pool: net(POOL),
+        resolvers: resolvers.to_vec(),
+    };
     let card = Card::start(&config).unwrap();
     (card, BufReader::new(UnixStream::connect(control).unwrap()))
 }

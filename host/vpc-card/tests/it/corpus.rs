@@ -8,10 +8,11 @@ type Target = fn(&[u8]);
 #[test]
 fn the_corpus_does_no_harm() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let targets: [(&str, Target); 5] = [
+    let targets: [(&str, Target); 6] = [
         ("frame", fuzz::frame),
         ("dhcp", fuzz::dhcp),
         ("dns", fuzz::dns),
+        ("dns_stream", fuzz::dns_stream),
         ("message", fuzz::message),
         ("chain", fuzz::chain),
     ];

@@ -4,6 +4,7 @@
 mod card;
 mod config;
 mod corpus;
+mod dns;
 mod engine;
 mod frames;
 mod frontend;

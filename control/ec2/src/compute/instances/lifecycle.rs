@@ -3,6 +3,7 @@
 use super::{Ask, Asked, Instance, InstanceState, STOP_GRACE_MS, observe};
 use crate::{
     errors, hosts,
+    operations::InPart,
     resource::{find_all, parse_id},
     vpc::{addresses, network_interfaces},
 };
@@ -18,6 +19,7 @@ use shapes::{
     },
 };
 use state::Tx;
+use std::collections::BTreeSet;
 use types::Timestamp;
 
 /// The instances named; at least one must be.
@@ -189,43 +191,55 @@ pub fn reboot_instances(
     Ok(RebootInstancesResponse {})
 }
 
-/// Terminates instances; asked again, nothing happens.
+/// Terminates instances; asked again, nothing happens. A protected instance keeps those of its zone
+/// that are named with it, and the call answers so; those of other zones are terminated all the same.
 ///
 /// # Errors
-/// One is protected: then none is terminated.
+/// An instance doesn't exist: then none is terminated.
 pub fn terminate_instances(
     tx: &mut Tx,
     request: &Request,
     input: TerminateInstancesRequest,
-) -> Result<TerminateInstancesResult, Fault> {
+) -> Result<InPart<TerminateInstancesResult>, Fault> {
     let TerminateInstancesRequest { instance_ids, force, skip_os_shutdown, dry_run: _ } = input;
-    let at_once = force.unwrap_or(false) || skip_os_shutdown.unwrap_or(false);
+    let grace_ms =
+        if force.unwrap_or(false) || skip_os_shutdown.unwrap_or(false) { 0 } else { STOP_GRACE_MS };
+    let instances = named(tx, request, instance_ids)?;
+    let kept = instances.iter().filter(|instance| {
+        instance.termination_protection && instance.state != InstanceState::Terminated
+    });
+    let fault = kept.clone().next().map(|at| protected(at, "terminated", "disableApiTermination"));
+    let zones = kept.map(|instance| instance.zone.clone()).collect::<BTreeSet<_>>();
     let mut changes = Vec::new();
-    for mut instance in named(tx, request, instance_ids)? {
+    for mut instance in instances.into_iter().filter(|instance| !zones.contains(&instance.zone)) {
         let before = instance.state;
-        if instance.termination_protection && before != InstanceState::Terminated {
-            return Err(protected(&instance, "terminated", "disableApiTermination"));
-        }
-        match before.request(Ask::Terminate) {
-            Asked::Becomes(InstanceState::Terminated) => {
-                by_user(tx, &mut instance);
-                observe::terminated(tx, &mut instance);
-            }
-            Asked::Becomes(state) => {
-                hosts::set_state(tx, &mut instance, state);
-                by_user(tx, &mut instance);
-                instance.grace_ms = if at_once { 0 } else { STOP_GRACE_MS };
-                // Its VM had ended, and would not be reported again.
-                if instance.ended {
-                    observe::terminated(tx, &mut instance);
-                }
-            }
-            Asked::Already | Asked::Refused => {}
-        }
+        terminate(tx, &mut instance, grace_ms);
         changes.push(change(&instance, before));
         tx.put(instance);
     }
-    Ok(TerminateInstancesResult { terminating_instances: Some(changes) })
+    match fault {
+        Some(fault) => Ok(Err(fault)),
+        None => Ok(Ok(TerminateInstancesResult { terminating_instances: Some(changes) })),
+    }
+}
+
+fn terminate(tx: &mut Tx, instance: &mut Instance, grace_ms: u32) {
+    match instance.state.request(Ask::Terminate) {
+        Asked::Becomes(InstanceState::Terminated) => {
+            by_user(tx, instance);
+            observe::terminated(tx, instance);
+        }
+        Asked::Becomes(state) => {
+            hosts::set_state(tx, instance, state);
+            by_user(tx, instance);
+            instance.grace_ms = grace_ms;
+            // Its VM had ended, and would not be reported again.
+            if instance.ended {
+                observe::terminated(tx, instance);
+            }
+        }
+        Asked::Already | Asked::Refused => {}
+    }
 }
 
 fn monitor(
