@@ -61,11 +61,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A key's only value; none where it is absent or has several. The key is in lower case.
+    /// The value of a key that has one; none where it is absent or multivalued. The key is in lower
+    /// case.
     pub(crate) fn single(&self, key: &str) -> Option<&str> {
-        match self.values(key) {
-            [value] => Some(value),
-            _ => None,
+        match self.entries.binary_search_by(|entry| entry.0.as_ref().cmp(key)) {
+            Ok(at) => match &self.entries[at].1 {
+                Values::One(value) => Some(value),
+                Values::Many(_) => None,
+            },
+            Err(_) => None,
         }
     }
 }

@@ -212,7 +212,7 @@ impl Variable {
             None => (inside.trim(), None),
             Some((key, default)) => {
                 let default = default.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-                (key.trim(), Some(default.into()))
+                (key.trim(), Some(default.replace("''", "'").into()))
             }
         };
         let valid = !key.is_empty() && !key.contains(['$', '{', '*', '?', '\'', ' ']);

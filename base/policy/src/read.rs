@@ -290,6 +290,7 @@ fn check_resource(resource: &str, kind: Kind) -> Result<(), Reason> {
     if let (Some("iam"), Some(region), Some(_), Some(path)) =
         (service, region, parts.next(), parts.next())
         && kind != Kind::Resource
+        && !resource.contains("${")
     {
         let known = IAM_RESOURCES.iter().any(|start| path.starts_with(start));
         if !region.is_empty() || !(known || path.starts_with('*')) {
