@@ -162,7 +162,8 @@ impl Verdict {
 }
 
 /// Decides about a request: an explicit deny anywhere wins; then each type of policy that has to
-/// allow must allow. Doesn't allocate, but for binary values of conditions.
+/// allow must allow. Allocates for policy variables in patterns that begin to fit and for binary
+/// values, else not.
 #[must_use]
 pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     match verdicts(request, policies) {

@@ -29,9 +29,9 @@ fn document(statements: &Value, kind: Kind) -> Result<Document, Invalid> {
 fn context(values: &Value) -> Context<'_> {
     let mut context = Context::new();
     for (key, value) in values.as_object().into_iter().flatten() {
-        match value {
-            Value::Array(list) => context.set_all(key, list.iter().map(text)),
-            one => context.set(key, text(one)),
+        match value.as_array() {
+            Some(list) => context.set_all(key, list.iter().map(text)),
+            None => context.set(key, text(value)),
         }
     }
     context
@@ -128,10 +128,7 @@ fn documents() {
             "session" => Kind::Session,
             other => panic!("no kind {other}"),
         };
-        let whole = match &row[1] {
-            Value::String(raw) => raw.clone(),
-            value => value.to_string(),
-        };
+        let whole = row[1].as_str().map_or_else(|| row[1].to_string(), str::to_owned);
         let found = match Document::parse(&whole, MAX_BYTES, kind) {
             Ok(document) => {
                 let again = Document::parse(&document.to_string(), MAX_BYTES, kind);
