@@ -3,6 +3,8 @@
 //! A node knows nothing of buckets, versions or replicas. What it has acknowledged it keeps over a
 //! crash; what it gives back it has verified by checksum.
 
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod memory;
 
 pub use memory::MemoryNode;

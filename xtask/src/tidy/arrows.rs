@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("server", &["types", "state", "shapes", "iam", "contracts", "ec2", "protocol"]),
     ("node", &[]),
     ("cluster", &["node"]),
+    ("rados", &["node"]),
     ("s3", &["types", "contracts", "protocol", "policy", "node", "cluster"]),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),
