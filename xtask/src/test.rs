@@ -13,16 +13,20 @@ type Part = (&'static str, fn(&Path) -> Result<()>);
 
 const PARTS: [Part; 4] = [("lint", lint), ("rust", rust), ("api", api), ("guest", guest)];
 
+/// What runs only when it is named: it installs packages that nothing else needs.
+const NAMED: [Part; 1] = [("ceph", ceph)];
+
 /// Runs all parts, or those named.
 pub fn run(names: &[&str]) -> Result<bool> {
     let root = workspace::root();
-    let known = PARTS.map(|(name, _)| name);
+    let known: Vec<&str> = PARTS.iter().chain(&NAMED).map(|(name, _)| *name).collect();
     for name in names {
         ensure!(known.contains(name), "there is no part {name}; there are: {}", known.join(", "));
     }
     let mut took = Vec::new();
-    for (name, part) in PARTS {
-        if names.is_empty() || names.contains(&name) {
+    for (name, part) in PARTS.into_iter().chain(NAMED) {
+        let always = names.is_empty() && PARTS.iter().any(|(each, _)| *each == name);
+        if always || names.contains(&name) {
             let began = Instant::now();
             eprintln!("== {name}");
             part(&root).with_context(|| format!("the part {name} failed"))?;
@@ -74,6 +78,26 @@ fn api(root: &Path) -> Result<()> {
 
 fn guest(root: &Path) -> Result<()> {
     pytest(root, "tests/guest")
+}
+
+/// The storage node over RADOS, with a throw-away Ceph.
+fn ceph(root: &Path) -> Result<()> {
+    let script = root.join("tests/ceph/ceph.sh");
+    command(root, &script, &["install"])?;
+    let test = ["test", "--quiet", "--package", "rados", "--test", "it"];
+    command(root, "cargo", &[&test[..], &["--no-run"]].concat())?;
+    let folder = std::env::temp_dir().join(format!("fogbank-ceph-{}", std::process::id()));
+    let path = folder.to_str().context("the folder for temporary files has no plain name")?;
+    let ran = command(root, &script, &["start", path]).and_then(|()| {
+        let mut cargo = Command::new("cargo");
+        cargo.current_dir(root).env("FOGBANK_CEPH_CONF", folder.join("ceph.conf"));
+        cargo.args(test).args(["--", "--ignored", "--test-threads=4"]);
+        let status = cargo.status().context("start cargo")?;
+        ensure!(status.success(), "{cargo:?}: {status}");
+        Ok(())
+    });
+    let stopped = command(root, &script, &["stop", path]);
+    ran.and(stopped)
 }
 
 fn pytest(root: &Path, folder: &str) -> Result<()> {

@@ -9,6 +9,8 @@ mod disk;
 mod folder;
 mod group;
 mod index;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod memory;
 mod options;
 mod reserve;

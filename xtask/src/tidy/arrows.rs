@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &[]),
     ("rados", &["node"]),
     ("cluster", &["node"]),
+    ("rados", &["node"]),
     ("s3", &["types", "contracts", "protocol", "policy", "node", "cluster"]),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),
