@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 import botocore.config
@@ -82,9 +83,9 @@ class Cloud:
 
     # The program
 
-    def fogbank(self, *words, check=True, seconds=600):
-        """Runs the program on this cloud; gives what it said."""
-        command = [str(program()), *map(str, words[:1]), "--data", str(self.data)]
+    def fogbank(self, *words, check=True, seconds=600, within=()):
+        """Runs the program on this cloud, by another command if one is named; gives what it said."""
+        command = [*within, str(program()), *map(str, words[:1]), "--data", str(self.data)]
         command += map(str, words[1:])
         done = subprocess.run(
             command,
@@ -98,10 +99,10 @@ class Cloud:
             assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done
 
-    def up(self, *more):
+    def up(self, *more, within=()):
         done = self.fogbank(
             "up", "--detach", "--hypervisor", self.hypervisor, "--listen",
-            f"127.0.0.1:{self.port}", *self.options, *more,
+            f"127.0.0.1:{self.port}", *self.options, *more, within=within,
         )
         self.key, self.secret = self.credentials()
         return done
@@ -145,6 +146,24 @@ class Cloud:
         for role, pid in killed.items():
             until(f"the {role} is gone", lambda pid=pid: not alive(pid))
         return killed
+
+    def lose_power(self):
+        """What a power cut does: every process of the cloud is gone, and so is /run."""
+        lost = [*self.processes().values(), *self.guests()]
+        # The supervisor first, which would start others again.
+        for pid in lost:
+            os.kill(pid, signal.SIGKILL)
+        for pid in lost:
+            until(f"process {pid} is gone", lambda pid=pid: not alive(pid))
+        assert self.processes() == {} and self.guests() == []
+        shutil.rmtree(self.run_folder)
+
+    def up_after_boot(self):
+        """Starts the cloud as after a boot of the host: its processes see another boot ID."""
+        boot = self.data / "boot_id"
+        boot.write_text(f"{uuid.uuid4()}\n")
+        mount = 'mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@"'
+        return self.up(within=["unshare", "--mount", "sh", "-c", mount, str(boot)])
 
     def replaced(self, killed, seconds=30):
         """Waits until other processes have the killed ones' roles."""

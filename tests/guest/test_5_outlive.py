@@ -211,3 +211,20 @@ def test_a_power_off_that_nobody_saw(cloud, guest):
     until("the power-off is seen", lambda: guest.state == "stopped")
     assert guest.describe()["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
     guest.start()
+
+
+def test_a_power_cut_and_a_boot_of_the_host(cloud, guest):
+    """What ran runs again with what it had synced; what was stopped stays so."""
+    guest.ready().ssh("head -c 5000000 /dev/urandom >/home/ec2-user/synced && sync")
+    expected = guest.ssh("sha256sum /home/ec2-user/synced")
+    before, boot = guest.describe(), boot_id(guest)
+    cloud.lose_power()
+    cloud.up_after_boot()
+    guest.ready()
+    assert boot_id(guest) != boot
+    assert guest.ssh("sha256sum /home/ec2-user/synced") == expected
+    after = guest.describe()
+    for name in ("InstanceId", "PrivateIpAddress", "PublicIpAddress", "LaunchTime"):
+        assert after[name] == before[name], name
+    log = (cloud.data / "log" / "agent.log").read_text()
+    assert f"{guest.id}: found off: HostRebooted" in log, "the agent takes it for a boot"

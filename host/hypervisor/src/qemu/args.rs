@@ -98,6 +98,8 @@ pub fn arguments(
             "driver": "nvme", "id": format!("disk-{node}"), "drive": node,
             "serial": node.replace('-', ""), "bus": format!("slot{index}"),
             "bootindex": index + 1,
+            // The device would ignore FUA: what a guest writes with it must not wait for a flush.
+            "write-cache": "off",
         });
         if features.nvme_model {
             put(&mut device, "model", json!("Amazon Elastic Block Store"));
