@@ -32,7 +32,8 @@ pub struct Policies<'a> {
     pub identity: &'a [Arc<Compiled>],
     /// The resource's own; of `sts:AssumeRole`, the role's trust policy.
     pub resource: Option<&'a Compiled>,
-    /// Whose the resource is; none where that is the caller's account.
+    /// Whose the resource is; none where that is the caller's account. To be given wherever the
+    /// resource can be another account's: without it, the caller's own policies are enough.
     pub resource_account: Option<AccountId>,
     /// Whether nothing is allowed that the resource's policy doesn't allow, even within the account:
     /// so it is for roles' trust policies and for keys.

@@ -360,6 +360,9 @@ fn size_is_bounded() {
     let long = format!("{{\"Id\":\"{}\"}}", "x".repeat(MAX_BYTES));
     let invalid = Document::parse(&long, 100, Kind::Resource).expect_err("too long");
     assert_eq!(invalid.reason, policy::Reason::TooLarge { max_bytes: 100 });
+    assert_eq!(invalid.code(), "MalformedPolicy");
+    let long = Document::parse(&long, 100, Kind::Identity).expect_err("too long");
+    assert_eq!(long.code(), "LimitExceeded");
     let fitting = r#"{"Id":"x"}"#;
     let at_limit =
         Document::parse(fitting, fitting.len(), Kind::Resource).expect_err("no statement");
