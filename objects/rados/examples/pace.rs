@@ -13,7 +13,7 @@ use std::{
 use tokio::task::JoinSet;
 
 /// How long each figure is taken.
-const SPAN: Duration = Duration::from_secs(5);
+const SPAN: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug)]
 enum Work {

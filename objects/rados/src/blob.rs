@@ -79,6 +79,15 @@ impl Blobs {
     }
 }
 
+/// Waits for a blob's removal. What fails is left to the next owner's sweep.
+async fn removed(id: BlobId, running: Running) {
+    match running.done().await {
+        // Canceled: a guard found that the object is of use.
+        Ok(()) | Err(Errno::NOT_FOUND | Errno::CANCELED) => {}
+        Err(errno) => log::warn!("the blob {id:?} is left to a sweep: {errno}"),
+    }
+}
+
 /// The steps that write a whole blob.
 fn whole(epoch: &Bytes, data: &Bytes) -> [WriteStep; 3] {
     let mut sums = Sums::default();
@@ -102,10 +111,10 @@ impl Inner {
         for write in running {
             result = result.and(write.done().await);
         }
-        result.map_err(|errno| {
-            self.forget(blobs.keys().copied());
-            self.fault(errno)
-        })
+        if result.is_err() {
+            self.forget(blobs.keys().copied()).await;
+        }
+        result.map_err(|errno| self.fault(errno))
     }
 
     /// Sees to it that no sweep takes blobs that were written before. Those of this process are
@@ -125,22 +134,17 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes blobs that no batch has kept. What fails is left to the next owner's sweep.
-    pub fn forget(&self, ids: impl IntoIterator<Item = BlobId>) {
-        let (pool, ids) = (self.pool.clone(), ids.into_iter().collect::<Vec<_>>());
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            for id in ids {
-                match pool.write(&keys::blob_object(id), &[WriteStep::Remove]).await {
-                    Ok(()) | Err(Errno::NOT_FOUND) => {}
-                    Err(errno) => log::warn!("the blob {id:?} is left to a sweep: {errno}"),
-                }
-            }
-        });
+    /// Removes blobs that no batch has kept.
+    pub async fn forget(&self, ids: impl IntoIterator<Item = BlobId>) {
+        for id in ids {
+            let running = self.pool.submit(&keys::blob_object(id), &[WriteStep::Remove]).await;
+            tokio::spawn(removed(id, running));
+        }
     }
 
-    /// Removes the objects of blobs that the index no longer names, in the background.
-    pub async fn free(self: Arc<Self>, ids: BTreeSet<BlobId>) {
+    /// Removes the objects of blobs that the index no longer names. They are gone at once, though
+    /// Ceph may take some time: what is written under these names later isn't touched.
+    pub async fn free(self: &Arc<Self>, ids: BTreeSet<BlobId>) {
         with(&self.blobs.finished, |finished| ids.iter().for_each(|id| _ = finished.remove(id)));
         if self.blobs.repaired.load(Ordering::Acquire) && !ids.is_empty() {
             let names = ids.iter().map(|id| keys::blob(*id)).collect();
@@ -152,13 +156,11 @@ impl Inner {
             with(&self.blobs.gone, |gone| gone.insert(id));
             // Nobody closes the semaphore.
             let room = self.blobs.removals.clone().acquire_owned().await;
+            let running = self.pool.submit(&keys::blob_object(id), &[WriteStep::Remove]).await;
             let inner = self.clone();
             tokio::spawn(async move {
                 let _room = room;
-                match inner.pool.write(&keys::blob_object(id), &[WriteStep::Remove]).await {
-                    Ok(()) | Err(Errno::NOT_FOUND) => {}
-                    Err(errno) => log::warn!("the freed blob {id:?} is left to a sweep: {errno}"),
-                }
+                removed(id, running).await;
                 with(&inner.blobs.gone, |gone| gone.remove(&id));
             });
         }
@@ -329,8 +331,13 @@ impl BlobWriter for RadosBlob {
 
 impl Drop for RadosBlob {
     fn drop(&mut self) {
-        if self.unfinished {
-            self.inner.forget([self.id]);
-        }
+        let runtime = tokio::runtime::Handle::try_current();
+        let (true, Ok(runtime)) = (self.unfinished, runtime) else { return };
+        let (pool, id) = (self.inner.pool.clone(), self.id);
+        runtime.spawn(async move {
+            // Without checksums, or it has been finished or repaired after all.
+            let steps = [WriteStep::AssertAttribute(SUMS, Bytes::new()), WriteStep::Remove];
+            removed(id, pool.submit(&keys::blob_object(id), &steps).await).await;
+        });
     }
 }

@@ -226,7 +226,7 @@ impl Inner {
         }
         if let Err(fault) = self.change(&shard, set, remove).await {
             if matches!(fault, NodeFault::Full) {
-                self.forget(inline.into_keys());
+                self.forget(inline.into_keys()).await;
             }
             return Err(fault);
         }

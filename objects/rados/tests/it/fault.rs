@@ -6,7 +6,7 @@ use node::{
     Batch, BlobId, Node, NodeFault,
     contract::{self, Dice, batch},
 };
-use rados::RadosNode;
+use rados::{RadosNode, Settings};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -150,6 +150,35 @@ async fn a_full_pool_still_reads_and_frees() {
     let free = kept.keys().copied().collect();
     node.commit(Batch { free, ..batch(&[(b"a", None)]) }).await.expect("free");
     assert_eq!(node.blobs(None, 10).await.expect("blobs"), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Ceph"]
+async fn a_ceph_that_does_not_answer_is_down_and_comes_back() {
+    let node = connect(&Settings { timeout_s: 2, ..fresh() }).await;
+    node.commit(batch(&[(b"a", Some(b"1"))])).await.expect("commit");
+    // Other tests wait meanwhile. The client hears of it some time later.
+    ceph(&["osd", "pause"]);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut commit = Ok(());
+    while commit.is_ok() && Instant::now() < deadline {
+        commit = node.commit(batch(&[(b"a", Some(b"2"))])).await;
+    }
+    let get = node.get(b"a").await;
+    ceph(&["osd", "unpause"]);
+    for fault in [get.map(|_| ()), commit] {
+        let fault = fault.expect_err("Ceph is paused");
+        assert_eq!(
+            fault.to_string(),
+            "the storage node is down: Ceph: Connection timed out (os error 110)"
+        );
+    }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // An operation that timed out may be done or not; the next one is.
+    while let Err(fault) = node.commit(batch(&[(b"a", Some(b"3"))])).await {
+        assert!(Instant::now() < deadline, "{fault}");
+    }
+    assert_eq!(node.get(b"a").await.expect("get").as_deref(), Some(&b"3"[..]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

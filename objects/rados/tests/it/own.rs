@@ -6,8 +6,11 @@ use node::{
     Batch, BlobId, Node, NodeFault, Scan,
     contract::{self, Dice, batch},
 };
-use rados::{ConnectFault, OpenFault, RadosNode, Settings};
-use std::collections::BTreeMap;
+use rados::{ConnectFault, OpenFault, RadosNode, Settings, Sweep};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 fn is_missing(result: Result<u64, NodeFault>) -> bool {
     matches!(result, Err(NodeFault::NotFound(_)))
@@ -58,8 +61,29 @@ async fn the_next_owner_finds_all_but_what_was_never_adopted() {
         blobs.into_iter().filter(|(id, _)| *id != repaired).collect();
     let last = connect(&settings).await;
     contract::same(&last, &records, &blobs).await;
-    // What an earlier owner wrote without end is still adopted if the sweep hasn't come by.
     drop(writer);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Ceph"]
+async fn a_dropped_blob_leaves_no_object_and_spares_a_repaired_one() {
+    let node = connect(&fresh()).await;
+    let mut dice = Dice(8);
+    let (dropped, repaired) = (dice.blob_id(), dice.blob_id());
+    let data = dice.bytes(3 << 20);
+    let mut writers = Vec::new();
+    for id in [dropped, repaired] {
+        let mut writer = node.create_blob(id).await.expect("create a blob");
+        writer.write(data.clone()).await.expect("write to a blob");
+        writers.push(writer);
+    }
+    node.repair_blob(repaired, data.clone()).await.expect("repair");
+    drop(writers);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while node.sweep().await.expect("sweep") != (Sweep { blobs: 1, removed: 0 }) {
+        assert!(Instant::now() < deadline, "the object of a dropped blob stays");
+    }
+    assert_eq!(contract::whole_blob(&node, repaired).await.expect("a blob"), data);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
