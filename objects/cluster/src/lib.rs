@@ -4,11 +4,13 @@
 mod body;
 mod place;
 mod record;
+mod stream;
 
 pub use body::{BlobRef, Body, BodyWriter};
 pub use node::BlobId;
 pub use place::{Place, SLOTS, Table, after_key, after_keys, range};
 pub use record::Record;
+pub use stream::BodyStream;
 
 use bytes::Bytes;
 use node::{Batch, Change, MAX_BLOB_BYTES, Node, NodeFault, Scan};
@@ -126,6 +128,19 @@ impl Cluster {
         len: usize,
     ) -> ClusterResult<Bytes> {
         Ok(self.nodes[0].read_blob(id, offset, len).await?)
+    }
+
+    /// Reads a part of a body of a place, a few chunks ahead of its reader. Ends early, after a
+    /// fault, if no replica has a blob whole.
+    #[must_use]
+    pub fn read_body(
+        self: &Arc<Self>,
+        slot: u16,
+        blobs: &[BlobRef],
+        offset: u64,
+        len: u64,
+    ) -> BodyStream {
+        BodyStream::new(self.clone(), slot, stream::parts(blobs, offset, len))
     }
 
     async fn read(&self, key: &[u8]) -> ClusterResult<Option<Record>> {
