@@ -1,6 +1,6 @@
 //! A body on its way out: its chunks in order, read a little ahead of who takes them.
 
-use crate::{BlobId, BlobRef, Cluster, ClusterFault, ClusterResult};
+use crate::{BlobId, BlobRef, ClusterFault, ClusterResult, core::Core};
 use bytes::Bytes;
 use futures_core::Stream;
 use std::{
@@ -44,11 +44,31 @@ pub struct BodyStream {
     chunks: mpsc::Receiver<ClusterResult<Bytes>>,
 }
 
+/// A hold on blobs that are being read: they aren't freed, even if their record goes.
+struct Lease {
+    core: Arc<Core>,
+    parts: Vec<Part>,
+}
+
+impl Lease {
+    fn take(core: Arc<Core>, parts: Vec<Part>) -> Self {
+        core.custody.lease(parts.iter().map(|part| part.id));
+        Self { core, parts }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.core.custody.release(self.parts.iter().map(|part| part.id));
+    }
+}
+
 impl BodyStream {
-    pub(crate) fn new(cluster: Arc<Cluster>, slot: u16, parts: Vec<Part>) -> Self {
+    pub(crate) fn new(core: &Arc<Core>, slot: u16, parts: Vec<Part>) -> Self {
         let (sender, chunks) = mpsc::channel(CHUNKS_AHEAD);
-        tokio::spawn(async move {
-            if let Err(fault) = send(&cluster, slot, parts, &sender).await {
+        let lease = Lease::take(core.clone(), parts);
+        core.spawn(async move {
+            if let Err(fault) = send(&lease, slot, &sender).await {
                 // Who doesn't listen any more needs no fault.
                 let _gone = sender.send(Err(fault)).await;
             }
@@ -66,15 +86,14 @@ impl Stream for BodyStream {
 }
 
 async fn send(
-    cluster: &Cluster,
+    lease: &Lease,
     slot: u16,
-    parts: Vec<Part>,
     sender: &mpsc::Sender<ClusterResult<Bytes>>,
 ) -> ClusterResult<()> {
-    for Part { id, mut offset, mut len } in parts {
+    for Part { id, mut offset, mut len } in lease.parts.iter().copied() {
         while len > 0 {
             let ask = usize::try_from(len).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-            let chunk = cluster.read_blob(slot, id, offset, ask).await?;
+            let chunk = lease.core.read_blob(slot, id, offset, ask).await?;
             if chunk.is_empty() {
                 return Err(ClusterFault::Lost(id));
             }
