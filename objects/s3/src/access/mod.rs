@@ -1,0 +1,117 @@
+//! Who may do what.
+
+use crate::{Gateway, Identity, fault, store::BucketEntry};
+use http::HeaderMap;
+use s3s::{
+    S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::{S3Auth, SecretKey},
+};
+use std::{net::SocketAddr, sync::Arc};
+
+/// The connection that a request came on; an extension of every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    pub address: Option<SocketAddr>,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+/// Who asks, and how; an extension of every request that reaches an operation.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// None for anonymous requests.
+    pub identity: Option<Arc<Identity>>,
+    pub peer: Peer,
+    /// The request's headers, for conditions of policies.
+    pub headers: HeaderMap,
+    pub query: String,
+}
+
+impl Caller {
+    /// The caller of a request.
+    ///
+    /// # Errors
+    /// The request did not pass the access check, which is a fault of ours.
+    pub(crate) fn of<T>(req: &s3s::S3Request<T>) -> S3Result<Arc<Self>> {
+        req.extensions.get::<Arc<Self>>().cloned().ok_or_else(fault::internal)
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask<'a> {
+    /// IAM's name of the action, such as `s3:GetObject`.
+    pub action: &'static str,
+    /// None for what concerns no bucket.
+    pub bucket: Option<&'a BucketEntry>,
+    pub key: Option<&'a str>,
+}
+
+/// Lets an operation go on, or refuses it.
+///
+/// # Errors
+/// `AccessDenied`.
+#[expect(clippy::unused_async, reason = "decisions may have to read what is stored")]
+pub(crate) async fn authorize(_gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
+    let Some(identity) = &caller.identity else { return Err(fault::access_denied()) };
+    match ask.bucket {
+        Some(bucket) if bucket.row().owner.account != identity.account => {
+            Err(fault::access_denied())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Auth for Gateway {
+    async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
+        match self.identities.find(access_key).await {
+            Some(identity) => Ok(SecretKey::from(identity.secret.as_str())),
+            None => Err(fault::with(
+                s3s::S3ErrorCode::InvalidAccessKeyId.into(),
+                &[("AWSAccessKeyId", access_key)],
+            )),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Gateway {
+    /// Only says who calls: each operation asks [`authorize`] once it knows what it touches.
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let identity = match cx.credentials() {
+            None => None,
+            Some(credentials) => {
+                let found = self.identities.find(&credentials.access_key).await;
+                Some(found.ok_or(s3s::S3ErrorCode::InvalidAccessKeyId)?)
+            }
+        };
+        let headers = cx.headers().clone();
+        let query = cx.uri().query().unwrap_or_default().to_owned();
+        if let Some(token) = identity.as_ref().and_then(|one| one.session_token.as_deref()) {
+            check_session(token, &headers, &query)?;
+        }
+        let peer = cx.extensions_mut().get::<Peer>().copied().unwrap_or_default();
+        let caller = Arc::new(Caller { identity, peer, headers, query });
+        cx.extensions_mut().insert(caller);
+        Ok(())
+    }
+}
+
+const SESSION_TOKEN: &str = "x-amz-security-token";
+
+fn check_session(token: &str, headers: &HeaderMap, query: &str) -> S3Result<()> {
+    let in_header = headers.get(SESSION_TOKEN).is_some_and(|value| value == token);
+    let in_query = || {
+        query.split('&').filter_map(|pair| pair.split_once('=')).any(|(name, value)| {
+            let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
+            name.eq_ignore_ascii_case(SESSION_TOKEN) && value == token
+        })
+    };
+    if in_header || in_query() {
+        return Ok(());
+    }
+    let message = "The provided token is malformed or otherwise invalid.";
+    Err(fault::custom(http::StatusCode::BAD_REQUEST, "InvalidToken", message))
+}

@@ -1,0 +1,162 @@
+//! The operations of S3: which there are, and which file answers each.
+//!
+//! What stands in no row answers `NotImplemented`, naming itself.
+
+mod acl;
+mod buckets;
+mod configurations;
+mod copy;
+mod cors;
+mod encryption;
+mod lifecycle;
+mod listing;
+mod lock;
+mod logging;
+mod multipart;
+mod notification;
+mod objects;
+mod policy;
+mod tags;
+mod website;
+
+use crate::Gateway;
+use s3s::{S3, S3Request, S3Response, S3Result, dto};
+
+macro_rules! operations {
+    ($($file:ident { $($name:ident: $input:ident => $output:ident,)* })*) => {
+        #[async_trait::async_trait]
+        impl S3 for Gateway {
+            $($(
+                async fn $name(&self, req: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
+                    $file::$name(self, req).await
+                }
+            )*)*
+        }
+    };
+}
+
+operations! {
+    buckets {
+        create_bucket: CreateBucketInput => CreateBucketOutput,
+        delete_bucket: DeleteBucketInput => DeleteBucketOutput,
+        head_bucket: HeadBucketInput => HeadBucketOutput,
+        list_buckets: ListBucketsInput => ListBucketsOutput,
+        get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
+        get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
+        put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
+    }
+    objects {
+        put_object: PutObjectInput => PutObjectOutput,
+        post_object: PostObjectInput => PostObjectOutput,
+        get_object: GetObjectInput => GetObjectOutput,
+        head_object: HeadObjectInput => HeadObjectOutput,
+        delete_object: DeleteObjectInput => DeleteObjectOutput,
+        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+        get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
+        restore_object: RestoreObjectInput => RestoreObjectOutput,
+    }
+    copy {
+        copy_object: CopyObjectInput => CopyObjectOutput,
+        upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput,
+    }
+    listing {
+        list_objects: ListObjectsInput => ListObjectsOutput,
+        list_objects_v2: ListObjectsV2Input => ListObjectsV2Output,
+        list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,
+    }
+    multipart {
+        create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+        upload_part: UploadPartInput => UploadPartOutput,
+        list_parts: ListPartsInput => ListPartsOutput,
+        list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput,
+        complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+        abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
+    }
+    tags {
+        get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
+        put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
+        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
+    }
+    lock {
+        get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput,
+        put_object_lock_configuration: PutObjectLockConfigurationInput => PutObjectLockConfigurationOutput,
+        get_object_retention: GetObjectRetentionInput => GetObjectRetentionOutput,
+        put_object_retention: PutObjectRetentionInput => PutObjectRetentionOutput,
+        get_object_legal_hold: GetObjectLegalHoldInput => GetObjectLegalHoldOutput,
+        put_object_legal_hold: PutObjectLegalHoldInput => PutObjectLegalHoldOutput,
+    }
+    acl {
+        get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
+        put_bucket_acl: PutBucketAclInput => PutBucketAclOutput,
+        get_object_acl: GetObjectAclInput => GetObjectAclOutput,
+        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
+        get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput,
+        put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput,
+        delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput,
+        get_public_access_block: GetPublicAccessBlockInput => GetPublicAccessBlockOutput,
+        put_public_access_block: PutPublicAccessBlockInput => PutPublicAccessBlockOutput,
+        delete_public_access_block: DeletePublicAccessBlockInput => DeletePublicAccessBlockOutput,
+    }
+    policy {
+        get_bucket_policy: GetBucketPolicyInput => GetBucketPolicyOutput,
+        put_bucket_policy: PutBucketPolicyInput => PutBucketPolicyOutput,
+        delete_bucket_policy: DeleteBucketPolicyInput => DeleteBucketPolicyOutput,
+        get_bucket_policy_status: GetBucketPolicyStatusInput => GetBucketPolicyStatusOutput,
+    }
+    cors {
+        get_bucket_cors: GetBucketCorsInput => GetBucketCorsOutput,
+        put_bucket_cors: PutBucketCorsInput => PutBucketCorsOutput,
+        delete_bucket_cors: DeleteBucketCorsInput => DeleteBucketCorsOutput,
+    }
+    lifecycle {
+        get_bucket_lifecycle_configuration: GetBucketLifecycleConfigurationInput => GetBucketLifecycleConfigurationOutput,
+        put_bucket_lifecycle_configuration: PutBucketLifecycleConfigurationInput => PutBucketLifecycleConfigurationOutput,
+        delete_bucket_lifecycle: DeleteBucketLifecycleInput => DeleteBucketLifecycleOutput,
+    }
+    website {
+        get_bucket_website: GetBucketWebsiteInput => GetBucketWebsiteOutput,
+        put_bucket_website: PutBucketWebsiteInput => PutBucketWebsiteOutput,
+        delete_bucket_website: DeleteBucketWebsiteInput => DeleteBucketWebsiteOutput,
+    }
+    notification {
+        get_bucket_notification_configuration: GetBucketNotificationConfigurationInput => GetBucketNotificationConfigurationOutput,
+        put_bucket_notification_configuration: PutBucketNotificationConfigurationInput => PutBucketNotificationConfigurationOutput,
+    }
+    logging {
+        get_bucket_logging: GetBucketLoggingInput => GetBucketLoggingOutput,
+        put_bucket_logging: PutBucketLoggingInput => PutBucketLoggingOutput,
+    }
+    encryption {
+        get_bucket_encryption: GetBucketEncryptionInput => GetBucketEncryptionOutput,
+        put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput,
+        delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput,
+    }
+    configurations {
+        get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput,
+        put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput,
+        delete_bucket_tagging: DeleteBucketTaggingInput => DeleteBucketTaggingOutput,
+        get_bucket_accelerate_configuration: GetBucketAccelerateConfigurationInput => GetBucketAccelerateConfigurationOutput,
+        put_bucket_accelerate_configuration: PutBucketAccelerateConfigurationInput => PutBucketAccelerateConfigurationOutput,
+        get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput,
+        put_bucket_request_payment: PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput,
+        get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput,
+        put_bucket_replication: PutBucketReplicationInput => PutBucketReplicationOutput,
+        delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput,
+        get_bucket_analytics_configuration: GetBucketAnalyticsConfigurationInput => GetBucketAnalyticsConfigurationOutput,
+        put_bucket_analytics_configuration: PutBucketAnalyticsConfigurationInput => PutBucketAnalyticsConfigurationOutput,
+        delete_bucket_analytics_configuration: DeleteBucketAnalyticsConfigurationInput => DeleteBucketAnalyticsConfigurationOutput,
+        get_bucket_intelligent_tiering_configuration: GetBucketIntelligentTieringConfigurationInput => GetBucketIntelligentTieringConfigurationOutput,
+        put_bucket_intelligent_tiering_configuration: PutBucketIntelligentTieringConfigurationInput => PutBucketIntelligentTieringConfigurationOutput,
+        delete_bucket_intelligent_tiering_configuration: DeleteBucketIntelligentTieringConfigurationInput => DeleteBucketIntelligentTieringConfigurationOutput,
+        get_bucket_inventory_configuration: GetBucketInventoryConfigurationInput => GetBucketInventoryConfigurationOutput,
+        put_bucket_inventory_configuration: PutBucketInventoryConfigurationInput => PutBucketInventoryConfigurationOutput,
+        delete_bucket_inventory_configuration: DeleteBucketInventoryConfigurationInput => DeleteBucketInventoryConfigurationOutput,
+        get_bucket_metrics_configuration: GetBucketMetricsConfigurationInput => GetBucketMetricsConfigurationOutput,
+        put_bucket_metrics_configuration: PutBucketMetricsConfigurationInput => PutBucketMetricsConfigurationOutput,
+        delete_bucket_metrics_configuration: DeleteBucketMetricsConfigurationInput => DeleteBucketMetricsConfigurationOutput,
+        list_bucket_analytics_configurations: ListBucketAnalyticsConfigurationsInput => ListBucketAnalyticsConfigurationsOutput,
+        list_bucket_intelligent_tiering_configurations: ListBucketIntelligentTieringConfigurationsInput => ListBucketIntelligentTieringConfigurationsOutput,
+        list_bucket_inventory_configurations: ListBucketInventoryConfigurationsInput => ListBucketInventoryConfigurationsOutput,
+        list_bucket_metrics_configurations: ListBucketMetricsConfigurationsInput => ListBucketMetricsConfigurationsOutput,
+    }
+}

@@ -1,0 +1,60 @@
+//! Who calls: identities behind access keys.
+
+use async_trait::async_trait;
+use std::{fmt, sync::Arc};
+
+/// Whom an access key belongs to.
+#[derive(Clone)]
+pub struct Identity {
+    pub access_key: String,
+    pub secret: String,
+    /// Of temporary credentials: requests must carry it.
+    pub session_token: Option<String>,
+    /// Twelve digits.
+    pub account: String,
+    pub arn: String,
+    pub user_id: String,
+    /// The account's ID in access control lists: 64 hexadecimal digits.
+    pub canonical_id: String,
+    pub display_name: String,
+    /// The account itself, not one of its users.
+    pub root: bool,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { access_key, arn, .. } = self;
+        f.debug_struct("Identity").field("access_key", access_key).field("arn", arn).finish()
+    }
+}
+
+/// Where identities are found.
+#[async_trait]
+pub trait Identities: fmt::Debug + Send + Sync + 'static {
+    /// Whom an access key belongs to. Under [`Identities::trust_any_key`] every key belongs to
+    /// somebody.
+    async fn find(&self, access_key: &str) -> Option<Arc<Identity>>;
+
+    /// Whether signatures are taken for right whatever the secret.
+    fn trust_any_key(&self) -> bool;
+}
+
+/// A fixed set of identities.
+#[derive(Clone, Debug, Default)]
+pub struct FixedIdentities {
+    pub identities: Vec<Arc<Identity>>,
+    pub trust_any_key: bool,
+}
+
+#[async_trait]
+impl Identities for FixedIdentities {
+    async fn find(&self, access_key: &str) -> Option<Arc<Identity>> {
+        let known = self.identities.iter().find(|one| one.access_key == access_key);
+        let trusted = || self.identities.first().filter(|_| self.trust_any_key);
+        known.or_else(trusted).cloned()
+    }
+
+    fn trust_any_key(&self) -> bool {
+        self.trust_any_key
+    }
+}

@@ -1,0 +1,207 @@
+//! HTTP: connections in, answers out, with what S3 puts on every answer.
+
+use crate::{Gateway, access::Peer, fault, host::Domains, resign};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use s3s::{
+    Body,
+    service::{S3Service, S3ServiceBuilder},
+};
+use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// How long a client may take for the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest head of a request: metadata, a policy's token and a long key fit in. Of headers,
+/// hyper takes 100.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// Looks at each request before S3 does.
+#[async_trait::async_trait]
+pub trait Front: Send + Sync + 'static {
+    /// Answers a request that isn't S3's, or passes it on.
+    async fn look(&self, request: Request<Incoming>) -> Passed;
+}
+
+/// What [`Front::look`] made of a request.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
+pub enum Passed {
+    /// It is S3's.
+    On(Request<Incoming>),
+    Answered(Response<Body>),
+}
+
+/// The S3 service. Clones share it.
+#[derive(Clone)]
+pub struct Service {
+    gateway: Gateway,
+    s3: S3Service,
+    front: Option<Arc<dyn Front>>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("gateway", &self.gateway).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// The service of a gateway.
+    #[must_use]
+    pub fn new(gateway: Gateway) -> Self {
+        let mut builder = S3ServiceBuilder::new(gateway.clone());
+        builder.set_auth(gateway.clone());
+        builder.set_access(gateway.clone());
+        builder.set_host(Domains::new(&gateway.settings.domains));
+        Self { s3: builder.build(), gateway, front: None }
+    }
+
+    /// Lets something else look at each request first.
+    #[must_use]
+    pub fn with_front(mut self, front: Arc<dyn Front>) -> Self {
+        self.front = Some(front);
+        self
+    }
+
+    /// Serves a connection until it ends. The caller has set `TCP_NODELAY`.
+    ///
+    /// # Errors
+    /// The connection broke.
+    pub async fn serve(
+        &self,
+        connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+    ) -> hyper::Result<()> {
+        let service =
+            service_fn(
+                |request| async move { Ok::<_, Infallible>(self.pass(request, peer).await) },
+            );
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD_BYTES)
+            .pipeline_flush(true)
+            .serve_connection(TokioIo::new(connection), service)
+            .with_upgrades()
+            .await
+    }
+
+    async fn pass(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let request = match &self.front {
+            Some(front) => match front.look(request).await {
+                Passed::On(request) => request,
+                Passed::Answered(answer) => return answer,
+            },
+            None => request,
+        };
+        self.answer(request.map(Body::from), peer).await
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.insert(peer);
+        ignore_bad_ranges(&mut parts.headers);
+        if self.gateway.identities.trust_any_key() {
+            resign::resign(&mut parts, &*self.gateway.identities).await;
+        }
+        let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
+        let answer = self.s3.call(Request::from_parts(parts, body)).await;
+        let mut response = answer.unwrap_or_else(|error| {
+            log::error!("answering a request: {error:?}");
+            let answer = fault::internal().to_http_response();
+            answer.unwrap_or_else(|_| Response::new(Body::empty()))
+        });
+        sign_off(&mut response, &path, head);
+        response
+    }
+}
+
+/// S3 takes no notice of a range that it can't read, nor of several.
+fn ignore_bad_ranges(headers: &mut http::HeaderMap) {
+    let Some(value) = headers.get(header::RANGE) else { return };
+    if value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok()) {
+        return;
+    }
+    headers.remove(header::RANGE);
+}
+
+/// Puts on what all of S3's answers have.
+fn sign_off(response: &mut Response<Body>, path: &str, head: bool) {
+    let request_id = format!("{:016X}", rand::random::<u64>());
+    let host_id = {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(rand::random::<[u8; 32]>())
+    };
+    let status = response.status();
+    if status.is_client_error() || status.is_server_error() || status == StatusCode::NOT_MODIFIED {
+        complete_error(response, path, head, &request_id, &host_id);
+    }
+    let headers = response.headers_mut();
+    headers.insert(header::SERVER, HeaderValue::from_static("AmazonS3"));
+    for (name, value) in [("x-amz-request-id", request_id), ("x-amz-id-2", host_id)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Completes an error's XML. An answer to HEAD, and 304, have no body.
+fn complete_error(
+    response: &mut Response<Body>,
+    path: &str,
+    head: bool,
+    request_id: &str,
+    host_id: &str,
+) {
+    let details = response.headers_mut().remove(fault::DETAILS);
+    if head || response.status() == StatusCode::NOT_MODIFIED {
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        return;
+    }
+    let Some(body) = response.body().bytes() else { return };
+    let Ok(text) = std::str::from_utf8(&body) else { return };
+    let Some(front) = text.strip_suffix("</Error>") else { return };
+    let mut xml = front.to_owned();
+    if !text.contains("<Message>")
+        && let Some(code) = between(text, "<Code>", "</Code>")
+        && let Some(message) = fault::default_message(code)
+    {
+        element(&mut xml, "Message", message);
+    }
+    let details = details.as_ref().and_then(|details| details.to_str().ok()).unwrap_or_default();
+    for (name, value) in details.split('&').filter_map(|pair| pair.split_once('=')) {
+        element(&mut xml, name, &percent_decode_str(value).decode_utf8_lossy());
+    }
+    element(&mut xml, "Resource", &percent_decode_str(path).decode_utf8_lossy());
+    element(&mut xml, "RequestId", request_id);
+    element(&mut xml, "HostId", host_id);
+    xml.push_str("</Error>");
+    *response.body_mut() = Body::from(Bytes::from(xml));
+    let xml = HeaderValue::from_static("application/xml");
+    response.headers_mut().insert(header::CONTENT_TYPE, xml);
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+}
+
+fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
+    Some(text.split_once(begin)?.1.split_once(end)?.0)
+}
+
+fn element(xml: &mut String, name: &str, value: &str) {
+    let _ = write!(xml, "<{name}>");
+    for c in value.chars() {
+        match c {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '\t' | '\n' => xml.push(c),
+            c if c.is_control() => xml.push('\u{fffd}'),
+            c => xml.push(c),
+        }
+    }
+    let _ = write!(xml, "</{name}>");
+}

@@ -1,0 +1,46 @@
+//! What S3 means, without HTTP: buckets, versions, listings, uploads, kept in a cluster.
+
+mod bucket;
+mod garbage;
+
+pub use bucket::{
+    Bucket, BucketEntry, Configuration, DefaultRetention, LockMode, ObjectLock, Owner, Versioning,
+};
+
+use crate::Settings;
+use cluster::Cluster;
+use std::{fmt, sync::Arc};
+
+/// The store.
+pub struct Store {
+    cluster: Arc<Cluster>,
+    settings: Arc<Settings>,
+    buckets: bucket::Buckets,
+    garbage: garbage::Bell,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("cluster", &self.cluster).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A store in a cluster.
+    #[must_use]
+    pub fn new(cluster: Arc<Cluster>, settings: Arc<Settings>) -> Self {
+        Self { cluster, settings, buckets: Default::default(), garbage: Default::default() }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.settings.clock.now_ns() / 1_000_000
+    }
+}
