@@ -5,14 +5,19 @@
 //! buckets, versions, uploads and listings mean, and keeps them in the cluster.
 
 mod access;
+mod accounts;
 mod api;
+pub mod configuration;
 mod fault;
 mod host;
 mod identity;
+pub mod lifecycle;
+pub mod notification;
 mod resign;
 mod service;
 mod settings;
 pub mod store;
+pub mod website;
 
 pub use access::{Caller, Peer};
 pub use identity::{FixedIdentities, Identities, Identity};
@@ -20,8 +25,10 @@ pub use service::{Front, Passed, Service};
 pub use settings::{Clock, Settings, SystemClock};
 
 use cluster::Cluster;
+use configuration::Configuration;
+use s3s::S3Result;
 use std::sync::Arc;
-use store::Store;
+use store::{BucketEntry, Store};
 
 /// The store, with all that its operations need.
 #[derive(Clone, Debug)]
@@ -29,6 +36,8 @@ pub struct Gateway {
     pub(crate) store: Arc<Store>,
     pub(crate) identities: Arc<dyn Identities>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) accounts: Arc<accounts::Accounts>,
+    pub(crate) events: Arc<notification::Events>,
 }
 
 impl Gateway {
@@ -37,7 +46,17 @@ impl Gateway {
     pub fn new(cluster: Arc<Cluster>, identities: Arc<dyn Identities>, settings: Settings) -> Self {
         let settings = Arc::new(settings);
         let store = Arc::new(Store::new(cluster, settings.clone()));
-        Self { store, identities, settings }
+        let accounts = Arc::default();
+        let events = Arc::new(notification::Events::new(store.clone(), None));
+        Self { store, identities, settings, accounts, events }
+    }
+
+    /// Names the file that says which web hook or file stands for which ARN of a notification's
+    /// target; see [`notification`]. Without it, events go nowhere.
+    #[must_use]
+    pub fn with_notification_targets(mut self, file: std::path::PathBuf) -> Self {
+        self.events = Arc::new(notification::Events::new(self.store.clone(), Some(file)));
+        self
     }
 
     /// What the gateway keeps.
@@ -46,8 +65,25 @@ impl Gateway {
         &self.store
     }
 
+    /// Changes a bucket's configuration.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; the storage is unavailable.
+    pub(crate) async fn configure(
+        &self,
+        bucket: &BucketEntry,
+        change: impl FnOnce(&mut Configuration),
+    ) -> S3Result<()> {
+        let change = |row: &mut store::Bucket| {
+            change(&mut row.configuration);
+            Ok(())
+        };
+        self.store.update_bucket(bucket, change).await
+    }
+
     /// Does what is to be done in the background, until it is dropped.
     pub async fn run(&self) {
-        self.store.clone().sweep_for_ever().await;
+        let sweep = self.store.clone().sweep_for_ever();
+        tokio::join!(sweep, self.events.deliver_for_ever());
     }
 }

@@ -1,11 +1,10 @@
 //! What S3 means, without HTTP: buckets, versions, listings, uploads, kept in a cluster.
 
 mod bucket;
+mod facts;
 mod garbage;
 
-pub use bucket::{
-    Bucket, BucketEntry, Configuration, DefaultRetention, LockMode, ObjectLock, Owner, Versioning,
-};
+pub use bucket::{Bucket, BucketEntry, DefaultRetention, LockMode, ObjectLock, Owner, Versioning};
 
 use crate::Settings;
 use cluster::Cluster;

@@ -1,0 +1,2 @@
+//! Website hosting.
+pub mod routing;
