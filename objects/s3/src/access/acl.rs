@@ -179,6 +179,20 @@ impl Acl {
         Ok(Self { owner: owner.clone(), grants })
     }
 
+    /// The list as an object's row keeps it.
+    ///
+    /// # Errors
+    /// It can't be encoded, which is a fault of ours.
+    pub fn to_text(&self) -> S3Result<String> {
+        serde_json::to_string(self).map_err(S3Error::internal_error)
+    }
+
+    /// The list that a row keeps.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
     /// The grants as the API shows them.
     #[must_use]
     pub fn grants_to_api(&self) -> Vec<dto::Grant> {

@@ -3,16 +3,19 @@
 use crate::{
     Gateway,
     access::{
+        Ask, Caller,
         acl::{Acl, Asked, Of, Owner},
+        authorize,
         block::PublicBlock,
-        block_of, enter,
+        block_of, enter, headers_of,
     },
     configuration::{Ownership, malformed_xml},
     fault,
-    store::Bucket,
+    store::{Bucket, BucketEntry, Versioning, version::Version},
 };
 use http::StatusCode;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
+use std::sync::Arc;
 
 /// The owner of a bucket as lists name it.
 fn owner_of(row: &Bucket) -> Owner {
@@ -95,18 +98,98 @@ pub(super) async fn put_bucket_acl(
     Ok(S3Response::new(Default::default()))
 }
 
+/// Lets the caller at an object's list, or refuses; the bucket that it is in.
+async fn enter_object<T>(
+    gateway: &Gateway,
+    req: &S3Request<T>,
+    (bucket, key, version): (&str, &str, Option<&str>),
+    (plain, versioned): (&'static str, &'static str),
+) -> S3Result<Arc<BucketEntry>> {
+    let caller = Caller::of(req)?;
+    let bucket = gateway.store.bucket(bucket).await?;
+    let expected = req.headers.get("x-amz-expected-bucket-owner");
+    if expected.is_some_and(|expected| *expected != *bucket.row().owner.account) {
+        return Err(fault::access_denied());
+    }
+    let action = if version.is_some() { versioned } else { plain };
+    let ask = Ask { action, bucket: Some(&bucket), key: Some(key) };
+    authorize(gateway, &caller, ask).await?;
+    Ok(bucket)
+}
+
 pub(super) async fn get_object_acl(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetObjectAclInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetObjectAclInput>,
 ) -> S3Result<S3Response<dto::GetObjectAclOutput>> {
-    Err(fault::not_implemented("GetObjectAcl"))
+    let (key, version) = (req.input.key.as_str(), req.input.version_id.as_deref());
+    let actions = ("s3:GetObjectAcl", "s3:GetObjectVersionAcl");
+    let what = (req.input.bucket.as_str(), key, version);
+    let bucket = enter_object(gateway, &req, what, actions).await?;
+    let row = bucket.row();
+    let found = gateway.store.find_object(&row, key, version).await?;
+    let enforced = row.configuration.ownership() == Ownership::BucketOwnerEnforced;
+    let owner = match &found.version.owner {
+        Some(owner) if !enforced => Owner::of(owner),
+        Some(_) | None => owner_of(&row),
+    };
+    let kept = found.object().and_then(|object| object.attributes.acl.as_deref());
+    let acl = kept.filter(|_| !enforced).and_then(Acl::read);
+    let acl = acl.unwrap_or_else(|| Acl::private(owner));
+    let mut response = S3Response::new(dto::GetObjectAclOutput {
+        grants: Some(acl.grants_to_api()),
+        owner: Some(acl.owner.to_api()),
+        request_charged: None,
+    });
+    if row.versioning != Versioning::Off
+        && let Ok(id) = found.id().parse()
+    {
+        response.headers.insert("x-amz-version-id", id);
+    }
+    Ok(response)
 }
 
 pub(super) async fn put_object_acl(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutObjectAclInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::PutObjectAclInput>,
 ) -> S3Result<S3Response<dto::PutObjectAclOutput>> {
-    Err(fault::not_implemented("PutObjectAcl"))
+    let (key, version) = (req.input.key.clone(), req.input.version_id.clone());
+    let actions = ("s3:PutObjectAcl", "s3:PutObjectVersionAcl");
+    let what = (req.input.bucket.as_str(), key.as_str(), version.as_deref());
+    let bucket = enter_object(gateway, &req, what, actions).await?;
+    let (row, headers) = (bucket.row(), &req.headers);
+    let found = gateway.store.find_object(&row, &key, version.as_deref()).await?;
+    let bucket_owner = owner_of(&row);
+    let enforced = row.configuration.ownership() == Ownership::BucketOwnerEnforced;
+    let owner = match &found.version.owner {
+        Some(owner) if !enforced => Owner::of(owner),
+        Some(_) | None => bucket_owner.clone(),
+    };
+    let headers = headers_of(headers);
+    let document = req.input.access_control_policy;
+    let acl = asked(&headers, document, Of::Object, &owner, &bucket_owner)?;
+    if enforced {
+        let full_control = match headers.canned {
+            Some(name) => name == "bucket-owner-full-control",
+            None => acl.is_bucket_owner_full_control(&bucket_owner.id),
+        };
+        return if full_control {
+            Ok(S3Response::new(Default::default()))
+        } else {
+            Err(not_supported())
+        };
+    }
+    if acl.is_public() && block_of(gateway, &row).await?.block_acls {
+        return Err(fault::access_denied());
+    }
+    let text = acl.to_text()?;
+    let change = |version: &mut Version| {
+        if let Some(object) = &mut version.object {
+            object.attributes.acl = Some(text);
+        }
+        Ok(())
+    };
+    gateway.store.update_version(&bucket, &key, version.as_deref(), change).await?;
+    Ok(S3Response::new(Default::default()))
 }
 
 pub(super) async fn get_bucket_ownership_controls(

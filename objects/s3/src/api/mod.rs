@@ -3,6 +3,7 @@
 //! What stands in no row answers `NotImplemented`, naming itself.
 
 mod acl;
+mod after;
 mod buckets;
 mod configurations;
 mod copy;
@@ -18,6 +19,8 @@ mod objects;
 mod policy;
 mod tags;
 mod website;
+
+pub(crate) use acl::no_public_access_block;
 
 use crate::Gateway;
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
@@ -36,6 +39,22 @@ macro_rules! operations {
 }
 
 operations! {
+    // These go on to `objects`, `copy`, `multipart`, `tags` and `acl`.
+    after {
+        put_object: PutObjectInput => PutObjectOutput,
+        post_object: PostObjectInput => PostObjectOutput,
+        copy_object: CopyObjectInput => CopyObjectOutput,
+        complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+        create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+        get_object: GetObjectInput => GetObjectOutput,
+        head_object: HeadObjectInput => HeadObjectOutput,
+        delete_object: DeleteObjectInput => DeleteObjectOutput,
+        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+        put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
+        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
+        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
+        restore_object: RestoreObjectInput => RestoreObjectOutput,
+    }
     buckets {
         create_bucket: CreateBucketInput => CreateBucketOutput,
         delete_bucket: DeleteBucketInput => DeleteBucketOutput,
@@ -46,17 +65,9 @@ operations! {
         put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
     }
     objects {
-        put_object: PutObjectInput => PutObjectOutput,
-        post_object: PostObjectInput => PostObjectOutput,
-        get_object: GetObjectInput => GetObjectOutput,
-        head_object: HeadObjectInput => HeadObjectOutput,
-        delete_object: DeleteObjectInput => DeleteObjectOutput,
-        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
         get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
-        restore_object: RestoreObjectInput => RestoreObjectOutput,
     }
     copy {
-        copy_object: CopyObjectInput => CopyObjectOutput,
         upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput,
     }
     listing {
@@ -65,17 +76,13 @@ operations! {
         list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,
     }
     multipart {
-        create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
         upload_part: UploadPartInput => UploadPartOutput,
         list_parts: ListPartsInput => ListPartsOutput,
         list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput,
-        complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
         abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
     }
     tags {
         get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
-        put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
-        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
     }
     lock {
         get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput,
@@ -89,7 +96,6 @@ operations! {
         get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
         put_bucket_acl: PutBucketAclInput => PutBucketAclOutput,
         get_object_acl: GetObjectAclInput => GetObjectAclOutput,
-        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
         get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput,
         put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput,
         delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput,

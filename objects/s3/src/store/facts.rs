@@ -1,7 +1,7 @@
 //! What decisions about access need to know of an object.
 
-use super::{Bucket, Store};
-use crate::access::ObjectFacts;
+use super::{Bucket, Store, objects::Found};
+use crate::access::{ObjectFacts, acl::Acl};
 use s3s::S3Result;
 
 impl Store {
@@ -9,13 +9,28 @@ impl Store {
     ///
     /// # Errors
     /// The storage is unavailable.
-    #[expect(clippy::unused_async, reason = "it reads once there are objects")]
     pub(crate) async fn object_facts(
         &self,
-        _bucket: &Bucket,
-        _key: &str,
-        _version: Option<&str>,
+        bucket: &Bucket,
+        key: &str,
+        version: Option<&str>,
     ) -> S3Result<Option<ObjectFacts>> {
-        Ok(None)
+        // An ID that can't be one is left to the operation to refuse.
+        let found = match self.find(bucket, key, version).await {
+            Ok(found) => found,
+            Err(error) if *error.code() == s3s::S3ErrorCode::InvalidArgument => None,
+            Err(error) => return Err(error),
+        };
+        Ok(found.and_then(|found| facts(bucket, found)))
     }
+}
+
+fn facts(bucket: &Bucket, found: Found) -> Option<ObjectFacts> {
+    let attributes = found.version.object?.attributes;
+    let owner = found.version.owner.as_ref().unwrap_or(&bucket.owner);
+    Some(ObjectFacts {
+        owner_id: owner.canonical_id.clone(),
+        acl: attributes.acl.as_deref().and_then(Acl::read),
+        tags: attributes.tags.into_iter().collect(),
+    })
 }
