@@ -120,7 +120,7 @@ impl Gateway {
         let mut after = progress.after_key.clone().map_or(After::Start, After::Key);
         let mut of_key = OfKey::default();
         loop {
-            let query = Query { after, limit: PAGE, ..Query::default() };
+            let query = Query { after: after.clone(), limit: PAGE, ..Query::default() };
             let page = self.store.list_versions(&row, &query).await?;
             for line in page.lines {
                 let Line::Item(listed) = line else { continue };
