@@ -71,7 +71,7 @@ async fn weigh(gateway: &Gateway, caller: &Caller, ask: Ask<'_>, row: &Bucket) -
         && bucket.ownership != Ownership::BucketOwnerEnforced;
     let object = match ask.key {
         Some(key) if listed || policy.is_some_and(|policy| policy.asks_for_tags) => {
-            let version = context::parameter(&caller.query, "versionId");
+            let version = version_of(caller);
             gateway.store.object_facts(row, key, version.as_deref()).await?
         }
         Some(_) | None => None,
@@ -98,6 +98,15 @@ async fn weigh(gateway: &Gateway, caller: &Caller, ask: Ask<'_>, row: &Bucket) -
         }
         None => answer,
     })
+}
+
+/// The version that a request reads; of a copy, that of its source.
+fn version_of(caller: &Caller) -> Option<String> {
+    let source = caller.headers.get("x-amz-copy-source").and_then(|value| value.to_str().ok());
+    match source {
+        Some(source) => context::parameter(source.split_once('?')?.1, "versionId"),
+        None => context::parameter(&caller.query, "versionId"),
+    }
 }
 
 fn denied(caller: &Caller, action: &str, resource: &str, why: &str) -> S3Error {

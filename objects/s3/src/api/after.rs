@@ -4,11 +4,12 @@
 use super::{acl, copy, multipart, objects, tags};
 use crate::{
     Caller, Gateway,
+    access::not_found,
     lifecycle::{self, rules},
     notification::message::Happening,
     store::{Bucket, Versioning, objects::Found},
 };
-use s3s::{S3Request, S3Response, S3Result, dto};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
 use std::sync::Arc;
 
 /// Who did what to which key.
@@ -85,10 +86,13 @@ macro_rules! writes {
                 req: S3Request<dto::$Input>,
             ) -> S3Result<S3Response<dto::$Output>> {
                 let deed = Deed::of(gateway, &req, &req.input.bucket, &req.input.key).await;
+                // A form's upload comes here, too.
+                let post = req.method == http::Method::POST;
+                let event = if post { "ObjectCreated:Post" } else { $event };
                 let mut response = $file::$name(gateway, req).await?;
                 if let Some(deed) = deed {
                     let version = response.output.version_id.clone();
-                    response.output.expiration = deed.written($event, version.as_deref()).await?;
+                    response.output.expiration = deed.written(event, version.as_deref()).await?;
                 }
                 Ok(response)
             }
@@ -98,7 +102,6 @@ macro_rules! writes {
 
 writes! {
     objects::put_object(PutObjectInput) -> PutObjectOutput, "ObjectCreated:Put";
-    objects::post_object(PostObjectInput) -> PostObjectOutput, "ObjectCreated:Post";
     copy::copy_object(CopyObjectInput) -> CopyObjectOutput, "ObjectCreated:Copy";
 }
 
@@ -146,6 +149,17 @@ pub(super) async fn create_multipart_upload(
     Ok(response)
 }
 
+/// Who may not list a bucket may not know that something isn't there.
+async fn missing(gateway: &Gateway, caller: &Caller, bucket: &str, error: S3Error) -> S3Error {
+    if !matches!(error.code(), S3ErrorCode::NoSuchKey | S3ErrorCode::NoSuchVersion) {
+        return error;
+    }
+    match gateway.store.bucket(bucket).await {
+        Ok(entry) => not_found(gateway, caller, &entry, error).await,
+        Err(error) => error,
+    }
+}
+
 macro_rules! reads {
     ($($name:ident($Input:ident) -> $Output:ident;)*) => {
         $(
@@ -154,8 +168,12 @@ macro_rules! reads {
                 req: S3Request<dto::$Input>,
             ) -> S3Result<S3Response<dto::$Output>> {
                 let version = req.input.version_id.clone();
-                let deed = Deed::of(gateway, &req, &req.input.bucket, &req.input.key).await;
-                let mut response = objects::$name(gateway, req).await?;
+                let (caller, bucket) = (Caller::of(&req)?, req.input.bucket.clone());
+                let deed = Deed::of(gateway, &req, &bucket, &req.input.key).await;
+                let mut response = match objects::$name(gateway, req).await {
+                    Ok(response) => response,
+                    Err(error) => return Err(missing(gateway, &caller, &bucket, error).await),
+                };
                 // Only the current version expires.
                 if let Some(deed) = deed
                     && version.is_none()

@@ -6,6 +6,7 @@ mod acl;
 mod after;
 mod buckets;
 mod configurations;
+mod convert;
 mod copy;
 mod cors;
 mod encryption;
@@ -22,8 +23,70 @@ mod website;
 
 pub(crate) use acl::no_public_access_block;
 
-use crate::Gateway;
+use crate::{
+    Gateway,
+    access::{Ask, Caller, authorize},
+    fault,
+    store::BucketEntry,
+};
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
+
+use std::sync::Arc;
+
+/// Lets a caller do something with what a bucket holds.
+///
+/// # Errors
+/// `AccessDenied`.
+async fn allow(
+    gateway: &Gateway,
+    caller: &Caller,
+    action: &'static str,
+    bucket: &BucketEntry,
+    key: Option<&str>,
+) -> S3Result<()> {
+    authorize(gateway, caller, Ask { action, bucket: Some(bucket), key }).await
+}
+
+/// A bucket must be whose the client says it is, if it says so.
+fn check_owner(entry: &BucketEntry, expected: Option<&str>) -> S3Result<()> {
+    match expected {
+        Some(account) if entry.row().owner.account != account => Err(fault::access_denied()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The bucket of an operation that the caller may do.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`.
+async fn enter(
+    gateway: &Gateway,
+    caller: &Caller,
+    action: &'static str,
+    bucket: &str,
+    key: Option<&str>,
+    expected_owner: Option<&str>,
+) -> S3Result<Arc<BucketEntry>> {
+    let entry = gateway.store.bucket(bucket).await?;
+    allow(gateway, caller, action, &entry, key).await?;
+    check_owner(&entry, expected_owner)?;
+    Ok(entry)
+}
+
+/// The list that a request for a new object asks for; a form asks for it in its fields.
+macro_rules! asked_of {
+    ($input:expr) => {
+        crate::access::acl::Asked {
+            canned: $input.acl.as_ref().map(dto::ObjectCannedACL::as_str),
+            full_control: $input.grant_full_control.as_deref(),
+            read: $input.grant_read.as_deref(),
+            write: None,
+            read_acp: $input.grant_read_acp.as_deref(),
+            write_acp: $input.grant_write_acp.as_deref(),
+        }
+    };
+}
+pub(crate) use asked_of;
 
 macro_rules! operations {
     ($($file:ident { $($name:ident: $input:ident => $output:ident,)* })*) => {
@@ -42,7 +105,6 @@ operations! {
     // These go on to `objects`, `copy`, `multipart`, `tags` and `acl`.
     after {
         put_object: PutObjectInput => PutObjectOutput,
-        post_object: PostObjectInput => PostObjectOutput,
         copy_object: CopyObjectInput => CopyObjectOutput,
         complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
         create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,

@@ -5,7 +5,6 @@ pub mod cors;
 pub mod encryption;
 pub mod lifecycle;
 pub mod listed;
-pub mod lock;
 pub mod logging;
 pub mod notification;
 pub mod replication;
