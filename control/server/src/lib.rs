@@ -9,7 +9,9 @@ mod config;
 mod dispatch;
 mod hosts;
 mod http;
+mod identities;
 mod images;
+mod objects;
 mod store;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
@@ -20,6 +22,8 @@ use anyhow::Context as _;
 use cloud::Cloud;
 use dispatch::Dispatcher;
 use hosts::Hosts;
+use http::Front;
+use objects::Objects;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
@@ -66,12 +70,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         trust_any_key: config.trust_any_key,
         verifier: protocol::sigv4::Verifier::new(),
     });
-    let (link, owner) = (config.run.join("link.sock"), config.run.join("admin.sock"));
+    let objects = Arc::new(Objects::new(&config.run));
+    let front = Front::new(dispatcher, objects.clone());
+    let at = |name: &str| config.run.join(name);
+    let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
+    let (guests, passed_on) = (at("services.sock"), at("server.sock"));
     log::info!("listening on http://{}", config.listen);
     tokio::select! {
-        ended = http::serve(listener, dispatcher) => ended,
+        ended = front.serve_clients(listener) => ended,
+        ended = front.serve_guests(&guests) => ended,
+        ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
-        ended = admin::serve(&owner, cloud.clone()) => ended,
+        ended = admin::serve(&owner, cloud.clone(), objects) => ended,
+        ended = identities::serve(&identities, cloud.clone(), config.trust_any_key) => ended,
         ended = clock(cloud, config.data) => ended,
         ended = terminated() => ended,
     }

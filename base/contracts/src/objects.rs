@@ -1,0 +1,137 @@
+//! The object store's owner's socket: JSON values, one a line; each request gets one reply.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What the owner may ask of the object store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ObjectsRequest {
+    /// How things are.
+    Status,
+    /// Where an object is, or would be.
+    Locate {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// Takes a folder in as a storage node; its share moves there in the background.
+    AddNode(StorageNode),
+    /// Moves a node's share to the others, then lets go of it.
+    RemoveNode(String),
+    /// Reads and compares everything, from now on in the background.
+    Scrub,
+    /// Drops all buckets of all accounts.
+    Reset,
+}
+
+/// A storage node as it is set up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StorageNode {
+    /// Its name, for ever.
+    pub name: String,
+    /// Where its data is.
+    pub folder: PathBuf,
+    /// Its share, in proportion to the others'.
+    pub weight: u32,
+    /// What fails as one: never two replicas in one domain.
+    pub domain: String,
+}
+
+/// The reply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ObjectsReply {
+    /// Done, or begun if it takes longer.
+    Done,
+    /// To [`ObjectsRequest::Status`].
+    Status(StoreStatus),
+    /// To [`ObjectsRequest::Locate`].
+    Located(Location),
+    /// Not done, and why: for people.
+    Refused(String),
+}
+
+/// The object store for people.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// The storage nodes.
+    pub nodes: Vec<NodeStatus>,
+    /// Slots of the key space.
+    pub slots: u64,
+    /// Copies of everything.
+    pub replicas: u64,
+    /// Slots that lack a copy in sync.
+    pub slots_missing_copies: u64,
+    /// Slots without enough copies in sync to be written.
+    pub slots_unavailable: u64,
+    /// Buckets of all accounts.
+    pub buckets: u64,
+    /// Versions of objects and delete markers.
+    pub objects: u64,
+    /// What goes on in the background, in words.
+    pub activities: Vec<Activity>,
+}
+
+/// Something that goes on in the background.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Such as `healing`.
+    pub name: String,
+    /// How much is done, of `total`.
+    pub done: u64,
+    /// How much there is.
+    pub total: u64,
+    /// What is counted, such as `slots`.
+    pub unit: String,
+}
+
+/// A storage node for people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Where its data is.
+    pub folder: PathBuf,
+    /// What fails as one.
+    pub domain: String,
+    /// Its share, in proportion to the others'.
+    pub weight: u32,
+    /// Such as `up`.
+    pub state: String,
+    /// Slots that it has a copy of.
+    pub slots: u64,
+    /// Of those, the ones in sync.
+    pub slots_in_sync: u64,
+    /// Records that it has.
+    pub records: u64,
+    /// Blobs found missing, and made anew.
+    pub missing: u64,
+    /// Blobs found corrupt, and made anew.
+    pub corrupt: u64,
+    /// Bytes that its data takes.
+    pub used_bytes: u64,
+    /// Bytes that its disk has left.
+    pub available_bytes: u64,
+}
+
+/// Where an object is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// The slot of bucket and key.
+    pub slot: u16,
+    /// The nodes of the slot.
+    pub copies: Vec<Copy>,
+    /// The versions, newest first; `null` without versioning.
+    pub versions: Vec<String>,
+}
+
+/// One copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Copy {
+    /// The node's name.
+    pub node: String,
+    /// Whether the copy takes part in reads and writes.
+    pub in_sync: bool,
+    /// Records of the object that it has.
+    pub records: u64,
+}
