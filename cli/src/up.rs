@@ -1,15 +1,22 @@
 //! `fogbank up` and `fogbank down`.
 
 use crate::{
-    admin, client, egress, image, paths::Paths, process::Process, roles::Role, settings::Settings,
-    supervisor,
+    admin, client, egress, image,
+    paths::Paths,
+    process::Process,
+    roles::Role,
+    settings::{self, Settings},
+    store, supervisor,
 };
 use anyhow::Context as _;
+use objects::StorageNode;
 use server::AdminRequest;
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -46,6 +53,10 @@ pub struct Options {
     /// Memory to sell, in percent of the host's [default: 100]
     #[arg(long, value_name = "PERCENT")]
     memory_overcommit: Option<u32>,
+    /// Folders (best: a disk each) that objects are kept in, at the first start; later 'fogbank
+    /// objects node add' [default: three folders of the data folder]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    nodes: Vec<PathBuf>,
     /// Start without building images that are missing
     #[arg(long)]
     no_images: bool,
@@ -73,7 +84,7 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
     } else if settings.hypervisor == "simulated" {
         image::pretend(paths)?;
     }
-    end_left_over(paths, &[Role::Agent, Role::Server, Role::EbsCard]);
+    end_left_over(paths, &[Role::Agent, Role::Server, Role::Objects, Role::EbsCard]);
     start_supervisor(paths)?;
     wait_and_show(paths, began)?;
     if options.detach { Ok(()) } else { stay(paths) }
@@ -94,6 +105,21 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    if !options.nodes.is_empty() {
+        let nodes = settings::storage_nodes(&options.nodes)?;
+        let folders = |nodes: &[StorageNode]| {
+            nodes.iter().map(|node| node.folder.clone()).collect::<BTreeSet<_>>()
+        };
+        if settings.nodes.is_empty() {
+            settings.nodes = nodes;
+        }
+        anyhow::ensure!(
+            folders(&settings.nodes) == folders(&nodes),
+            "this cloud keeps its objects elsewhere; once it is up, use 'fogbank objects node add' \
+             and 'fogbank objects node remove'"
+        );
+    }
+    settings.provide_nodes(paths)?;
     // A server that outlived its supervisor makes room for the new one.
     end_left_over(paths, &[Role::Server]);
     std::net::TcpListener::bind(settings.listen).with_context(|| {
@@ -139,7 +165,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         let ready = admin::ask(paths, &AdminRequest::Status).is_ok_and(|status| {
             status.images.len() >= wanted.min(built)
                 && status.hosts.iter().any(|host| host.connected)
-        });
+        }) && store::status(paths).is_ok();
         if ready && answers(settings.listen) {
             break;
         }
@@ -164,11 +190,11 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
 /// The last error in each process's log.
 fn complaints(paths: &Paths) -> String {
     let mut all = String::new();
-    for role in ALL_ROLES {
-        let log = paths.logs().join(format!("{}.log", role.name()));
+    for name in ALL_ROLES.map(Role::name).into_iter().chain(["supervisor"]) {
+        let log = paths.logs().join(format!("{name}.log"));
         let text = fs::read_to_string(log).unwrap_or_default();
         if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
-            all.push_str(&format!("\n  {}: {line}", role.name()));
+            all.push_str(&format!("\n  {name}: {line}"));
         }
     }
     if all.is_empty() { all } else { all + "\n" }
@@ -286,7 +312,8 @@ fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     }
 }
 
-const ALL_ROLES: [Role; 4] = [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard];
+const ALL_ROLES: [Role; 5] =
+    [Role::Agent, Role::Server, Role::Objects, Role::EbsCard, Role::VpcCard];
 
 /// Ends processes whose supervisor was killed. Guests wait for their disks meanwhile: a new EBS
 /// card takes the new supervisor's socket.

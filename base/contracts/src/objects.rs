@@ -66,8 +66,10 @@ pub struct StoreStatus {
     pub slots_unavailable: u64,
     /// Buckets of all accounts.
     pub buckets: u64,
-    /// Versions of objects and delete markers.
+    /// Versions of objects and delete markers, as far as they were counted.
     pub objects: u64,
+    /// Whether there are more than were counted.
+    pub objects_are_more: bool,
     /// What goes on in the background, in words.
     pub activities: Vec<Activity>,
 }

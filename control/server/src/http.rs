@@ -14,10 +14,7 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use protocol::{
-    Answer,
-    route::{Head, Sorted},
-};
+use protocol::{Answer, route::Sorted};
 use relay::{Connection, Source};
 use shapes::Fault;
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
@@ -156,7 +153,7 @@ impl Front {
     ) -> Result<Response<Body>, Infallible> {
         let request_id = request_id();
         let (parts, body) = request.into_parts();
-        if way != Way::Objects && Head::of(&parts).is_s3() {
+        if way != Way::Objects && relay::is_s3(&parts) {
             return Ok(self.objects.answer(parts, body, source, &request_id).await);
         }
         Ok(self.call(parts, body, way, &request_id).await.map(Either::Left))

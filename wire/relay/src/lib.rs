@@ -14,6 +14,8 @@ pub use forward::{Relay, RelayError};
 pub use pass::{Passer, listen_for_passed};
 pub use source::Source;
 
+use http::request::Parts;
+use protocol::route::Head;
 use std::{io, os::unix::fs::PermissionsExt as _, path::Path};
 
 /// Listens on a socket that only its owner may connect to.
@@ -25,4 +27,18 @@ pub fn listen(path: &Path) -> io::Result<tokio::net::UnixListener> {
     let listener = tokio::net::UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Whether a request is for S3.
+#[must_use]
+pub fn is_s3(parts: &Parts) -> bool {
+    Head::of(parts).is_s3()
+}
+
+/// Connections are files: as many as the system lets us have.
+pub fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
 }

@@ -57,6 +57,10 @@ impl Store {
             from = [last, &[0][..]].concat().into();
             for (key, _) in found {
                 if let Some((Table::Garbage, place, upload)) = Place::of_record(&key) {
+                    let bucket = self.sweep_bucket(&place, upload).await;
+                    if bucket.map_err(|e| fault::storage(&e))? {
+                        continue;
+                    }
                     self.remove_parts(place, upload).await.map_err(|e| fault::storage(&e))?;
                 }
             }

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod garbage;
+mod reset;
 
 pub use bucket::{
     Bucket, BucketEntry, Configuration, DefaultRetention, LockMode, ObjectLock, Owner, Versioning,

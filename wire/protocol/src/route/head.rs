@@ -85,6 +85,9 @@ impl<'a> Head<'a> {
             Some(_) | None => target,
         };
         (head.path, head.query) = target.split_once('?').unwrap_or((target, ""));
+        if head.path.is_empty() {
+            head.path = "/";
+        }
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
             let named = |wanted: &str| name.eq_ignore_ascii_case(wanted);
@@ -106,7 +109,7 @@ impl<'a> Head<'a> {
     #[must_use]
     pub fn is_s3(&self) -> bool {
         // No bucket's name begins with `_`.
-        if self.path.starts_with("/_fogbank/") {
+        if self.path.starts_with("/_fogbank/") || !self.path.starts_with('/') {
             return false;
         }
         match self.signed_for() {
@@ -250,6 +253,7 @@ mod tests {
             (host("GET /?Action=DescribeRegions&Version=2016-11-15 HTTP/1.1", "localhost"), Other),
             (host("GET http://s3.localhost/?Action=x HTTP/1.1", "localhost"), S3),
             ("DELETE /b HTTP/1.0".to_owned(), S3),
+            ("OPTIONS * HTTP/1.1".to_owned(), Other),
         ]
     }
 
