@@ -41,6 +41,7 @@ impl From<NodeFault> for ClusterFault {
         match fault {
             NodeFault::NotFound(id) | NodeFault::CorruptBlob(id) => Self::Lost(id),
             NodeFault::Full => Self::Full,
+            NodeFault::Refused(why) => Self::Unavailable(why.into()),
             NodeFault::Down(why) => Self::Unavailable(why),
         }
     }

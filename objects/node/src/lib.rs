@@ -3,9 +3,26 @@
 //! A node knows nothing of buckets, versions or replicas. What it has acknowledged it keeps over a
 //! crash; what it gives back it has verified by checksum.
 
+mod blocks;
+mod checksum;
+mod disk;
+mod folder;
+mod group;
+mod index;
 mod memory;
+mod options;
+mod reserve;
+#[cfg(any(test, feature = "simulation"))]
+mod simulation;
+mod store;
 
+#[cfg(any(test, feature = "simulation"))]
+pub use disk::{DiskCall, SimDisk};
+pub use folder::FolderNode;
 pub use memory::MemoryNode;
+pub use options::{OpenFault, OpenReport, Options};
+#[cfg(any(test, feature = "simulation"))]
+pub use simulation::SimNode;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,6 +39,9 @@ pub const MAX_KEY_BYTES: usize = 4096;
 
 /// The longest value of a record, in bytes.
 pub const MAX_VALUE_BYTES: usize = 4 << 20;
+
+/// The longest batch as the log has it, in bytes.
+pub const MAX_BATCH_BYTES: u64 = 32 << 20;
 
 /// Names a blob; the same on every replica. Made at random by who writes it, never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +100,9 @@ pub enum NodeFault {
     /// The disk is full: the node still reads.
     #[error("the storage node is full")]
     Full,
+    /// Something is over a limit of nodes; nothing was done.
+    #[error("the storage node refuses: {0}")]
+    Refused(&'static str),
     /// The node is gone, or has refused to go on since a write or a flush failed.
     #[error("the storage node is down: {0}")]
     Down(Arc<str>),

@@ -1,0 +1,1 @@
+//! Failing, full and lost disks.

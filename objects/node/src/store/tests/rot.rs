@@ -1,0 +1,1 @@
+//! Flipped bits and lost files: found, told, and never given out.
