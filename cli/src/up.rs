@@ -110,14 +110,14 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
         let folders = |nodes: &[StorageNode]| {
             nodes.iter().map(|node| node.folder.clone()).collect::<BTreeSet<_>>()
         };
-        if settings.nodes.is_empty() {
-            settings.nodes = nodes;
-        }
         anyhow::ensure!(
-            folders(&settings.nodes) == folders(&nodes),
+            settings.nodes.is_empty() || folders(&settings.nodes) == folders(&nodes),
             "this cloud keeps its objects elsewhere; once it is up, use 'fogbank objects node add' \
              and 'fogbank objects node remove'"
         );
+        if settings.nodes.is_empty() {
+            settings.nodes = nodes;
+        }
     }
     settings.provide_nodes(paths)?;
     // A server that outlived its supervisor makes room for the new one.

@@ -1,10 +1,9 @@
 //! The storage nodes and the cluster over them.
 
-use anyhow::Context as _;
 use cluster::Cluster;
 use cluster::Place;
 use contracts::objects::{Copy, NodeStatus, StorageNode, StoreStatus};
-use node::{MemoryNode, Node};
+use node::{FolderNode, Node, Options};
 use std::sync::Arc;
 
 /// The cluster, and what it is made of.
@@ -20,9 +19,16 @@ impl Storage {
     /// # Errors
     /// There are none.
     pub async fn open(nodes: &[StorageNode]) -> anyhow::Result<Self> {
-        let first = nodes.first().context("the object store has no storage node")?;
-        let opened: Vec<(StorageNode, Arc<dyn Node>)> =
-            vec![(first.clone(), Arc::new(MemoryNode::default()))];
+        anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
+        let mut opened: Vec<(StorageNode, Arc<dyn Node>)> = Vec::new();
+        for node in nodes {
+            std::fs::create_dir_all(&node.folder)?;
+            let (folder, name) = (node.folder.clone(), node.name.clone());
+            let opening = move || FolderNode::open(&folder, Options::default());
+            let (store, report) = tokio::task::spawn_blocking(opening).await??;
+            log::info!("opened {name}: {report:?}");
+            opened.push((node.clone(), Arc::new(store)));
+        }
         let cluster = Cluster::over(opened.iter().map(|(_, node)| node.clone()).collect());
         Ok(Self { cluster, nodes: opened })
     }
