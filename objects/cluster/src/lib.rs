@@ -1,26 +1,60 @@
 //! Records and blobs on three storage nodes each, chosen by hash: what is acknowledged is durable
 //! on all replicas in sync, reads are strong, and a lost or corrupt replica is made anew.
+//!
+//! One process holds the cluster; nodes are locked by it. The map says which nodes are members of
+//! each slot and which of them are in sync, that is, have everything that was acknowledged. Only
+//! those are read. A member that fails is out of sync, durably on more than half of the nodes,
+//! before the write that it missed is acknowledged; so a replica that is behind is never believed,
+//! and what was deleted meanwhile can't come back with it: the walk that heals it removes what the
+//! others don't have.
 
+mod agree;
 mod body;
+mod commit;
+mod core;
+mod custody;
+mod limits;
+mod link;
+mod map;
+mod nodes;
+mod open;
+mod orphans;
 mod place;
+mod read;
 mod record;
+mod scan;
+mod status;
+mod stream;
+mod update;
+mod upkeep;
+mod walk;
 
+pub use crate::core::Random;
 pub use body::{BlobRef, Body, BodyWriter};
+pub use limits::Limits;
+pub use link::Health;
+pub use map::Standing;
 pub use node::BlobId;
 pub use place::{Place, SLOTS, Table, after_key, after_keys, range};
 pub use record::Record;
+pub use status::{Located, NodeStatus, Status};
+pub use stream::BodyStream;
+pub use update::{Changes, Update};
 
-use bytes::Bytes;
-use node::{Batch, Change, MAX_BLOB_BYTES, Node, NodeFault, Scan};
-use std::{
-    collections::BTreeSet,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use crate::{
+    core::{Core, Links, lock},
+    link::Link,
+    map::{Entry, Map},
 };
-use tokio::sync::{Mutex, MutexGuard, RwLock};
+use bytes::Bytes;
+use node::{MAX_BLOB_BYTES, Node, NodeFault};
+use std::{
+    ops::Range,
+    sync::{Arc, atomic::Ordering},
+};
+
+/// The most bytes of one blob.
+const BLOB_BYTES: u64 = MAX_BLOB_BYTES;
 
 /// Why the cluster can't do what was asked.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,30 +84,99 @@ impl From<NodeFault> for ClusterFault {
 /// The cluster's result.
 pub type ClusterResult<T> = Result<T, ClusterFault>;
 
-/// How many places can be written at a time without waiting for each other by chance.
-const LOCKS: usize = 1024;
+/// A node to open a cluster with.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Names it to people, and a node whose disk was replaced to the cluster.
+    pub name: String,
+    /// No two replicas of a slot lie in the same failure domain.
+    pub domain: String,
+    /// Its share, in proportion to the others'.
+    pub weight: u32,
+    /// None if it can't be opened now; see [`Cluster::attach_node`].
+    pub node: Option<Arc<dyn Node>>,
+}
 
-/// The cluster.
+/// What a cluster is opened with.
+#[derive(Clone)]
+pub struct Config {
+    pub nodes: Vec<NodeConfig>,
+    /// How many replicas each slot has, when the cluster is made. A write needs more than half of
+    /// them in sync.
+    pub replicas: usize,
+    pub limits: Limits,
+    /// Names blobs.
+    pub random: Random,
+}
+
+impl Config {
+    /// Three replicas, or as many as there are nodes.
+    #[must_use]
+    pub fn new(nodes: Vec<NodeConfig>) -> Self {
+        let replicas = nodes.len().min(3);
+        Self { nodes, replicas, limits: Limits::default(), random: Arc::new(rand::random) }
+    }
+}
+
+/// The cluster. Dropped without [`Cluster::close`] it stops as in a crash.
 #[derive(Debug)]
 pub struct Cluster {
-    nodes: Vec<Arc<dyn Node>>,
-    sequence: AtomicU64,
-    /// One writer at a time for each place.
-    writers: Vec<Mutex<()>>,
-    /// Held by a commit while replicas may differ, and shared by readers of the place.
-    commits: Vec<RwLock<()>>,
+    pub(crate) core: Arc<Core>,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.core.abort();
+    }
 }
 
 impl Cluster {
-    /// A cluster over nodes.
+    /// Opens a cluster on its nodes, or makes one if all of them are empty: decides what a crash
+    /// has left behind, and begins to mend in the background what is missing.
+    ///
+    /// # Errors
+    /// Fewer than half of its nodes can be opened, or nodes hold something else.
+    pub async fn open(config: Config) -> ClusterResult<Arc<Self>> {
+        open::open(config).await
+    }
+
+    pub(crate) fn start(core: Arc<Core>) -> Arc<Self> {
+        core.spawn(upkeep::upkeep(core.clone()));
+        core.spawn(walk::walker(core.clone()));
+        Arc::new(Self { core })
+    }
+
+    /// A cluster over empty nodes that keeps no map of them: for tests of what is above it.
     #[must_use]
     pub fn over(nodes: Vec<Arc<dyn Node>>) -> Arc<Self> {
-        Arc::new(Self {
-            nodes,
-            sequence: AtomicU64::new(1),
-            writers: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            commits: (0..LOCKS).map(|_| RwLock::default()).collect(),
-        })
+        let entry = |number: usize| Entry {
+            name: number.to_string(),
+            domain: number.to_string(),
+            weight: 1,
+            standing: Standing::In,
+            seen: 0,
+        };
+        let entries = (0..nodes.len()).map(entry).collect();
+        let mut map = Map::new([0; 16], nodes.len().min(3), entries);
+        map.reserved = u64::MAX / 2;
+        let links: Links = (0..)
+            .zip(nodes)
+            .map(|(id, node)| (id, Link::new(id, Some(node), Health::Up)))
+            .collect();
+        let core = Core::new(map, links, false, Limits::default(), Arc::new(rand::random));
+        core.restart_sequences();
+        if tokio::runtime::Handle::try_current().is_ok() {
+            return Self::start(core);
+        }
+        Arc::new(Self { core })
+    }
+
+    /// Waits for the commits under way, and ends all that the cluster does in the background.
+    pub async fn close(&self) {
+        let _alone = self.core.gate.write().await;
+        self.core.closing.store(true, Ordering::Release);
+        custody::free_due(&self.core, true).await;
+        self.core.take_tasks().shutdown().await;
     }
 
     /// A record, as of the last commit.
@@ -81,8 +184,7 @@ impl Cluster {
     /// # Errors
     /// No replica in sync can be read.
     pub async fn get(&self, key: &[u8]) -> ClusterResult<Option<Record>> {
-        let _shared = self.commits[lock_of(key)].read().await;
-        self.read(key).await
+        Ok(self.core.get(key).await?.and_then(Record::decode))
     }
 
     /// Up to `limit` records of a part of the index, in order; fewer mean that there are no more.
@@ -94,24 +196,19 @@ impl Cluster {
         part: Range<Bytes>,
         limit: usize,
     ) -> ClusterResult<Vec<(Bytes, Record)>> {
-        let scan = Scan { from: part.start, until: Some(part.end), limit };
-        let found = self.nodes[0].scan(scan).await?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, Record::decode(value)?)))
-            .collect())
+        let found = self.core.scan(part, limit).await?.into_iter();
+        Ok(found.filter_map(|(key, value)| Some((key, Record::decode(value)?))).collect())
     }
 
     /// Begins an update of a place: no other can until this one is dropped.
     pub async fn update(&self, place: Place) -> Update<'_> {
-        let writer = self.writers[lock_of_place(&place)].lock().await;
-        Update { cluster: self, place, _writer: writer }
+        Update::begin(self, place).await
     }
 
     /// Begins a body that will belong to a record of this place.
     #[must_use]
     pub fn write_body(self: &Arc<Self>, place: &Place) -> BodyWriter {
-        BodyWriter::new(self.clone(), place.slot())
+        BodyWriter::new(self.core.clone(), place.slot())
     }
 
     /// Reads a part of a blob of a place, verified, from whichever replica has it whole. Gives at
@@ -121,119 +218,40 @@ impl Cluster {
     /// No replica has it.
     pub async fn read_blob(
         &self,
-        _slot: u16,
+        slot: u16,
         id: BlobId,
         offset: u64,
         len: usize,
     ) -> ClusterResult<Bytes> {
-        Ok(self.nodes[0].read_blob(id, offset, len).await?)
+        self.core.read_blob(slot, id, offset, len).await
     }
 
-    async fn read(&self, key: &[u8]) -> ClusterResult<Option<Record>> {
-        Ok(self.nodes[0].get(key).await?.and_then(Record::decode))
-    }
-}
-
-/// A fresh blob's name.
-fn new_blob_id() -> BlobId {
-    BlobId(rand::random())
-}
-
-fn lock_of_place(place: &Place) -> usize {
-    usize::from(place.slot()) % LOCKS
-}
-
-fn lock_of(key: &[u8]) -> usize {
-    Place::of_record(key).map_or(0, |(_, place, _)| lock_of_place(&place))
-}
-
-/// What an update changes: records of its place, and blobs that travel with them.
-#[derive(Debug, Default)]
-pub struct Changes {
-    /// Keys of records (`Place::record`) with their new contents, or none to remove them.
-    pub records: Vec<(Bytes, Option<Record>)>,
-    /// Small blobs that the new records refer to.
-    pub blobs: Vec<(BlobId, Bytes)>,
-}
-
-/// An exclusive hold on a place, to read it and then to change it as one.
-#[derive(Debug)]
-pub struct Update<'a> {
-    cluster: &'a Cluster,
-    place: Place,
-    _writer: MutexGuard<'a, ()>,
-}
-
-impl Update<'_> {
-    /// The place.
+    /// Reads a part of a body of a place, a few chunks ahead of its reader. Ends after a fault. As
+    /// long as it is read, its blobs aren't freed; to begin, it has some time after its record was
+    /// read ([`Limits::free_after`]), even if the record is replaced.
     #[must_use]
-    pub fn place(&self) -> &Place {
-        &self.place
+    pub fn read_body(
+        self: &Arc<Self>,
+        slot: u16,
+        blobs: &[BlobRef],
+        offset: u64,
+        len: u64,
+    ) -> BodyStream {
+        BodyStream::new(&self.core, slot, stream::parts(blobs, offset, len))
     }
 
-    /// A record of the place.
-    ///
-    /// # Errors
-    /// No replica in sync can be read.
-    pub async fn get(&self, table: Table, suffix: &[u8]) -> ClusterResult<Option<Record>> {
-        self.cluster.read(&self.place.record(table, suffix)).await
+    /// Verifies every record and blob on every node in the background, mends what is bad, and frees
+    /// what nothing refers to.
+    pub fn scrub(&self) {
+        lock(&self.core.progress).scrub_requested = true;
+        self.core.walk.notify_one();
     }
 
-    /// Up to `limit` records of one table of the place, after a suffix, in order.
+    /// Frees blobs that no record refers to, on all nodes that are in sync, and gives their number.
     ///
     /// # Errors
-    /// No replica in sync can be read.
-    pub async fn scan(
-        &self,
-        table: Table,
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> ClusterResult<Vec<(Bytes, Record)>> {
-        let mut from = self.place.record(table, after.unwrap_or_default()).to_vec();
-        if after.is_some() {
-            from.push(0);
-        }
-        let until = after_key(table, self.place.bucket, &self.place.key);
-        self.cluster.scan(from.into()..until, limit).await
-    }
-
-    /// Commits changes, durably on all replicas in sync. Blobs that a replaced or removed record
-    /// referred to, and no new one does, are freed; those of the new records are kept.
-    ///
-    /// # Errors
-    /// Too few replicas took it. It may or may not be seen later.
-    pub async fn commit(&mut self, changes: Changes) -> ClusterResult<()> {
-        let cluster = self.cluster;
-        let mut old = BTreeSet::new();
-        for (key, _) in &changes.records {
-            old.extend(cluster.read(key).await?.into_iter().flat_map(|record| record.blobs));
-        }
-        let new: BTreeSet<BlobId> = changes
-            .records
-            .iter()
-            .filter_map(|(_, record)| record.as_ref())
-            .flat_map(|record| record.blobs.iter().copied())
-            .collect();
-        let sequence = cluster.sequence.fetch_add(1, Ordering::Relaxed);
-        let batch = Batch {
-            slot: self.place.slot(),
-            sequence,
-            changes: changes
-                .records
-                .into_iter()
-                .map(|(key, record)| Change { key, value: record.map(|r| r.encode(sequence)) })
-                .collect(),
-            adopt: new.difference(&old).copied().collect(),
-            free: old.difference(&new).copied().collect(),
-            blobs: changes.blobs,
-        };
-        let _alone = cluster.commits[lock_of_place(&self.place)].write().await;
-        for node in &cluster.nodes {
-            node.commit(batch.clone()).await?;
-        }
-        Ok(())
+    /// A node failed meanwhile.
+    pub async fn sweep_orphans(&self) -> ClusterResult<u64> {
+        self.core.sweep().await
     }
 }
-
-/// The most bytes of one blob.
-const BLOB_BYTES: u64 = MAX_BLOB_BYTES;

@@ -29,6 +29,22 @@ impl Table {
         [Self::Settings, Self::Buckets, Self::Objects, Self::Uploads, Self::Parts, Self::Garbage];
 }
 
+/// Records of the cluster itself, on each node; before all tables, and in no slot.
+pub(crate) mod internal {
+    /// Whose node this is: the cluster's ID and the node's number.
+    pub const IDENTITY: &[u8] = b"\0identity";
+    /// The map.
+    pub const MAP: &[u8] = b"\0map";
+    /// The last session that this node has promised to take part in.
+    pub const SESSION: &[u8] = b"\0session";
+    /// All batches with lower sequence numbers are on all replicas in sync.
+    pub const SETTLED: &[u8] = b"\0settled";
+    /// Where the scrubber is.
+    pub const SCRUB: &[u8] = b"\0scrub";
+    /// The first key after them.
+    pub const END: &[u8] = b"\x01";
+}
+
 /// A bucket's number and a key in it. All records of one place share a slot and can change as one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
@@ -86,6 +102,11 @@ impl Place {
         let bucket = u64::from_be_bytes(*bucket);
         Some((table, Self { bucket, key: key.freeze() }, rest))
     }
+}
+
+/// The slot of a record's key; none if it isn't one.
+pub(crate) fn slot_of(record: &[u8]) -> Option<u16> {
+    Place::of_record(record).map(|(_, place, _)| place.slot())
 }
 
 fn prefix(table: Table, bucket: u64, key: &[u8], more: usize) -> BytesMut {

@@ -1,0 +1,264 @@
+//! One commit: to all members of its slot at once, acknowledged when it is durable on all that are
+//! in sync; who fails is durably out of sync before that.
+
+use crate::{
+    BlobId, ClusterFault, ClusterResult, Record,
+    core::{Core, Flight, lock, unavailable},
+    custody::Holders,
+    link::{Link, Write},
+    map::Member,
+};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use node::{Batch, Change, MAX_KEY_BYTES, MAX_VALUE_BYTES, NodeFault, NodeResult};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
+use tokio::sync::OwnedRwLockWriteGuard;
+
+/// The most blobs of one commit: those of a body of 5 TiB.
+const MAX_BLOBS: usize = 1 << 20;
+
+pub(crate) struct Commit {
+    pub core: Arc<Core>,
+    pub slot: u16,
+    pub records: Vec<(Bytes, Option<Record>)>,
+    pub inline: Vec<(BlobId, Bytes)>,
+    /// Blobs written before.
+    pub adopt: Vec<BlobId>,
+    /// Blobs that no record refers to any more.
+    pub free: Vec<BlobId>,
+}
+
+/// What a commit holds until it is decided: the flight ends before the slot is free.
+struct Held {
+    flight: Flight,
+    _alone: OwnedRwLockWriteGuard<()>,
+}
+
+/// What came of a write to one member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Applied,
+    Refused,
+    Unknown,
+}
+
+impl From<&NodeResult<()>> for Outcome {
+    fn from(result: &NodeResult<()>) -> Self {
+        match result {
+            Ok(()) => Self::Applied,
+            Err(NodeFault::Full | NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => {
+                Self::Refused
+            }
+            Err(NodeFault::Down(_)) => Self::Unknown,
+        }
+    }
+}
+
+impl Commit {
+    pub async fn run(self) -> ClusterResult<()> {
+        let core = self.core.clone();
+        self.check()?;
+        let alone = core.alone(self.slot).await?;
+        let _gate = core.gate.read().await;
+        if core.doubtful.load(Ordering::Acquire) {
+            core.change(|_| false).await?;
+        }
+        core.reserve().await?;
+        let members = core.map().members(self.slot).to_vec();
+        self.quorum(&members)?;
+        let adopt: Vec<(BlobId, Holders)> = self
+            .adopt
+            .iter()
+            .map(|id| Ok((*id, core.custody.claim(*id)?)))
+            .collect::<ClusterResult<_>>()?;
+        if let Some(filter) = &mut *lock(&core.filter) {
+            let inline = self.inline.iter().map(|(id, _)| id);
+            self.adopt.iter().chain(inline).for_each(|id| filter.insert(*id));
+        }
+        let keys = self.records.iter().map(|(key, _)| key.clone()).collect();
+        let held = Held { flight: Flight::begin(&core, keys), _alone: alone };
+        let results = self.send(&members, held.flight.sequence, &adopt).await;
+        self.decide(&members, &results, held).await
+    }
+
+    fn check(&self) -> ClusterResult<()> {
+        let long = self.records.iter().any(|(key, record)| {
+            let value = record.as_ref().map_or(0, Record::encoded_len);
+            key.len() > MAX_KEY_BYTES || value > MAX_VALUE_BYTES
+        });
+        if long || self.adopt.len() + self.free.len() > MAX_BLOBS {
+            return Err(unavailable("the record is too long"));
+        }
+        Ok(())
+    }
+
+    /// Whether enough members could take it.
+    fn quorum(&self, members: &[Member]) -> ClusterResult<()> {
+        let links = self.core.links();
+        let usable = members.iter().filter(|member| {
+            member.in_sync && links.get(&member.node).is_some_and(|link| link.is_usable())
+        });
+        if usable.count() < self.core.map().enough() {
+            return Err(unavailable("too few replicas in sync take part"));
+        }
+        Ok(())
+    }
+
+    fn batch(&self, sequence: u64) -> Batch {
+        let change = |(key, record): &(Bytes, Option<Record>)| Change {
+            key: key.clone(),
+            value: record.as_ref().map(|record| record.encode(sequence)),
+        };
+        Batch {
+            slot: self.slot,
+            sequence,
+            changes: self.records.iter().map(change).collect(),
+            blobs: self.inline.clone(),
+            adopt: self.adopt.clone(),
+            free: Vec::new(),
+        }
+    }
+
+    /// Sends it to all members; none in the place of one that isn't asked.
+    async fn send(
+        &self,
+        members: &[Member],
+        sequence: u64,
+        adopt: &[(BlobId, Holders)],
+    ) -> Vec<Option<NodeResult<()>>> {
+        let core = &self.core;
+        let links = core.links();
+        let batch = self.batch(sequence);
+        let mut asked = Vec::with_capacity(members.len());
+        let mut writes: Vec<(Arc<Link>, BoxFuture<'static, NodeResult<()>>)> = Vec::new();
+        for (number, member) in members.iter().enumerate() {
+            let link = links.get(&member.node);
+            let asks =
+                link.filter(|link| if member.in_sync { link.is_usable() } else { link.is_up() });
+            let Some(link) = asks.cloned() else { continue };
+            asked.push(number);
+            let lacks = adopt
+                .iter()
+                .filter(|(_, holders)| !holders.contains(&(link.id, link.generation())));
+            let lacks: Vec<_> = lacks.cloned().collect();
+            let (core, batch) = (core.clone(), batch.clone());
+            let write = async move {
+                for (id, holders) in lacks {
+                    let all = core.links();
+                    let from: Vec<_> =
+                        holders.iter().filter_map(|(node, _)| all.get(node)).cloned().collect();
+                    core.copy_blob(id, &from, &link).await?;
+                }
+                link.write(Write::Batch(batch)).await
+            };
+            writes.push((links[&member.node].clone(), write.boxed()));
+        }
+        let (results, mut late) = crate::link::together(writes, core.limits.write).await;
+        if !late.is_empty() {
+            core.spawn(async move { while late.next().await.is_some() {} });
+        }
+        let mut answers: Vec<_> = members.iter().map(|_| None).collect();
+        for (number, result) in asked.into_iter().zip(results) {
+            if result.is_err()
+                && let Some(link) = links.get(&members[number].node)
+            {
+                link.missed();
+            }
+            answers[number] = Some(result);
+        }
+        answers
+    }
+
+    async fn decide(
+        self,
+        members: &[Member],
+        results: &[Option<NodeResult<()>>],
+        held: Held,
+    ) -> ClusterResult<()> {
+        let outcome = |result: &Option<NodeResult<()>>| {
+            result.as_ref().map_or(Outcome::Refused, Outcome::from)
+        };
+        let of_in_sync = || {
+            let all = members.iter().zip(results);
+            all.filter(|(member, _)| member.in_sync)
+                .map(|(member, result)| (member.node, outcome(result)))
+        };
+        if of_in_sync().all(|(_, outcome)| outcome == Outcome::Applied) {
+            self.applied();
+            return Ok(());
+        }
+        let full = results.iter().flatten().any(|result| matches!(result, Err(NodeFault::Full)));
+        let fault =
+            if full { ClusterFault::Full } else { unavailable("too few replicas took the write") };
+        if of_in_sync().all(|(_, outcome)| outcome == Outcome::Refused) {
+            self.refused(members, results);
+            return Err(fault);
+        }
+        let core = self.core.clone();
+        let applied: BTreeSet<_> = of_in_sync()
+            .filter(|(_, outcome)| *outcome == Outcome::Applied)
+            .map(|(node, _)| node)
+            .collect();
+        if !applied.is_empty() {
+            let changed = core.change(|map| {
+                let failed = of_in_sync().filter(|(_, outcome)| *outcome != Outcome::Applied);
+                failed.fold(false, |changed, (node, _)| map.demote(node) || changed)
+            });
+            if changed.await.is_ok() {
+                core.request_walk();
+                let in_sync: BTreeSet<_> = core.map().in_sync(self.slot).collect();
+                if in_sync.is_subset(&applied) {
+                    self.applied();
+                    let enough = in_sync.len() >= core.map().enough();
+                    return if enough { Ok(()) } else { Err(fault) };
+                }
+            }
+        }
+        self.adopt.iter().for_each(|id| core.custody.adopted(*id));
+        if core.settle(self.slot, held.flight.keys()).await.is_err() {
+            decide_later(&core, self.slot, held);
+        }
+        core.request_walk();
+        Err(fault)
+    }
+
+    fn applied(&self) {
+        self.adopt.iter().for_each(|id| self.core.custody.adopted(*id));
+        self.core.custody.doom(&self.core, self.slot, self.free.iter().copied());
+    }
+
+    /// No member in sync has it. One that isn't in sync may.
+    fn refused(&self, members: &[Member], results: &[Option<NodeResult<()>>]) {
+        for (member, result) in members.iter().zip(results) {
+            if let (Some(Ok(())), Some(link)) = (result, self.core.link(member.node)) {
+                link.missed();
+            }
+        }
+        self.core.custody.loosen(&self.adopt);
+        self.core.request_walk();
+    }
+}
+
+/// Keeps a slot's readers and writers out until its replicas can be made to agree.
+fn decide_later(core: &Arc<Core>, slot: u16, held: Held) {
+    log::warn!("slot {slot} waits for its replicas to decide a commit");
+    lock(&core.undecided).insert(slot);
+    let waiting = core.clone();
+    core.spawn(async move {
+        loop {
+            let woken = waiting.wake.notified();
+            // Either is a reason to try again.
+            let _why = tokio::time::timeout(waiting.limits.round, woken).await;
+            let _gate = waiting.gate.read().await;
+            if waiting.settle(slot, held.flight.keys()).await.is_ok() {
+                break;
+            }
+        }
+        lock(&waiting.undecided).remove(&slot);
+        waiting.request_walk();
+        drop(held);
+    });
+}

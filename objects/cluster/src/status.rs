@@ -1,0 +1,180 @@
+//! What the cluster tells about itself.
+
+use crate::{
+    Cluster, ClusterResult, Health, Place, Standing, Table, after_key,
+    core::{Core, lock},
+    limits::PAGE,
+    map::NodeId,
+    walk::Depth,
+};
+use bytes::Bytes;
+use node::{Scan, Usage};
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+/// What the walker is asked for and has found.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub walk_requested: bool,
+    pub scrub_requested: bool,
+    found: BTreeMap<NodeId, u64>,
+    at: Bytes,
+    scrubs: u64,
+}
+
+/// The state of the cluster.
+#[derive(Clone, Debug)]
+pub struct Status {
+    pub session: u64,
+    pub epoch: u64,
+    /// How many replicas a slot shall have.
+    pub replicas: usize,
+    pub nodes: Vec<NodeStatus>,
+    /// Replicas of slots that aren't in sync.
+    pub slots_to_heal: usize,
+    /// Slots that are moving to other nodes.
+    pub slots_moving: usize,
+    /// Slots with fewer replicas in sync than a write needs.
+    pub slots_unwritable: usize,
+    /// What the healing walk has compared so far, in thousandths of the index.
+    pub walked_permille: u64,
+    /// Scrubs that were completed since the start.
+    pub scrubs: u64,
+}
+
+/// The state of a node.
+#[derive(Clone, Debug)]
+pub struct NodeStatus {
+    pub name: String,
+    pub domain: String,
+    pub weight: u32,
+    pub standing: Standing,
+    pub health: Health,
+    pub slots: usize,
+    pub slots_in_sync: usize,
+    /// Found missing, corrupt, and mended since the start.
+    pub missing: u64,
+    pub corrupt: u64,
+    pub repaired: u64,
+    /// None while it is down.
+    pub usage: Option<Usage>,
+}
+
+/// A replica of a place.
+#[derive(Clone, Debug)]
+pub struct Located {
+    pub node: String,
+    pub in_sync: bool,
+    pub health: Health,
+    /// The place's records of the table that this replica has; none if it can't be asked.
+    pub records: Option<usize>,
+}
+
+impl Core {
+    pub fn take_walk_request(&self) -> bool {
+        std::mem::take(&mut lock(&self.progress).walk_requested)
+    }
+
+    pub fn take_scrub_request(&self) -> bool {
+        std::mem::take(&mut lock(&self.progress).scrub_requested)
+    }
+
+    pub fn note_progress(&self, depth: Depth, found: &BTreeMap<NodeId, u64>, at: &Bytes) {
+        let mut progress = lock(&self.progress);
+        if depth == Depth::Heal {
+            progress.found.clone_from(found);
+            progress.at = at.clone();
+        }
+    }
+
+    pub fn scrubbed(&self) {
+        lock(&self.progress).scrubs += 1;
+        self.wake.notify_waiters();
+    }
+}
+
+impl Cluster {
+    /// The state of the cluster and of its nodes.
+    pub async fn status(&self) -> Status {
+        let core = &self.core;
+        let (map, links) = (core.map(), core.links());
+        let mut nodes = Vec::with_capacity(map.nodes.len());
+        for (id, entry) in &map.nodes {
+            let Some(link) = links.get(id) else { continue };
+            let usage = match link.node() {
+                Ok(node) => link.within(core.limits.read, node.usage()).await.ok(),
+                Err(_) => None,
+            };
+            let (slots, slots_in_sync) = map.share(*id);
+            nodes.push(NodeStatus {
+                name: entry.name.clone(),
+                domain: entry.domain.clone(),
+                weight: entry.weight,
+                standing: entry.standing,
+                health: link.health(),
+                slots,
+                slots_in_sync,
+                missing: link.counts.missing.load(Ordering::Relaxed),
+                corrupt: link.counts.corrupt.load(Ordering::Relaxed),
+                repaired: link.counts.repaired.load(Ordering::Relaxed),
+                usage,
+            });
+        }
+        let in_sync = |members: &&Vec<crate::map::Member>| {
+            members.iter().filter(|member| member.in_sync).count()
+        };
+        let moving = (0..).zip(&map.slots).filter(|(slot, members)| {
+            let target = map.target(*slot);
+            members.len() != target.len() || members.iter().any(|m| !target.contains(&m.node))
+        });
+        let first = |key: &Bytes| key.iter().skip(1).take(2).fold(0, |n, b| n << 8 | u64::from(*b));
+        let progress = lock(&core.progress);
+        Status {
+            session: map.version.session,
+            epoch: map.version.epoch,
+            replicas: map.replicas,
+            nodes,
+            slots_to_heal: map.slots.iter().flatten().filter(|member| !member.in_sync).count(),
+            slots_moving: moving.count(),
+            slots_unwritable: map.slots.iter().filter(|m| in_sync(m) < map.enough()).count(),
+            walked_permille: first(&progress.at) * 1000 / 65_536,
+            scrubs: progress.scrubs,
+        }
+    }
+
+    /// Where a place's records are.
+    ///
+    /// # Errors
+    /// None now; what can't be asked is told as such.
+    pub async fn locate(&self, place: &Place, table: Table) -> ClusterResult<Vec<Located>> {
+        let core = &self.core;
+        let (map, links) = (core.map(), core.links());
+        let mut located = Vec::new();
+        for member in map.members(place.slot()) {
+            let (Some(link), Some(entry)) = (links.get(&member.node), map.nodes.get(&member.node))
+            else {
+                continue;
+            };
+            let mut from = place.record(table, b"");
+            let until = after_key(table, place.bucket, &place.key);
+            let mut records = Some(0);
+            while let (Some(count), Ok(node)) = (records, link.node()) {
+                let scan = Scan { from: from.clone(), until: Some(until.clone()), limit: PAGE };
+                let page = link.within(core.limits.read, node.scan(scan)).await.ok();
+                records = page.as_ref().map(|page| count + page.len());
+                match page.as_deref() {
+                    Some([.., (last, _)]) if page.as_ref().is_some_and(|p| p.len() == PAGE) => {
+                        from = crate::scan::after(last);
+                    }
+                    Some(_) | None => break,
+                }
+            }
+            located.push(Located {
+                node: entry.name.clone(),
+                in_sync: member.in_sync,
+                health: link.health(),
+                records: records.filter(|_| link.is_usable()),
+            });
+        }
+        Ok(located)
+    }
+}
