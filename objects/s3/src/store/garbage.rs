@@ -1,8 +1,8 @@
-//! What waits to be removed: the parts of uploads that are gone.
+//! What waits to be removed: the parts of uploads and the bodies of versions that are gone.
 //!
-//! A record of `Table::Garbage` says that the parts of an upload belong to nothing any more. It is
-//! written with what makes them so, and removed after the last of them: a crash between loses
-//! nothing.
+//! A record of `Table::Garbage` says that the parts of an upload, or the blobs that it holds, belong
+//! to nothing any more. It is written with what makes them so, and removed after the last of them:
+//! a crash between loses nothing. What is being read is left alone until it is not.
 
 use super::Store;
 use crate::fault;
@@ -56,7 +56,9 @@ impl Store {
             let Some((last, _)) = found.last() else { return Ok(()) };
             from = [last, &[0][..]].concat().into();
             for (key, _) in found {
-                if let Some((Table::Garbage, place, upload)) = Place::of_record(&key) {
+                if let Some((Table::Garbage, place, upload)) = Place::of_record(&key)
+                    && !self.readers.has(upload)
+                {
                     let bucket = self.sweep_bucket(&place, upload).await;
                     if bucket.map_err(|e| fault::storage(&e))? {
                         continue;

@@ -1,8 +1,17 @@
 //! What S3 means, without HTTP: buckets, versions, listings, uploads, kept in a cluster.
 
 mod bucket;
+pub mod checksum;
+pub mod crypt;
 mod garbage;
+pub mod ingest;
+pub mod listing;
+pub mod multipart;
+pub mod objects;
+pub mod read;
 mod reset;
+pub mod rules;
+pub mod version;
 
 pub use bucket::{
     Bucket, BucketEntry, Configuration, DefaultRetention, LockMode, ObjectLock, Owner, Versioning,
@@ -18,6 +27,7 @@ pub struct Store {
     settings: Arc<Settings>,
     buckets: bucket::Buckets,
     garbage: garbage::Bell,
+    readers: read::Readers,
 }
 
 impl fmt::Debug for Store {
@@ -30,7 +40,13 @@ impl Store {
     /// A store in a cluster.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, settings: Arc<Settings>) -> Self {
-        Self { cluster, settings, buckets: Default::default(), garbage: Default::default() }
+        Self {
+            cluster,
+            settings,
+            buckets: Default::default(),
+            garbage: Default::default(),
+            readers: Default::default(),
+        }
     }
 
     /// The cluster.
@@ -43,5 +59,11 @@ impl Store {
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.settings.clock.now_ns() / 1_000_000
+    }
+
+    /// The store's own key, which wraps the keys of bodies.
+    #[must_use]
+    pub fn wrapping_key(&self) -> crypt::WrappingKey {
+        crypt::WrappingKey { wrapping: crypt::Wrapping::Store, key: self.settings.master_key }
     }
 }
