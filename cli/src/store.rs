@@ -125,14 +125,19 @@ pub fn status(paths: &Paths) -> anyhow::Result<StoreStatus> {
 
 /// Whether all that is stored has all its copies.
 pub fn is_well(status: &StoreStatus) -> bool {
-    status.slots_missing_copies == 0 && status.slots_unavailable == 0
+    let down = |node: &NodeStatus| node.state == "down" || node.state == "out";
+    status.slots_missing_copies == 0
+        && status.slots_unavailable == 0
+        && !status.nodes.iter().any(down)
 }
 
 /// The store in a line.
 pub fn summary(status: &StoreStatus) -> String {
     let whole = match (status.slots_unavailable, status.slots_missing_copies) {
         (0, 0) => "all whole".to_owned(),
-        (0, missing) => format!("{missing} of {} slots lack a copy", status.slots),
+        (0, missing) => {
+            format!("{missing} of {} copies are missing", status.slots * status.replicas)
+        }
         (gone, _) => format!("{gone} of {} slots can't be used", status.slots),
     };
     format!(
@@ -184,6 +189,9 @@ fn show(status: &StoreStatus) {
             size(node.available_bytes),
             folder.display()
         );
+        if let Some(reason) = &node.reason {
+            out!("{:<10} {reason}", "");
+        }
     }
 }
 
@@ -223,7 +231,10 @@ fn locate(paths: &Paths, url: &str, json: bool) -> anyhow::Result<()> {
     out!("Slot      {slot} of 4096");
     for copy in copies {
         let sync = if copy.in_sync { "in sync" } else { "NOT in sync" };
-        out!("Node      {:<10} {sync}, {}", copy.node, counted(copy.records, "record"));
+        let records = copy
+            .records
+            .map_or("not to be asked".to_owned(), |records| counted(records, "version"));
+        out!("Node      {:<10} {sync}, {records}", copy.node);
     }
     for version in &versions {
         out!("Version   {version}");

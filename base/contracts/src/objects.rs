@@ -70,7 +70,9 @@ pub struct StoreStatus {
     pub objects: u64,
     /// Whether there are more than were counted.
     pub objects_are_more: bool,
-    /// What goes on in the background, in words.
+    /// Rounds of reading and comparing everything that ended since the store was started.
+    pub scrubs: u64,
+    /// What goes on in the background.
     pub activities: Vec<Activity>,
 }
 
@@ -98,18 +100,22 @@ pub struct NodeStatus {
     pub domain: String,
     /// Its share, in proportion to the others'.
     pub weight: u32,
-    /// Such as `up`.
+    /// `up`, `full`, `down`, `leaving`, or `out` if its share is elsewhere until it is back.
     pub state: String,
+    /// Why it is down.
+    pub reason: Option<String>,
     /// Slots that it has a copy of.
     pub slots: u64,
     /// Of those, the ones in sync.
     pub slots_in_sync: u64,
     /// Records that it has.
     pub records: u64,
-    /// Blobs found missing, and made anew.
+    /// Blobs and records found missing since the store was started.
     pub missing: u64,
-    /// Blobs found corrupt, and made anew.
+    /// Blobs and records found corrupt since then.
     pub corrupt: u64,
+    /// Of both, those that were made anew.
+    pub repaired: u64,
     /// Bytes that its data takes.
     pub used_bytes: u64,
     /// Bytes that its disk has left.
@@ -134,6 +140,6 @@ pub struct Copy {
     pub node: String,
     /// Whether the copy takes part in reads and writes.
     pub in_sync: bool,
-    /// Records of the object that it has.
-    pub records: u64,
+    /// Records of the object that it has, one for each version; none if it can't be asked.
+    pub records: Option<u64>,
 }

@@ -49,9 +49,12 @@ impl From<&NodeResult<()>> for Outcome {
     fn from(result: &NodeResult<()>) -> Self {
         match result {
             Ok(()) => Self::Applied,
-            Err(NodeFault::Full | NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => {
-                Self::Refused
-            }
+            Err(
+                NodeFault::Full
+                | NodeFault::NotFound(_)
+                | NodeFault::CorruptBlob(_)
+                | NodeFault::Refused(_),
+            ) => Self::Refused,
             Err(NodeFault::Down(_)) => Self::Unknown,
         }
     }

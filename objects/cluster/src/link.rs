@@ -183,7 +183,8 @@ impl Link {
     /// Draws the conclusion from a fault.
     pub fn note<T>(&self, result: &NodeResult<T>) {
         match result {
-            Ok(_) | Err(NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => (),
+            Ok(_)
+            | Err(NodeFault::NotFound(_) | NodeFault::CorruptBlob(_) | NodeFault::Refused(_)) => (),
             Err(NodeFault::Full) => self.full(),
             Err(NodeFault::Down(why)) => self.down(why),
         }

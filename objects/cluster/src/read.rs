@@ -88,7 +88,7 @@ impl Core {
                 }
                 Err(NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => bad.push(link),
                 Err(NodeFault::Down(why)) => away = Some(why),
-                Err(NodeFault::Full) => (),
+                Err(NodeFault::Full | NodeFault::Refused(_)) => (),
             }
         }
         Err(away.map_or(ClusterFault::Lost(id), ClusterFault::Unavailable))
@@ -120,7 +120,12 @@ impl Core {
             match self.fetch(id, link).await {
                 Ok(data) => return Ok(data),
                 Err(fault @ NodeFault::Down(_)) => worst = fault,
-                Err(NodeFault::Full | NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => (),
+                Err(
+                    NodeFault::Full
+                    | NodeFault::NotFound(_)
+                    | NodeFault::CorruptBlob(_)
+                    | NodeFault::Refused(_),
+                ) => (),
             }
         }
         Err(worst)

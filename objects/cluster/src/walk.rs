@@ -261,7 +261,7 @@ impl Walk<'_> {
             let Ok(node) = link.node() else { continue };
             let has = match link.within(core.limits.read, node.get(key)).await {
                 Ok(has) => has,
-                Err(NodeFault::Down(_) | NodeFault::Full) => continue,
+                Err(NodeFault::Down(_) | NodeFault::Full | NodeFault::Refused(_)) => continue,
                 // A record that can't be read is replaced.
                 Err(NodeFault::NotFound(_) | NodeFault::CorruptBlob(_)) => Some(Bytes::new()),
             };
@@ -342,7 +342,7 @@ impl Walk<'_> {
                 link.counts.corrupt.fetch_add(1, Ordering::Relaxed);
                 false
             }
-            Ok(()) | Err(NodeFault::Down(_) | NodeFault::Full) => true,
+            Ok(()) | Err(NodeFault::Down(_) | NodeFault::Full | NodeFault::Refused(_)) => true,
         }
     }
 

@@ -70,6 +70,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         ended = owner::serve(&owner, gateway.clone(), storage.clone()) => ended,
         () = known.follow(&identities) => Ok(()),
         () = gateway.run() => Ok(()),
+        () = storage.look_after() => Ok(()),
         ended = terminated() => ended,
     };
     // What was acknowledged is durable; what is under way never was.

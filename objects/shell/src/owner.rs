@@ -5,7 +5,10 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use cluster::{Cluster, ClusterResult, Place, Table};
 use contracts::objects::{Location, ObjectsReply, ObjectsRequest, StoreStatus};
-use s3::Gateway;
+use s3::{
+    Gateway,
+    store::version::{Version, VersionKey},
+};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -92,7 +95,10 @@ impl Owner {
             ObjectsRequest::RemoveNode(name) => {
                 self.storage.remove(&name).await.map(|()| ObjectsReply::Done)
             }
-            ObjectsRequest::Scrub => self.storage.scrub().await.map(|()| ObjectsReply::Done),
+            ObjectsRequest::Scrub => {
+                self.storage.scrub();
+                Ok(ObjectsReply::Done)
+            }
         }
     }
 
@@ -103,9 +109,9 @@ impl Owner {
         let from = place.record(Table::Objects, &[]);
         let until = cluster::after_key(Table::Objects, number, key.as_bytes());
         let records = self.storage.cluster().scan(from..until, MAX_VERSIONS).await?;
-        let versions = records.iter().filter_map(|(key, _)| {
+        let versions = records.iter().filter_map(|(key, record)| {
             let (_, _, suffix) = Place::of_record(key)?;
-            Some(suffix.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            Some(Version::decode(record).ok()?.id(VersionKey::of_suffix(suffix)?))
         });
         Ok(ObjectsReply::Located(Location {
             slot: place.slot(),
