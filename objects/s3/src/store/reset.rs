@@ -17,7 +17,7 @@ const PAGE: usize = 1000;
 const OF_BUCKETS: [Table; 4] = [Table::Objects, Table::Uploads, Table::Parts, Table::Garbage];
 
 impl Store {
-    /// Drops all buckets. None of them, nor anything in them, is seen from then on; a bucket made
+    /// Drops all buckets, and what accounts have set. None of them, nor anything in them, is seen from then on; a bucket made
     /// later, by whatever name, is another.
     ///
     /// # Errors
@@ -32,6 +32,8 @@ impl Store {
             let dropping = stream::iter(page).map(|row| self.drop_bucket(row));
             dropping.buffer_unordered(BUCKETS_AT_A_TIME).try_collect::<()>().await?;
         }
+        let settings = self.remove_records(Table::Settings, 0).await;
+        settings.map_err(|error| fault::storage(&error))?;
         self.ring();
         Ok(())
     }
@@ -65,19 +67,23 @@ impl Store {
         let Ok(number) = <[u8; 8]>::try_from(note) else { return Ok(false) };
         let number = u64::from_be_bytes(number);
         for table in OF_BUCKETS {
-            let all = range(table, number, &[]);
-            loop {
-                let found = self.cluster.scan(all.clone(), PAGE).await?;
-                let last = found.len() < PAGE;
-                let removing = stream::iter(found).map(|(key, _)| self.remove_record(key));
-                removing.buffer_unordered(RECORDS_AT_A_TIME).try_collect::<()>().await?;
-                if last {
-                    break;
-                }
-            }
+            self.remove_records(table, number).await?;
         }
         self.remove_record(place.record(Table::Garbage, note)).await?;
         Ok(true)
+    }
+
+    async fn remove_records(&self, table: Table, bucket: u64) -> ClusterResult<()> {
+        let all = range(table, bucket, &[]);
+        loop {
+            let found = self.cluster.scan(all.clone(), PAGE).await?;
+            let last = found.len() < PAGE;
+            let removing = stream::iter(found).map(|(key, _)| self.remove_record(key));
+            removing.buffer_unordered(RECORDS_AT_A_TIME).try_collect::<()>().await?;
+            if last {
+                return Ok(());
+            }
+        }
     }
 
     async fn remove_record(&self, key: Bytes) -> ClusterResult<()> {
