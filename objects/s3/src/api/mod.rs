@@ -5,6 +5,7 @@
 mod acl;
 mod buckets;
 mod configurations;
+mod convert;
 mod copy;
 mod cors;
 mod encryption;
@@ -19,8 +20,55 @@ mod policy;
 mod tags;
 mod website;
 
-use crate::Gateway;
+use crate::{
+    Gateway,
+    access::{Ask, Caller, authorize},
+    fault,
+    store::BucketEntry,
+};
 use s3s::{S3, S3Request, S3Response, S3Result, dto};
+
+use std::sync::Arc;
+
+/// Lets a caller do something with what a bucket holds.
+///
+/// # Errors
+/// `AccessDenied`.
+async fn allow(
+    gateway: &Gateway,
+    caller: &Caller,
+    action: &'static str,
+    bucket: &BucketEntry,
+    key: Option<&str>,
+) -> S3Result<()> {
+    authorize(gateway, caller, Ask { action, bucket: Some(bucket), key }).await
+}
+
+/// A bucket must be whose the client says it is, if it says so.
+fn check_owner(entry: &BucketEntry, expected: Option<&str>) -> S3Result<()> {
+    match expected {
+        Some(account) if entry.row().owner.account != account => Err(fault::access_denied()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The bucket of an operation that the caller may do.
+///
+/// # Errors
+/// `NoSuchBucket`, `AccessDenied`.
+async fn enter(
+    gateway: &Gateway,
+    caller: &Caller,
+    action: &'static str,
+    bucket: &str,
+    key: Option<&str>,
+    expected_owner: Option<&str>,
+) -> S3Result<Arc<BucketEntry>> {
+    let entry = gateway.store.bucket(bucket).await?;
+    allow(gateway, caller, action, &entry, key).await?;
+    check_owner(&entry, expected_owner)?;
+    Ok(entry)
+}
 
 macro_rules! operations {
     ($($file:ident { $($name:ident: $input:ident => $output:ident,)* })*) => {
@@ -47,7 +95,6 @@ operations! {
     }
     objects {
         put_object: PutObjectInput => PutObjectOutput,
-        post_object: PostObjectInput => PostObjectOutput,
         get_object: GetObjectInput => GetObjectOutput,
         head_object: HeadObjectInput => HeadObjectOutput,
         delete_object: DeleteObjectInput => DeleteObjectOutput,

@@ -1,60 +1,618 @@
 //! Objects: put, get, head, delete.
 
-use crate::{Gateway, fault};
-use s3s::{S3Request, S3Response, S3Result, dto};
+use crate::{
+    Gateway,
+    access::Caller,
+    api::{
+        convert::{
+            self, Customer, ReadConditions, attributes_of, checksums_of, customer_of, set_checksums,
+        },
+        enter,
+    },
+    fault,
+    store::{
+        Bucket, BucketEntry, Store,
+        checksum::{Algorithm, to_base64},
+        ingest::Expected,
+        multipart::UploadKey,
+        objects::{Found, New, Written, check_key},
+        read::{Reading, part_range},
+        rules::Conditions,
+        version::{Content, Header, Object},
+    },
+};
+use futures::StreamExt as _;
+use http::{HeaderMap, StatusCode};
+use s3s::{
+    S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders, dto,
+    stream::ByteStream as _,
+};
+use std::ops::Range;
 
-pub(super) async fn put_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutObjectInput>,
-) -> S3Result<S3Response<dto::PutObjectOutput>> {
-    Err(fault::not_implemented("PutObject"))
+/// How often a body is looked for again that was replaced while it was looked for.
+const ATTEMPTS: u32 = 4;
+/// How many keys of one request are removed at a time.
+const DELETES_AT_A_TIME: usize = 32;
+const MAX_DELETES: usize = 1000;
+
+/// What is expected of a body.
+pub(super) fn expected(
+    headers: &HeaderMap,
+    trailer: Option<TrailingHeaders>,
+    length: Option<i64>,
+    md5: Option<&str>,
+    checksums: Vec<(Algorithm, Vec<u8>)>,
+) -> S3Result<Expected> {
+    Ok(Expected {
+        length: length.and_then(|length| u64::try_from(length).ok()),
+        md5: convert::content_md5(md5)?,
+        checksums,
+        in_trailer: convert::in_trailer(headers),
+        trailer,
+        keep: None,
+    })
 }
 
-pub(super) async fn post_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PostObjectInput>,
-) -> S3Result<S3Response<dto::PostObjectOutput>> {
-    Err(fault::not_implemented("PostObject"))
+/// The body's length, which must be known.
+pub(super) fn length_of(
+    body: Option<&dto::StreamingBlob>,
+    said: Option<i64>,
+) -> S3Result<Option<i64>> {
+    let streamed = body.map_or(Some(0), |body| body.remaining_length().exact());
+    let length = said.or_else(|| streamed.and_then(|length| i64::try_from(length).ok()));
+    match length {
+        Some(length) => Ok(Some(length)),
+        None => Err(S3ErrorCode::MissingContentLength.into()),
+    }
+}
+
+pub(super) fn empty() -> dto::StreamingBlob {
+    dto::StreamingBlob::from(s3s::Body::empty())
+}
+
+/// Refuses early what would be refused after a long body.
+async fn check_early(
+    store: &Store,
+    bucket: &Bucket,
+    key: &str,
+    conditions: &Conditions,
+) -> S3Result<()> {
+    if *conditions == Conditions::default() {
+        return Ok(());
+    }
+    let newest = store.find(bucket, key, None).await?;
+    let etag = newest.as_ref().and_then(Found::object).map(|object| object.etag);
+    match conditions.check(etag.as_ref()) {
+        Ok(()) => Ok(()),
+        Err(crate::store::rules::Refusal::Condition(name)) => Err(fault::precondition_failed(name)),
+        Err(_) => Err(fault::no_such_key(key)),
+    }
+}
+
+/// What was there when the body began to come, and isn't now.
+pub(super) fn conflict(error: S3Error, conditions: &Conditions) -> S3Error {
+    if conditions.if_match.is_none() || *error.code() != S3ErrorCode::NoSuchKey {
+        return error;
+    }
+    let message = "The conditional request cannot succeed due to a conflicting operation against \
+                   this resource.";
+    fault::custom(StatusCode::CONFLICT, "ConditionalRequestConflict", message)
+}
+
+pub(super) async fn put_object(
+    gateway: &Gateway,
+    req: S3Request<dto::PutObjectInput>,
+) -> S3Result<S3Response<dto::PutObjectOutput>> {
+    let caller = Caller::of(&req)?;
+    let S3Request { input, headers, trailing_headers, .. } = req;
+    let owner = input.expected_bucket_owner.as_deref();
+    check_key(&input.key)?;
+    let entry =
+        enter(gateway, &caller, "s3:PutObject", &input.bucket, Some(&input.key), owner).await?;
+    let bucket = entry.row();
+    if input.write_offset_bytes.is_some() {
+        return Err(fault::not_implemented("Appending to objects"));
+    }
+    let lock = convert::lock(
+        &bucket,
+        gateway.store.now_ms(),
+        input.object_lock_mode.as_ref().map(dto::ObjectLockMode::as_str),
+        input.object_lock_retain_until_date.as_ref(),
+        input.object_lock_legal_hold_status.as_ref().map(dto::ObjectLockLegalHoldStatus::as_str),
+    )?;
+    let attributes = attributes_of!(input)?;
+    let kms_key = input.ssekms_key_id.as_deref();
+    let encryption = input.server_side_encryption.as_ref();
+    let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?;
+    let conditions = convert::conditions(input.if_match, input.if_none_match);
+    let length = length_of(input.body.as_ref(), input.content_length)?;
+    let checksums = checksums_of!(input)?;
+    let expected =
+        expected(&headers, trailing_headers, length, input.content_md5.as_deref(), checksums)?;
+    let store = &gateway.store;
+    check_early(store, &bucket, &input.key, &conditions).await?;
+    let place = Store::place(&bucket, &input.key);
+    let body = input.body.unwrap_or_else(empty);
+    let taken = store.take_in(&place, body, &expected, &wrapping).await?;
+    let new = New::of(taken, attributes, lock, None);
+    let object = Object { content: Content::Blobs(Vec::new()), ..new.object.clone() };
+    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let written = put.map_err(|error| conflict(error, &conditions))?;
+    Ok(S3Response::new(put_output(&object, written)))
+}
+
+fn put_output(object: &Object, written: Written) -> dto::PutObjectOutput {
+    let (encryption, algorithm, md5) = convert::encryption(&object.seal.wrapping);
+    let kind = object.checksum.as_ref().map(|sum| convert::kind_name(sum.kind));
+    let mut output = dto::PutObjectOutput {
+        checksum_type: kind,
+        e_tag: Some(convert::etag(&object.etag)),
+        sse_customer_algorithm: algorithm,
+        sse_customer_key_md5: md5,
+        server_side_encryption: encryption,
+        version_id: written.version_id,
+        ..Default::default()
+    };
+    set_checksums!(output, convert::checksum_of(object));
+    output
+}
+
+/// Finds an object and reads what `pick` chooses of it.
+pub(super) async fn open(
+    gateway: &Gateway,
+    (bucket, key, version): (&Bucket, &str, Option<&str>),
+    customer: Customer<'_>,
+    pick: impl Fn(&Found, &Object) -> S3Result<Range<u64>>,
+) -> S3Result<(Found, Range<u64>, Reading)> {
+    for _ in 0..ATTEMPTS {
+        let found = gateway.store.find_object(bucket, key, version).await?;
+        let object = found.object().ok_or_else(fault::internal)?;
+        let range = pick(&found, object)?;
+        let wrapping_key = customer.to_read(gateway, &object.seal.wrapping)?;
+        check_archive(gateway, object)?;
+        let store = &gateway.store;
+        let reading = store.read_object(bucket, key, &found, &wrapping_key, range.clone()).await?;
+        if let Some(reading) = reading {
+            return Ok((found, range, reading));
+        }
+    }
+    log::error!("the bytes of an object in bucket {} are gone", bucket.name);
+    Err(fault::internal())
+}
+
+/// An archived object is read only once it is restored.
+fn check_archive(gateway: &Gateway, object: &Object) -> S3Result<()> {
+    let class = object.attributes.storage_class.as_deref();
+    let restored = object.restored_until_ms.is_some_and(|until| until > gateway.store.now_ms());
+    match class {
+        Some(class @ ("GLACIER" | "DEEP_ARCHIVE")) if !restored => {
+            let message = "The operation is not valid for the object's storage class";
+            let error = fault::custom(StatusCode::FORBIDDEN, "InvalidObjectState", message);
+            Err(fault::with(error, &[("StorageClass", class)]))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The part of an object that a request is about: its range, and whether it was asked for.
+fn pick(
+    object: &Object,
+    range: Option<&dto::Range>,
+    part: Option<i32>,
+) -> S3Result<(Range<u64>, bool)> {
+    match (range, part) {
+        (None, None) => Ok((0..object.size, false)),
+        (Some(_), Some(_)) => Err(fault::invalid_request(
+            "Cannot specify both Range header and partNumber query parameter",
+        )),
+        (Some(range), None) => {
+            let satisfied = range.check(object.size);
+            satisfied.map(|range| (range, true)).map_err(|_| {
+                let message = "The requested range is not satisfiable";
+                let error = fault::fault(S3ErrorCode::InvalidRange, message);
+                let (asked, size) = (range.to_header_string(), object.size.to_string());
+                let elements = [("RangeRequested", &*asked), ("ActualObjectSize", &*size)];
+                let error = fault::with(error, &elements);
+                fault::with_header(error, "content-range", &format!("bytes */{size}"))
+            })
+        }
+        (None, Some(number)) => {
+            let whole = (number == 1).then_some(0..object.size);
+            let found = match &object.content {
+                Content::Blobs(_) => whole,
+                Content::Upload { runs, .. } => {
+                    u16::try_from(number).ok().and_then(|number| part_range(runs, number))
+                }
+            };
+            found.map(|range| (range, true)).ok_or_else(|| {
+                let status = StatusCode::RANGE_NOT_SATISFIABLE;
+                let message = "The requested partnumber is not satisfiable";
+                let error = fault::custom(status, "InvalidPartNumber", message);
+                let count = object.etag.parts.unwrap_or(1).to_string();
+                let number = number.to_string();
+                fault::with(error, &[("PartNumberRequested", &number), ("ActualPartCount", &count)])
+            })
+        }
+    }
+}
+
+fn restore_of(object: &Object) -> Option<String> {
+    let until = convert::http_date(&convert::timestamp(object.restored_until_ms?));
+    Some(format!("ongoing-request=\"false\", expiry-date=\"{until}\""))
+}
+
+/// What GET and HEAD say of an object.
+macro_rules! describe {
+    ($output:ident, $bucket:expr, $found:expr, $object:expr, $range:expr, $partial:expr, $part:expr, $mode:expr) => {{
+        let (found, object, range): (&Found, &Object, &Range<u64>) = ($found, $object, $range);
+        let (encryption, algorithm, md5) = convert::encryption(&object.seal.wrapping);
+        let retention = object.lock.retention;
+        let mut output = dto::$output {
+            accept_ranges: Some("bytes".to_owned()),
+            cache_control: convert::header(object, Header::CacheControl),
+            content_disposition: convert::header(object, Header::ContentDisposition),
+            content_encoding: convert::header(object, Header::ContentEncoding),
+            content_language: convert::header(object, Header::ContentLanguage),
+            content_length: Some(convert::to_i64(range.end - range.start)),
+            content_range: $partial
+                .then(|| format!("bytes {}-{}/{}", range.start, range.end.max(1) - 1, object.size)),
+            content_type: convert::content_type(object).and_then(|kind| kind.parse().ok()),
+            e_tag: Some(convert::etag(&object.etag)),
+            expires: convert::expires(object),
+            last_modified: Some(convert::timestamp(found.version.modified_ms)),
+            metadata: Some(object.attributes.metadata.iter().cloned().collect()),
+            object_lock_legal_hold_status: object.lock.legal_hold.map(|hold| {
+                dto::ObjectLockLegalHoldStatus::from_static(if hold { "ON" } else { "OFF" })
+            }),
+            object_lock_mode: retention
+                .map(|one| dto::ObjectLockMode::from_static(convert::mode_name(one.mode))),
+            object_lock_retain_until_date: retention
+                .map(|one| convert::exact_timestamp(one.until_ms)),
+            parts_count: $part.and_then(|_| object.etag.parts).map(i32::from),
+            restore: restore_of(object),
+            sse_customer_algorithm: algorithm,
+            sse_customer_key_md5: md5,
+            server_side_encryption: encryption,
+            storage_class: object.attributes.storage_class.clone().map(dto::StorageClass::from),
+            version_id: convert::version_id($bucket, found.id()),
+            website_redirect_location: convert::header(object, Header::WebsiteRedirect),
+            ..Default::default()
+        };
+        let asked = $mode.as_ref().is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED);
+        if asked && !$partial {
+            set_checksums!(output, convert::checksum_of(object));
+            output.checksum_type = object.checksum.as_ref().map(|sum| convert::kind_name(sum.kind));
+        }
+        output
+    }};
 }
 
 pub(super) async fn get_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetObjectInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetObjectInput>,
 ) -> S3Result<S3Response<dto::GetObjectOutput>> {
-    Err(fault::not_implemented("GetObject"))
+    let caller = Caller::of(&req)?;
+    let input = req.input;
+    let (key, version) = (&input.key, input.version_id.as_deref());
+    check_key(key)?;
+    let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+    let owner = input.expected_bucket_owner.as_deref();
+    let entry = enter(gateway, &caller, action, &input.bucket, Some(key), owner).await?;
+    let overrides = input.response_cache_control.is_some()
+        || input.response_content_disposition.is_some()
+        || input.response_content_encoding.is_some()
+        || input.response_content_language.is_some()
+        || input.response_content_type.is_some()
+        || input.response_expires.is_some();
+    if overrides && caller.identity.is_none() {
+        let message =
+            "Request specific response headers cannot be used for anonymous GET requests.";
+        return Err(fault::invalid_request(message));
+    }
+    let bucket = entry.row();
+    let (range, part) = (input.range, input.part_number);
+    let choose = |found: &Found, object: &Object| {
+        let conditions = ReadConditions {
+            if_match: input.if_match.clone(),
+            if_none_match: input.if_none_match.clone(),
+            if_modified_since: input.if_modified_since.clone(),
+            if_unmodified_since: input.if_unmodified_since.clone(),
+        };
+        conditions.check(&object.etag, found.version.modified_ms, false)?;
+        Ok(pick(object, range.as_ref(), part)?.0)
+    };
+    let customer = customer_of!(input);
+    let (found, range, reading) = open(gateway, (&bucket, key, version), customer, choose).await?;
+    let object = found.object().ok_or_else(fault::internal)?;
+    let partial = input.range.is_some() || part.is_some();
+    let mut output = describe!(
+        GetObjectOutput,
+        &bucket,
+        &found,
+        object,
+        &range,
+        partial,
+        part,
+        input.checksum_mode
+    );
+    output.body = Some(reading.into_blob());
+    let tags = object.attributes.tags.len();
+    output.tag_count = i32::try_from(tags).ok().filter(|count| *count > 0);
+    let status = if partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    Ok(S3Response::with_status(output, status))
 }
 
 pub(super) async fn head_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::HeadObjectInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::HeadObjectInput>,
 ) -> S3Result<S3Response<dto::HeadObjectOutput>> {
-    Err(fault::not_implemented("HeadObject"))
+    let caller = Caller::of(&req)?;
+    let input = req.input;
+    let (key, version) = (&input.key, input.version_id.as_deref());
+    check_key(key)?;
+    let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+    let owner = input.expected_bucket_owner.as_deref();
+    let entry = enter(gateway, &caller, action, &input.bucket, Some(key), owner).await?;
+    let bucket = entry.row();
+    let found = gateway.store.find_object(&bucket, key, version).await?;
+    let object = found.object().ok_or_else(fault::internal)?;
+    customer_of!(input).to_read(gateway, &object.seal.wrapping)?;
+    let conditions = ReadConditions {
+        if_match: input.if_match,
+        if_none_match: input.if_none_match,
+        if_modified_since: input.if_modified_since,
+        if_unmodified_since: input.if_unmodified_since,
+    };
+    conditions.check(&object.etag, found.version.modified_ms, false)?;
+    let part = input.part_number;
+    let (range, partial) = pick(object, input.range.as_ref(), part)?;
+    let output = describe!(
+        HeadObjectOutput,
+        &bucket,
+        &found,
+        object,
+        &range,
+        partial,
+        part,
+        input.checksum_mode
+    );
+    let status = if partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    Ok(S3Response::with_status(output, status))
+}
+
+/// One deletion.
+struct Deletion<'a> {
+    key: &'a str,
+    version: Option<&'a str>,
+    conditions: Conditions,
+    bypass: bool,
+}
+
+async fn delete(
+    gateway: &Gateway,
+    caller: &Caller,
+    entry: &BucketEntry,
+    deletion: Deletion<'_>,
+) -> S3Result<Written> {
+    let Deletion { key, version, conditions, bypass } = deletion;
+    check_key(key)?;
+    if bypass {
+        let action = "s3:BypassGovernanceRetention";
+        super::allow(gateway, caller, action, entry, Some(key)).await?;
+    }
+    match version {
+        None => gateway.store.delete_object(entry, key, None, &conditions).await,
+        Some(id) => gateway.store.delete_version(entry, key, id, &conditions, bypass).await,
+    }
 }
 
 pub(super) async fn delete_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteObjectInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::DeleteObjectInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectOutput>> {
-    Err(fault::not_implemented("DeleteObject"))
+    let caller = Caller::of(&req)?;
+    let input = req.input;
+    let (key, version) = (input.key.as_str(), input.version_id.as_deref());
+    let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+    let owner = input.expected_bucket_owner.as_deref();
+    let entry = enter(gateway, &caller, action, &input.bucket, Some(key), owner).await?;
+    let conditions = convert::conditions(input.if_match, None);
+    let bypass = input.bypass_governance_retention == Some(true);
+    let deletion = Deletion { key, version, conditions, bypass };
+    let written = delete(gateway, &caller, &entry, deletion).await?;
+    let output = dto::DeleteObjectOutput {
+        delete_marker: written.marker.then_some(true),
+        request_charged: None,
+        version_id: written.version_id,
+    };
+    Ok(S3Response::with_status(output, StatusCode::NO_CONTENT))
+}
+
+/// One key of a DeleteObjects request.
+async fn delete_one(
+    gateway: &Gateway,
+    caller: &Caller,
+    entry: &BucketEntry,
+    asked: dto::ObjectIdentifier,
+    bypass: bool,
+) -> Result<dto::DeletedObject, dto::Error> {
+    let version = asked.version_id.as_deref();
+    let if_match = asked.e_tag.clone().map(dto::ETagCondition::ETag);
+    let conditions = convert::conditions(if_match, None);
+    let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+    let done = async {
+        super::allow(gateway, caller, action, entry, Some(&asked.key)).await?;
+        let deletion = Deletion { key: &asked.key, version, conditions, bypass };
+        delete(gateway, caller, entry, deletion).await
+    };
+    match done.await {
+        Ok(written) => Ok(dto::DeletedObject {
+            delete_marker: written.marker.then_some(true),
+            delete_marker_version_id: written.version_id.filter(|_| written.marker),
+            key: Some(asked.key),
+            version_id: asked.version_id,
+        }),
+        Err(error) => Err(dto::Error {
+            code: Some(error.code().as_str().to_owned()),
+            key: Some(asked.key),
+            message: Some(error.message().unwrap_or_default().to_owned()),
+            version_id: asked.version_id,
+        }),
+    }
 }
 
 pub(super) async fn delete_objects(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteObjectsInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::DeleteObjectsInput>,
 ) -> S3Result<S3Response<dto::DeleteObjectsOutput>> {
-    Err(fault::not_implemented("DeleteObjects"))
+    let caller = Caller::of(&req)?;
+    let S3Request { input, headers, .. } = req;
+    let verified = headers.contains_key("content-md5")
+        || headers.keys().any(|name| name.as_str().starts_with("x-amz-checksum-"))
+        || headers.contains_key("x-amz-trailer");
+    if !verified {
+        let message = "Missing required header for this request: Content-MD5";
+        return Err(fault::invalid_request(message));
+    }
+    let entry = gateway.store.bucket(&input.bucket).await?;
+    super::check_owner(&entry, input.expected_bucket_owner.as_deref())?;
+    let dto::Delete { objects, quiet } = input.delete;
+    if objects.is_empty() || objects.len() > MAX_DELETES {
+        return Err(fault::malformed_xml());
+    }
+    let bypass = input.bypass_governance_retention == Some(true);
+    // In the order of the request, so that the same key twice ends as it says.
+    let done: Vec<_> = futures::stream::iter(objects)
+        .map(|asked| delete_one(gateway, &caller, &entry, asked, bypass))
+        .buffered(DELETES_AT_A_TIME)
+        .collect()
+        .await;
+    let (mut deleted, mut errors) = (Vec::new(), Vec::new());
+    for one in done {
+        match one {
+            Ok(one) => deleted.push(one),
+            Err(one) => errors.push(one),
+        }
+    }
+    let deleted = Some(deleted).filter(|all| quiet != Some(true) && !all.is_empty());
+    let errors = Some(errors).filter(|all| !all.is_empty());
+    Ok(S3Response::new(dto::DeleteObjectsOutput { deleted, errors, request_charged: None }))
+}
+
+/// A page of an object's parts.
+async fn attribute_parts(
+    gateway: &Gateway,
+    bucket: &Bucket,
+    object: &Object,
+    input: &dto::GetObjectAttributesInput,
+) -> S3Result<Option<dto::GetObjectAttributesParts>> {
+    let Content::Upload { id, .. } = &object.content else { return Ok(None) };
+    let limit = convert::page_size(input.max_parts, "max-parts")?;
+    let marker = input.part_number_marker.unwrap_or_default();
+    let after = u16::try_from(marker).unwrap_or_default();
+    let store = &gateway.store;
+    let mut parts = store.parts(bucket, &input.key, UploadKey(*id), after, limit + 1).await?;
+    let more = parts.len() > limit;
+    parts.truncate(limit);
+    let algorithm = object.checksum.as_ref().map(|sum| sum.algorithm);
+    let shown = parts.iter().map(|(number, part)| {
+        let mut shown = dto::ObjectPart {
+            part_number: Some(i32::from(*number)),
+            size: Some(convert::to_i64(part.size)),
+            ..Default::default()
+        };
+        if let Some(algorithm) = algorithm {
+            set_checksums!(shown, convert::checksum_fields(algorithm, &part.checksum, None));
+        }
+        shown
+    });
+    Ok(Some(dto::GetObjectAttributesParts {
+        is_truncated: Some(more),
+        max_parts: i32::try_from(limit).ok(),
+        next_part_number_marker: parts.last().map(|(number, _)| i32::from(*number)),
+        part_number_marker: Some(marker),
+        parts: Some(shown.collect()),
+        total_parts_count: object.etag.parts.map(i32::from),
+    }))
 }
 
 pub(super) async fn get_object_attributes(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetObjectAttributesInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetObjectAttributesInput>,
 ) -> S3Result<S3Response<dto::GetObjectAttributesOutput>> {
-    Err(fault::not_implemented("GetObjectAttributes"))
+    let caller = Caller::of(&req)?;
+    let input = req.input;
+    let version = input.version_id.as_deref();
+    let owner = input.expected_bucket_owner.as_deref();
+    let action =
+        if version.is_some() { "s3:GetObjectVersionAttributes" } else { "s3:GetObjectAttributes" };
+    let entry = enter(gateway, &caller, action, &input.bucket, Some(&input.key), owner).await?;
+    let bucket = entry.row();
+    let found = gateway.store.find_object(&bucket, &input.key, version).await?;
+    let object = found.object().ok_or_else(fault::internal)?;
+    customer_of!(input).to_read(gateway, &object.seal.wrapping)?;
+    let wants = |name: &str| input.object_attributes.iter().any(|one| one.as_str() == name);
+    let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|sum| {
+        let mut shown = dto::Checksum {
+            checksum_type: Some(convert::kind_name(sum.kind)),
+            ..Default::default()
+        };
+        // Here without the count of parts.
+        let value = Algorithm::ALL.map(|one| (one == sum.algorithm).then(|| to_base64(&sum.value)));
+        set_checksums!(shown, value);
+        shown
+    });
+    let object_parts = match wants("ObjectParts") {
+        true => attribute_parts(gateway, &bucket, object, &input).await?,
+        false => None,
+    };
+    let class = object.attributes.storage_class.clone().unwrap_or_else(|| "STANDARD".to_owned());
+    Ok(S3Response::new(dto::GetObjectAttributesOutput {
+        checksum,
+        delete_marker: None,
+        e_tag: wants("ETag").then(|| convert::etag(&object.etag)),
+        last_modified: Some(convert::timestamp(found.version.modified_ms)),
+        object_parts,
+        object_size: wants("ObjectSize").then(|| convert::to_i64(object.size)),
+        request_charged: None,
+        storage_class: wants("StorageClass").then(|| class.into()),
+        version_id: convert::version_id(&bucket, found.id()),
+    }))
 }
 
+/// An archived object is restored at once, for the days asked for.
 pub(super) async fn restore_object(
-    _gateway: &Gateway,
-    _req: S3Request<dto::RestoreObjectInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::RestoreObjectInput>,
 ) -> S3Result<S3Response<dto::RestoreObjectOutput>> {
-    Err(fault::not_implemented("RestoreObject"))
+    const DAY_MS: u64 = 86_400_000;
+    let caller = Caller::of(&req)?;
+    let input = req.input;
+    let owner = input.expected_bucket_owner.as_deref();
+    let action = "s3:RestoreObject";
+    let entry = enter(gateway, &caller, action, &input.bucket, Some(&input.key), owner).await?;
+    let request = input.restore_request.ok_or_else(fault::malformed_xml)?;
+    if request.output_location.is_some() || request.select_parameters.is_some() {
+        return Err(fault::not_implemented("Selecting from archived objects"));
+    }
+    let days = request.days.and_then(|days| u64::try_from(days).ok()).filter(|days| *days > 0);
+    let days = days.ok_or_else(fault::malformed_xml)?;
+    let now_ms = gateway.store.now_ms();
+    let version = input.version_id.as_deref();
+    let restored = gateway.store.update_version(&entry, &input.key, version, |version| {
+        let Some(object) = &mut version.object else { return Err(fault::internal()) };
+        let class = object.attributes.storage_class.as_deref();
+        if !matches!(class, Some("GLACIER" | "DEEP_ARCHIVE")) {
+            let message = "Restore is not allowed for the object's current storage class";
+            return Err(fault::custom(StatusCode::FORBIDDEN, "InvalidObjectState", message));
+        }
+        let before = object.restored_until_ms.is_some_and(|until| until > now_ms);
+        // Up to the midnight after.
+        let until = (now_ms + days * DAY_MS).div_ceil(DAY_MS) * DAY_MS;
+        object.restored_until_ms = Some(until);
+        Ok(before)
+    });
+    let (before, _) = restored.await?;
+    let status = if before { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok(S3Response::with_status(dto::RestoreObjectOutput::default(), status))
 }

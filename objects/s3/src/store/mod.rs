@@ -55,6 +55,12 @@ impl Store {
         &self.cluster
     }
 
+    /// Where a key's records and bodies belong.
+    #[must_use]
+    pub fn place(bucket: &Bucket, key: &str) -> cluster::Place {
+        objects::place_of(bucket, key)
+    }
+
     /// Milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
