@@ -46,6 +46,14 @@ impl Gateway {
         &self.store
     }
 
+    /// Drops all buckets of all accounts, and what the accounts have set.
+    ///
+    /// # Errors
+    /// The storage is unavailable.
+    pub async fn reset(&self) -> s3s::S3Result<()> {
+        self.store.reset().await
+    }
+
     /// Does what is to be done in the background, until it is dropped.
     pub async fn run(&self) {
         self.store.clone().sweep_for_ever().await;

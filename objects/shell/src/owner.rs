@@ -85,7 +85,7 @@ impl Owner {
             }
             ObjectsRequest::Locate { bucket, key } => self.locate(&bucket, &key).await,
             ObjectsRequest::Reset => {
-                self.gateway.store().reset().await.context("drop all buckets")?;
+                self.gateway.reset().await.context("drop all buckets")?;
                 log::info!("all buckets were dropped");
                 Ok(ObjectsReply::Done)
             }
