@@ -100,12 +100,22 @@ def test_the_aws_cli_copies_and_lists(cloud, bucket, tmp_path):
         assert answer.read() == large.read_bytes()
 
 
-def test_a_presigned_upload(s3, bucket):
-    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "up"}, ExpiresIn=60)
-    request = urllib.request.Request(url, data=b"by url", method="PUT")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        assert answer.status == 200
-    assert body_of(s3, bucket, "up") == b"by url"
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_presigned_links(cloud, bucket, version):
+    """Both versions of the signature; the old one is boto3's own choice."""
+    s3 = cloud.client("s3", signature_version=version)
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.port, timeout=30)
+    where = {"Bucket": bucket, "Key": "up"}
+
+    def ask(operation, method, body=None):
+        url = s3.generate_presigned_url(operation, where, ExpiresIn=60)
+        connection.request(method, url.removeprefix(cloud.endpoint), body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    assert ask("put_object", "PUT", b"by url") == (200, b"")
+    assert ask("get_object", "GET") == (200, b"by url")
+    assert ask("put_object", "GET")[0] == 403, "signed for another method"
 
 
 def test_a_bucket_as_a_host(cloud, s3, bucket):
@@ -326,37 +336,55 @@ def test_objects_outlive_down_and_up(own_cloud):
 
 
 def test_a_lost_node_folder_is_healed(own_cloud):
+    """Each of the three folders in turn, so that in the end everything was made anew."""
     s3 = own_cloud.client("s3")
     s3.create_bucket(Bucket="whole")
     bodies = {f"k{number}": os.urandom(100 << (number % 14)) for number in range(60)}
+    bodies["large"] = os.urandom(10 << 20)
     for key, body in bodies.items():
         s3.put_object(Bucket="whole", Key=key, Body=body)
-    folder = own_cloud.data / "objects/node-2"
-    shutil.rmtree(folder)
-    for key, body in bodies.items():
-        assert body_of(s3, "whole", key) == body
-    s3.put_object(Bucket="whole", Key="meanwhile", Body=b"new")
-    assert body_of(s3, "whole", "meanwhile") == b"new"
-    bodies["meanwhile"] = b"new"
-    # A new process finds an empty folder, and heals it.
-    own_cloud.replaced(own_cloud.kill("objects"))
-    until("the store answers", lambda: answers(s3))
-    until("all copies are whole", lambda: whole(own_cloud), seconds=60)
-    for lost in ("node-1", "node-3"):
-        shutil.rmtree(own_cloud.data / "objects" / lost)
+    for number in (2, 1, 3):
+        lose(own_cloud.data / f"objects/node-{number}")
+        s3.put_object(Bucket="whole", Key=f"meanwhile-{number}", Body=b"new")
+        bodies[f"meanwhile-{number}"] = b"new"
+        s3.delete_object(Bucket="whole", Key=f"k{number}")
+        del bodies[f"k{number}"]
         for key, body in bodies.items():
             assert body_of(s3, "whole", key) == body
-        own_cloud.replaced(own_cloud.kill("objects"))
-        until("the store answers", lambda: answers(s3))
-        until("all copies are whole", lambda: whole(own_cloud), seconds=60)
+        until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
+    assert sorted(keys_of(s3, "whole")) == sorted(bodies)
+    # And while nobody watches: the next process finds the folder gone.
+    os.kill(own_cloud.processes()["supervisor"], signal.SIGSTOP)
+    try:
+        own_cloud.kill("objects")
+        lose(own_cloud.data / "objects/node-1")
+    finally:
+        os.kill(own_cloud.processes()["supervisor"], signal.SIGCONT)
+    until("the store answers", lambda: answers(s3))
+    until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
+    for key, body in bodies.items():
+        assert body_of(s3, "whole", key) == body
 
 
-def whole(cloud):
+def lose(folder):
+    """Takes a folder away at once, and then deletes it."""
+    gone = folder.with_name(f"{folder.name}-lost")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def whole(cloud, bucket, keys):
+    """Whether the store says so, and each node has a copy of each object."""
     done = cloud.fogbank("objects", "status", "--json", check=False)
     if done.returncode != 0:
         return False
-    nodes = json.loads(done.stdout)["nodes"]
-    return all(node["state"] == "up" and node["slots_in_sync"] == 4096 for node in nodes)
+    assert all(node["state"] == "up" for node in json.loads(done.stdout)["nodes"])
+    for key in list(keys)[::7]:
+        done = cloud.fogbank("objects", "locate", f"s3://{bucket}/{key}", "--json")
+        copies = json.loads(done.stdout)["copies"]
+        if [copy["records"] for copy in copies if copy["in_sync"]] != [1, 1, 1]:
+            return False
+    return True
 
 
 def test_a_node_comes_and_goes(own_cloud, tmp_path):
