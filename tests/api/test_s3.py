@@ -326,6 +326,46 @@ def test_what_was_acknowledged_outlives_the_object_store(own_cloud):
         assert body_of(s3, "load", key) == body, key
 
 
+@contextlib.contextmanager
+def without(cloud, role):
+    """A process is dead, and for now stays so."""
+    supervisor = cloud.processes()["supervisor"]
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        yield cloud.kill(role)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+
+
+def test_each_service_goes_on_without_the_other(own_cloud):
+    s3, ec2 = own_cloud.client("s3"), own_cloud.client("ec2")
+    s3.create_bucket(Bucket="apart")
+    connection = http.client.HTTPConnection("127.0.0.1", own_cloud.port, timeout=30)
+
+    def get(method, path, service):
+        connection.request(method, path, headers=signed(own_cloud, method, path, service))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    with without(own_cloud, "objects") as killed:
+        # The code on which all SDKs try again.
+        with fault("ServiceUnavailable", status=503):
+            s3.list_objects_v2(Bucket="apart")
+        with pytest.raises(botocore.exceptions.ClientError) as caught:
+            s3.head_bucket(Bucket="apart")
+        assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+        ec2.describe_vpcs()
+    own_cloud.replaced(killed)
+    until("S3 answers", lambda: answers(s3))
+    assert get("GET", "/apart", "s3")[0] == 200
+    with without(own_cloud, "server") as killed:
+        assert get("GET", "/apart", "s3")[0] == 200
+        status, text = get("GET", "/?Action=DescribeVpcs&Version=2016-11-15", "ec2")
+        assert status == 503 and b"<Code>Unavailable</Code>" in text
+    own_cloud.replaced(killed)
+    until("EC2 answers", lambda: ec2.describe_vpcs()["Vpcs"])
+
+
 def test_objects_outlive_down_and_up(own_cloud):
     s3 = own_cloud.client("s3")
     s3.create_bucket(Bucket="stays")
@@ -354,12 +394,8 @@ def test_a_lost_node_folder_is_healed(own_cloud):
         until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
     assert sorted(keys_of(s3, "whole")) == sorted(bodies)
     # And while nobody watches: the next process finds the folder gone.
-    os.kill(own_cloud.processes()["supervisor"], signal.SIGSTOP)
-    try:
-        own_cloud.kill("objects")
+    with without(own_cloud, "objects"):
         lose(own_cloud.data / "objects/node-1")
-    finally:
-        os.kill(own_cloud.processes()["supervisor"], signal.SIGCONT)
     until("the store answers", lambda: answers(s3))
     until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
     for key, body in bodies.items():
