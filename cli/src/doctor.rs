@@ -1,7 +1,11 @@
 //! `fogbank doctor`: what this machine has and lacks.
 
-use crate::paths::{Paths, is_root};
+use crate::{
+    paths::{Paths, is_root},
+    settings::Settings,
+};
 use std::{
+    collections::BTreeSet,
     fs,
     path::Path,
     process::{Command, ExitCode},
@@ -32,6 +36,27 @@ impl Report {
         let state = if found { "installed" } else { "missing" };
         self.say(found, program, state, &format!("apt-get install {package}"));
     }
+}
+
+/// What the object store's copies guard against on these disks.
+fn storage_disks(paths: &Paths) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut nodes =
+        Settings::load(paths).ok().flatten().map(|settings| settings.nodes).unwrap_or_default();
+    if nodes.is_empty() {
+        return "three copies in folders of the data folder; on disks of their own with 'fogbank up \
+                --nodes DIR…'"
+            .to_owned();
+    }
+    nodes.retain(|node| node.folder.exists());
+    let disks = nodes.iter().filter_map(|node| fs::metadata(&node.folder).ok());
+    let disks = disks.map(|folder| folder.dev()).collect::<BTreeSet<_>>().len();
+    let guard = if disks < nodes.len() {
+        "copies guard against damage, but a lost disk may take several"
+    } else {
+        "any one disk may be lost"
+    };
+    format!("{} storage nodes on {disks} disks: {guard}", nodes.len())
 }
 
 /// Checks the machine; fails if something is lacking.
@@ -88,6 +113,7 @@ pub fn doctor(paths: &Paths) -> ExitCode {
         let text = format!("{free} GiB free for {}", paths.data.display());
         report.say(free >= 5, "disk", &text, "images and volumes want 5 GiB or more");
     }
+    report.note("objects", &storage_disks(paths));
     if report.lacking == 0 {
         out!("This machine can run a cloud: 'fogbank up'.");
         ExitCode::SUCCESS

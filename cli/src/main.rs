@@ -20,6 +20,7 @@ mod roles;
 mod settings;
 mod ssh;
 mod status;
+mod store;
 mod supervisor;
 mod up;
 
@@ -35,6 +36,7 @@ use std::{path::PathBuf, process::ExitCode};
 ///   fogbank up --detach          start a cloud
 ///   eval "$(fogbank env)"        point the aws CLI at it
 ///   aws ec2 describe-images --owners amazon
+///   aws s3 mb s3://photos        make a bucket
 ///   fogbank status               see how it is
 ///   fogbank down                 shut it down; the next 'up' starts the instances that ran
 #[derive(Debug, Parser)]
@@ -68,6 +70,14 @@ enum Command {
     Image {
         #[command(subcommand)]
         command: ImageCommand,
+    },
+    /// The object store: how it is, where an object lies, its storage nodes
+    ///
+    /// Objects themselves are reached by S3, at the cloud's endpoint: aws s3 ls, boto3, rclone …
+    #[command(arg_required_else_help = true)]
+    Objects {
+        #[command(subcommand)]
+        command: store::Command,
     },
     /// Wipe all accounts' resources within a second; images stay
     Reset {
@@ -165,6 +175,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             image::list(&paths);
         }
+        Command::Objects { command } => return store::run(&paths, command),
         Command::Reset { yes } => status::reset(&paths, yes)?,
         Command::Test | Command::Bench { .. } => anyhow::bail!(
             "tests and benchmarks run from the project's folder: ./fogbank test, ./fogbank bench NAME"

@@ -90,6 +90,11 @@ impl Paths {
         self.data.join("volumes")
     }
 
+    /// The object store's key, and its nodes if they are nowhere else.
+    pub fn objects(&self) -> PathBuf {
+        self.data.join("objects")
+    }
+
     /// A socket or process ID file.
     pub fn run_file(&self, name: &str) -> PathBuf {
         self.run.join(name)

@@ -4,7 +4,11 @@ use crate::{log_file, paths::Paths, settings::Settings};
 use anyhow::Context as _;
 use std::{
     fs,
-    os::unix::{net::UnixListener, process::CommandExt as _},
+    net::TcpListener,
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixListener, process::CommandExt as _},
+    },
     path::Path,
     process::{Command, Stdio},
 };
@@ -20,15 +24,28 @@ pub enum Role {
     VpcCard,
     /// The instances' disks.
     EbsCard,
+    /// The object store.
+    Objects,
+}
+
+/// Sockets that the supervisor holds, too, so that those who connect while a process is started
+/// again wait instead of being refused.
+#[derive(Debug)]
+pub struct Held {
+    /// Where the EBS card serves volumes.
+    pub nbd: UnixListener,
+    /// Where the server serves AWS's APIs.
+    pub endpoint: TcpListener,
 }
 
 impl Role {
-    /// All roles that a cloud with this hypervisor has, cards first.
+    /// All roles that a cloud with this hypervisor has: cards first, and the object store before
+    /// the server hands it connections.
     pub fn all(settings: &Settings) -> &'static [Self] {
         if settings.hypervisor == "simulated" {
-            &[Self::Server, Self::Agent]
+            &[Self::Objects, Self::Server, Self::Agent]
         } else {
-            &[Self::VpcCard, Self::EbsCard, Self::Server, Self::Agent]
+            &[Self::VpcCard, Self::EbsCard, Self::Objects, Self::Server, Self::Agent]
         }
     }
 
@@ -39,14 +56,12 @@ impl Role {
             Self::Agent => "agent",
             Self::VpcCard => "vpc-card",
             Self::EbsCard => "ebs-card",
+            Self::Objects => "objects",
         }
     }
 
     /// Starts the process, in a session of its own so that it outlives its starter.
-    ///
-    /// `nbd` is the socket that the EBS card serves on: held by the supervisor too, so that a
-    /// restarted card is reconnected at once.
-    pub fn start(self, paths: &Paths, nbd: &UnixListener) -> anyhow::Result<std::process::Child> {
+    pub fn start(self, paths: &Paths, held: &Held) -> anyhow::Result<std::process::Child> {
         let log = paths.log(self.name());
         let log = log_file::open(&log).with_context(|| format!("open {}", log.display()))?;
         let mut command = Command::new("/proc/self/exe");
@@ -58,9 +73,11 @@ impl Role {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
-        if self == Self::EbsCard {
-            // The listening socket goes where standard input would be.
-            command.stdin(nbd.try_clone().map(std::os::fd::OwnedFd::from)?);
+        // A listening socket goes where standard input would be.
+        match self {
+            Self::EbsCard => drop(command.stdin(OwnedFd::from(held.nbd.try_clone()?))),
+            Self::Server => drop(command.stdin(OwnedFd::from(held.endpoint.try_clone()?))),
+            Self::Agent | Self::VpcCard | Self::Objects => {}
         }
         command.spawn().with_context(|| format!("start the {}", self.name()))
     }
@@ -71,15 +88,17 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
     let _ = rustix::process::setsid();
     let settings = Settings::load(paths)?.context("the cloud was never started: 'fogbank up'")?;
     match role {
-        Role::Server => server::run(server::Config {
-            data: paths.data.clone(),
-            run: paths.run.clone(),
-            listen: settings.listen,
-            trust_any_key: settings.trust_any_key,
-            public_pool: settings.public_pool,
-            vcpu_overcommit: settings.vcpu_overcommit,
-            memory_overcommit_percent: settings.memory_overcommit_percent,
-        }),
+        Role::Server => {
+            let config = server::Config {
+                data: paths.data.clone(),
+                run: paths.run.clone(),
+                trust_any_key: settings.trust_any_key,
+                public_pool: settings.public_pool,
+                vcpu_overcommit: settings.vcpu_overcommit,
+                memory_overcommit_percent: settings.memory_overcommit_percent,
+            };
+            server::run(config, TcpListener::from(stdin()?))
+        }
         Role::Agent => agent::run(agent_config(paths, &settings)?),
         Role::VpcCard => vpc_card::run(vpc_card::Config {
             control: paths.run_file("vpc-card.sock"),
@@ -89,8 +108,14 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         }),
         Role::EbsCard => ebs_card::run(ebs_card::Config {
             control: paths.run_file("ebs-card.sock"),
-            nbd: listener_from_stdin()?,
+            nbd: UnixListener::from(stdin()?),
             volumes: paths.volumes(),
+        }),
+        Role::Objects => objects::run(&objects::Config {
+            nodes: settings.nodes,
+            master_key: paths.objects().join("master.key"),
+            run: paths.run.clone(),
+            region: "us-east-1".to_owned(),
         }),
     }
 }
@@ -104,6 +129,7 @@ fn agent_config(paths: &Paths, settings: &Settings) -> anyhow::Result<agent::Con
         ebs_control: paths.run_file("ebs-card.sock"),
         nbd_socket: nbd_path(paths),
         imds_socket: paths.run_file("imds.sock"),
+        services_socket: paths.run_file("services.sock"),
         hypervisor: settings.hypervisor.parse().map_err(anyhow::Error::msg)?,
         overcommit: if settings.hypervisor == "simulated" {
             // Nothing is really given, so there is enough for thousands of instances.
@@ -136,12 +162,11 @@ pub fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-fn listener_from_stdin() -> anyhow::Result<UnixListener> {
+/// The socket that the supervisor gave.
+fn stdin() -> anyhow::Result<OwnedFd> {
     let stdin = std::io::stdin();
     let copy = rustix::io::fcntl_dupfd_cloexec(&stdin, 3).context("take the socket")?;
-    let listener = UnixListener::from(copy);
-    listener
-        .local_addr()
+    rustix::net::getsockname(&copy)
         .context("standard input is no socket: the supervisor starts this role")?;
-    Ok(listener)
+    Ok(copy)
 }

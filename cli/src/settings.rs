@@ -2,10 +2,12 @@
 
 use crate::paths::Paths;
 use anyhow::Context as _;
+use objects::StorageNode;
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
     net::{AddrParseError, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
 };
 use types::Ipv4Net;
@@ -31,6 +33,42 @@ pub struct Settings {
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.
     pub memory_overcommit_percent: u32,
+    /// The object store's nodes; none before its first start.
+    #[serde(default)]
+    pub nodes: Vec<StorageNode>,
+}
+
+/// How many storage nodes a cloud has at first, as folders of its data folder.
+const FIRST_NODES: usize = 3;
+/// A storage node's share, if none is given.
+pub const DEFAULT_WEIGHT: u32 = 100;
+
+/// The storage nodes in these folders, each of a failure domain of its own.
+pub fn storage_nodes(folders: &[PathBuf]) -> anyhow::Result<Vec<StorageNode>> {
+    let mut nodes: Vec<StorageNode> = Vec::new();
+    for folder in folders {
+        let folder = std::path::absolute(folder)?;
+        anyhow::ensure!(
+            nodes.iter().all(|node| node.folder != folder),
+            "two storage nodes can't share the folder {}",
+            folder.display()
+        );
+        let name = free_name(&nodes);
+        nodes.push(StorageNode { domain: name.clone(), name, folder, weight: DEFAULT_WEIGHT });
+    }
+    Ok(nodes)
+}
+
+/// A name that no node has yet: `node-1`, `node-2` …
+pub fn free_name(nodes: &[StorageNode]) -> String {
+    let taken = |name: &String| nodes.iter().any(|node| node.name == *name);
+    let mut number = nodes.len() + 1;
+    let mut name = format!("node-{number}");
+    while taken(&name) {
+        number += 1;
+        name = format!("node-{number}");
+    }
+    name
 }
 
 /// What `--resolver` takes.
@@ -77,6 +115,15 @@ impl Settings {
             .with_context(|| format!("write {}", path.display()))
     }
 
+    /// Gives the object store its first nodes, if it has none yet.
+    pub fn provide_nodes(&mut self, paths: &Paths) -> anyhow::Result<()> {
+        if self.nodes.is_empty() {
+            let folder = |number| paths.objects().join(format!("node-{number}"));
+            self.nodes = storage_nodes(&(1..=FIRST_NODES).map(folder).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
     /// The first settings of a cloud.
     pub fn first(paths: &Paths) -> anyhow::Result<Self> {
         Ok(Self {
@@ -87,6 +134,7 @@ impl Settings {
             resolvers: Vec::new(),
             vcpu_overcommit: 16,
             memory_overcommit_percent: 100,
+            nodes: Vec::new(),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! `fogbank env`, `fogbank status` and `fogbank reset`.
 
-use crate::{admin, client, paths::Paths, process::Process, roles::Role, settings::Settings};
+use crate::{
+    admin, client, paths::Paths, process::Process, roles::Role, settings::Settings, store,
+};
 use anyhow::Context as _;
 use server::AdminRequest;
 use std::{
@@ -70,6 +72,16 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
             well = false;
         }
     }
+    match store::status(paths) {
+        Ok(store) => {
+            well &= store::is_well(&store);
+            out!("Objects   {}", store::summary(&store));
+        }
+        Err(error) => {
+            out!("Objects   {error:#}");
+            well = false;
+        }
+    }
     out!("Logs      {}", paths.logs().display());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -78,7 +90,8 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
 pub fn reset(paths: &Paths, yes: bool) -> anyhow::Result<()> {
     if !yes {
         print!(
-            "This deletes all instances, volumes and networks of the cloud in {}. Type 'reset': ",
+            "This deletes all instances, volumes, networks, buckets and objects of the cloud in {}. \
+             Type 'reset': ",
             paths.data.display()
         );
         std::io::stdout().flush()?;

@@ -7,7 +7,7 @@ use crate::{
     egress,
     paths::Paths,
     process::Process,
-    roles::{self, Role},
+    roles::{self, Held, Role},
     settings::Settings,
 };
 use anyhow::Context as _;
@@ -22,7 +22,8 @@ use signal_hook::{
 use std::{
     fs,
     io::Read as _,
-    os::unix::net::{UnixListener, UnixStream},
+    net::TcpListener,
+    os::unix::net::UnixStream,
     process::Child,
     time::{Duration, Instant},
 };
@@ -75,7 +76,11 @@ pub fn run(paths: &Paths, _lock: &Lock) -> anyhow::Result<()> {
     let own = Process::of(std::process::id())?;
     own.note(&paths.run_file("supervisor.pid"))?;
     egress::open(paths, &settings);
-    let nbd = roles::listen(&roles::nbd_path(paths))?;
+    let held = Held {
+        nbd: roles::listen(&roles::nbd_path(paths))?,
+        endpoint: TcpListener::bind(settings.listen)
+            .with_context(|| format!("listen on {}", settings.listen))?,
+    };
     let mut kept = Role::all(&settings)
         .iter()
         .map(|role| Kept {
@@ -92,7 +97,7 @@ pub fn run(paths: &Paths, _lock: &Lock) -> anyhow::Result<()> {
     loop {
         let mut wait = None;
         for one in &mut kept {
-            if let Some(pause) = one.keep(paths, &nbd) {
+            if let Some(pause) = one.keep(paths, &held) {
                 wait = Some(wait.map_or(pause, |wait: Duration| wait.min(pause)));
             }
         }
@@ -142,7 +147,7 @@ fn wait_for_news(
 
 impl Kept {
     /// Starts the process if it doesn't run; gives the pause before the next try, if one is due.
-    fn keep(&mut self, paths: &Paths, nbd: &UnixListener) -> Option<Duration> {
+    fn keep(&mut self, paths: &Paths, held: &Held) -> Option<Duration> {
         if self.process.as_ref().is_some_and(Process::ended) {
             let ran = self.started.elapsed();
             log::warn!("the {} ended after {} s", self.role.name(), ran.as_secs());
@@ -162,7 +167,7 @@ impl Kept {
         if waited < self.pause {
             return Some(self.pause.saturating_sub(waited));
         }
-        match self.start(paths, nbd) {
+        match self.start(paths, held) {
             Ok(()) => None,
             Err(error) => {
                 log::error!("{error:#}");
@@ -173,8 +178,8 @@ impl Kept {
         }
     }
 
-    fn start(&mut self, paths: &Paths, nbd: &UnixListener) -> anyhow::Result<()> {
-        let child = self.role.start(paths, nbd)?;
+    fn start(&mut self, paths: &Paths, held: &Held) -> anyhow::Result<()> {
+        let child = self.role.start(paths, held)?;
         let process = Process::of(child.id())?;
         process.note(&pid_file(paths, self.role))?;
         log::info!("started the {} (process {})", self.role.name(), process.pid);

@@ -5,15 +5,18 @@ use crate::{
     paths::Paths,
     process::Process,
     roles::Role,
-    settings::{Resolver, Settings},
-    supervisor,
+    settings::{self, Resolver, Settings},
+    store, supervisor,
 };
 use anyhow::Context as _;
+use objects::StorageNode;
 use server::AdminRequest;
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     os::unix::process::CommandExt as _,
+    path::PathBuf,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -54,6 +57,10 @@ pub struct Options {
     /// Memory to sell, in percent of the host's [default: 100]
     #[arg(long, value_name = "PERCENT")]
     memory_overcommit: Option<u32>,
+    /// Folders (best: a disk each) that objects are kept in, at the first start; later 'fogbank
+    /// objects node add' [default: three folders of the data folder]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    nodes: Vec<PathBuf>,
     /// Start without building images that are missing
     #[arg(long)]
     no_images: bool,
@@ -81,7 +88,7 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
     } else if settings.hypervisor == "simulated" {
         image::pretend(paths)?;
     }
-    end_left_over(paths, &[Role::Agent, Role::Server, Role::EbsCard]);
+    end_left_over(paths, &[Role::Agent, Role::Server, Role::Objects, Role::EbsCard]);
     start_supervisor(paths)?;
     wait_and_show(paths, began)?;
     if options.detach { Ok(()) } else { stay(paths) }
@@ -109,6 +116,21 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    if !options.nodes.is_empty() {
+        let nodes = settings::storage_nodes(&options.nodes)?;
+        let folders = |nodes: &[StorageNode]| {
+            nodes.iter().map(|node| node.folder.clone()).collect::<BTreeSet<_>>()
+        };
+        anyhow::ensure!(
+            settings.nodes.is_empty() || folders(&settings.nodes) == folders(&nodes),
+            "this cloud keeps its objects elsewhere; once it is up, use 'fogbank objects node add' \
+             and 'fogbank objects node remove'"
+        );
+        if settings.nodes.is_empty() {
+            settings.nodes = nodes;
+        }
+    }
+    settings.provide_nodes(paths)?;
     // A server that outlived its supervisor makes room for the new one.
     end_left_over(paths, &[Role::Server]);
     std::net::TcpListener::bind(settings.listen).with_context(|| {
@@ -153,7 +175,7 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         let ready = admin::ask(paths, &AdminRequest::Status).is_ok_and(|status| {
             status.images.len() >= wanted.min(built)
                 && status.hosts.iter().any(|host| host.connected)
-        });
+        }) && store::status(paths).is_ok();
         if ready && answers(settings.listen) {
             break;
         }
@@ -178,10 +200,10 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
 /// The last error in each process's log.
 fn complaints(paths: &Paths) -> String {
     let mut all = String::new();
-    for role in ALL_ROLES {
-        let text = fs::read_to_string(paths.log(role.name())).unwrap_or_default();
+    for name in ALL_ROLES.map(Role::name).into_iter().chain(["supervisor"]) {
+        let text = fs::read_to_string(paths.log(name)).unwrap_or_default();
         if let Some(line) = text.lines().rev().find(|line| line.contains(" ERROR ")) {
-            all.push_str(&format!("\n  {}: {line}", role.name()));
+            all.push_str(&format!("\n  {name}: {line}"));
         }
     }
     if all.is_empty() { all } else { all + "\n" }
@@ -299,7 +321,8 @@ fn wait_for_guests(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     }
 }
 
-const ALL_ROLES: [Role; 4] = [Role::Agent, Role::Server, Role::EbsCard, Role::VpcCard];
+const ALL_ROLES: [Role; 5] =
+    [Role::Agent, Role::Server, Role::Objects, Role::EbsCard, Role::VpcCard];
 
 /// Ends processes whose supervisor was killed. Guests wait for their disks meanwhile: a new EBS
 /// card takes the new supervisor's socket.

@@ -72,7 +72,9 @@ def test_a_second_up_changes_nothing(api_cloud):
 
 def test_every_command_has_help():
     for words in ([], ["up"], ["down"], ["env"], ["status"], ["ssh"], ["doctor"], ["image"],
-                  ["image", "build"], ["reset"], ["test"], ["bench"]):
+                  ["image", "build"], ["objects"], ["objects", "status"], ["objects", "locate"],
+                  ["objects", "node"], ["objects", "node", "add"], ["objects", "node", "remove"],
+                  ["objects", "scrub"], ["reset"], ["test"], ["bench"]):
         done = subprocess.run(
             [program(), *words, "--help"], capture_output=True, text=True, check=True
         )

@@ -68,6 +68,33 @@ pub struct Service {
     pub socket: PathBuf,
     /// TTL of the packets towards the guest.
     pub hop_limit: u8,
+    /// Names that the resolver answers with the address. A label `*` stands for any label, and as
+    /// the first one for any number of labels, but at least one.
+    pub names: Vec<String>,
+}
+
+impl Service {
+    /// Whether the resolver answers this name (in lower case, without a last dot) with the
+    /// address.
+    #[must_use]
+    pub fn has_name(&self, name: &str) -> bool {
+        self.names.iter().any(|pattern| matches(pattern, name))
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    let mut labels = name.rsplit('.');
+    let mut wanted = pattern.rsplit('.').peekable();
+    while let Some(want) = wanted.next() {
+        let Some(label) = labels.next().filter(|label| !label.is_empty()) else { return false };
+        if want == "*" && wanted.peek().is_none() {
+            return true;
+        }
+        if want != "*" && want != label {
+            return false;
+        }
+    }
+    labels.next().is_none()
 }
 
 /// To the EBS card.
@@ -120,4 +147,28 @@ pub enum Reply {
     Status(BTreeMap<String, BTreeMap<String, u64>>),
     /// The request was not understood.
     Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_by_labels() {
+        for (pattern, name, expected) in [
+            ("s3.*.amazonaws.com", "s3.us-east-1.amazonaws.com", true),
+            ("s3.*.amazonaws.com", "s3.amazonaws.com", false),
+            ("s3.*.amazonaws.com", "b.s3.us-east-1.amazonaws.com", false),
+            ("*.s3.*.amazonaws.com", "b.s3.us-east-1.amazonaws.com", true),
+            ("*.s3.*.amazonaws.com", "a.b.s3.us-east-1.amazonaws.com", true),
+            ("*.s3.*.amazonaws.com", "s3.us-east-1.amazonaws.com", false),
+            ("fogbank.internal", "fogbank.internal", true),
+            ("fogbank.internal", "a.fogbank.internal", false),
+            ("fogbank.internal", "internal", false),
+            ("*.internal", ".internal", false),
+            ("*.internal", "", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
 }

@@ -4,8 +4,10 @@
 
 pub mod card;
 pub mod host;
+pub mod identity;
 pub mod link;
 pub mod machine;
 pub mod metadata;
 pub mod network;
+pub mod objects;
 pub mod storage;

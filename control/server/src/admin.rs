@@ -1,7 +1,8 @@
 //! The owner's own socket: what is not a matter of any account, for the command line.
 
-use crate::cloud::Cloud;
+use crate::{cloud::Cloud, objects::Objects};
 use anyhow::Context as _;
+use contracts::objects::ObjectsRequest;
 use serde::{Deserialize, Serialize};
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 use tokio::{
@@ -62,7 +63,7 @@ pub struct HostStatus {
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(path: &Path, cloud: Arc<Cloud>) -> anyhow::Result<()> {
+pub async fn serve(path: &Path, cloud: Arc<Cloud>, objects: Arc<Objects>) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
@@ -76,16 +77,16 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>) -> anyhow::Result<()> {
                 continue;
             }
         };
-        let cloud = cloud.clone();
+        let (cloud, objects) = (cloud.clone(), objects.clone());
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &cloud).await {
+            if let Err(error) = talk(stream, &cloud, &objects).await {
                 log::warn!("the owner's connection ended: {error:#}");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, cloud: &Arc<Cloud>) -> anyhow::Result<()> {
+async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).take(1 << 20).lines();
     while let Some(line) = lines.next_line().await? {
@@ -94,7 +95,7 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>) -> anyhow::Result<()> {
             Ok(AdminRequest::StartUp) => change(cloud, ec2::hosts::start_up).await,
             Ok(AdminRequest::ShutDown) => change(cloud, ec2::hosts::shut_down).await,
             Ok(AdminRequest::PowerOff) => change(cloud, ec2::hosts::power_off).await,
-            Ok(AdminRequest::Reset) => change(cloud, ec2::reset).await,
+            Ok(AdminRequest::Reset) => reset(cloud, objects).await,
             Err(error) => Some(format!("{error:#}")),
         };
         let mut reply = serde_json::to_vec(&status(cloud, error))?;
@@ -102,6 +103,13 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>) -> anyhow::Result<()> {
         write.write_all(&reply).await?;
     }
     Ok(())
+}
+
+async fn reset(cloud: &Arc<Cloud>, objects: &Objects) -> Option<String> {
+    if let Some(error) = change(cloud, ec2::reset).await {
+        return Some(error);
+    }
+    objects.ask(&ObjectsRequest::Reset).await.err().map(|error| format!("{error:#}"))
 }
 
 async fn change(cloud: &Arc<Cloud>, run: fn(&mut state::Tx)) -> Option<String> {

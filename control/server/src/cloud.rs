@@ -19,24 +19,59 @@ use types::Timestamp;
 /// The most mutations of one commit.
 const MAX_BATCH: usize = 256;
 
-/// Follows the commits: which entries of desired state they may have changed.
-#[derive(Debug, Default)]
-pub struct Follower {
-    changed: Mutex<BTreeSet<EntryKey>>,
+/// Follows the commits: which entries of desired state, or which access keys, they may have
+/// changed.
+#[derive(Debug)]
+pub struct Follower<K> {
+    changed: Mutex<BTreeSet<K>>,
     news: Notify,
 }
 
-impl Follower {
+impl<K: Ord> Follower<K> {
     /// Waits for changes, and takes them. The state that is published then has them all.
-    pub async fn changed(&self) -> BTreeSet<EntryKey> {
+    pub async fn changed(&self) -> BTreeSet<K> {
         loop {
             let news = self.news.notified();
-            let changed =
-                std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner));
+            let changed = self.take();
             if !changed.is_empty() {
                 return changed;
             }
             news.await;
+        }
+    }
+
+    /// Takes the changes that there are: those of every commit that was answered.
+    pub fn take(&self) -> BTreeSet<K> {
+        std::mem::take(&mut *self.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Those who follow, for as long as they do.
+#[derive(Debug)]
+struct Followers<K>(Mutex<Vec<std::sync::Weak<Follower<K>>>>);
+
+impl<K: Ord + Clone> Followers<K> {
+    fn join(&self) -> Arc<Follower<K>> {
+        let follower = Arc::new(Follower { changed: Mutex::default(), news: Notify::default() });
+        let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.push(Arc::downgrade(&follower));
+        follower
+    }
+
+    /// Whether anybody follows.
+    fn any(&self) -> bool {
+        let mut followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        !followers.is_empty()
+    }
+
+    fn tell(&self, keys: &BTreeSet<K>) {
+        let followers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for follower in followers.iter().filter_map(std::sync::Weak::upgrade) {
+            let mut changed = follower.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            changed.extend(keys.iter().cloned());
+            drop(changed);
+            follower.news.notify_one();
         }
     }
 }
@@ -51,7 +86,8 @@ type Job = Box<dyn FnOnce(&State, Effects) -> (Option<(State, ChangeSet)>, Reply
 pub struct Cloud {
     published: RwLock<Arc<State>>,
     jobs: Mutex<mpsc::Sender<Job>>,
-    followers: Mutex<Vec<std::sync::Weak<Follower>>>,
+    followers: Followers<EntryKey>,
+    key_followers: Followers<String>,
 }
 
 /// The time now.
@@ -91,7 +127,8 @@ impl Cloud {
         let cloud = Arc::new(Self {
             published: RwLock::new(Arc::new(state)),
             jobs: Mutex::new(jobs),
-            followers: Mutex::new(Vec::new()),
+            followers: Followers(Mutex::default()),
+            key_followers: Followers(Mutex::default()),
         });
         let writer = Writer {
             store,
@@ -111,12 +148,16 @@ impl Cloud {
         self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Follows commits from now on, for as long as the follower is kept.
-    pub fn follow(&self) -> Arc<Follower> {
-        let follower = Arc::new(Follower::default());
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        followers.push(Arc::downgrade(&follower));
-        follower
+    /// Follows what commits change of desired state from now on, for as long as the follower is
+    /// kept.
+    pub fn follow(&self) -> Arc<Follower<EntryKey>> {
+        self.followers.join()
+    }
+
+    /// Follows what commits change of access keys (by their IDs) from now on, for as long as the
+    /// follower is kept.
+    pub fn follow_keys(&self) -> Arc<Follower<String>> {
+        self.key_followers.join()
     }
 
     /// Runs a mutation in one transaction; `dry_run` drops it even if it succeeds. A fault that shall
@@ -220,18 +261,15 @@ impl Writer {
 impl Cloud {
     fn publish(&self, state: State, commits: &[(State, State, ChangeSet)]) {
         *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        followers.retain(|follower| follower.strong_count() > 0);
-        if followers.is_empty() {
-            return;
-        }
+        let hosts = self.followers.any();
         for (before, after, changes) in commits {
-            let keys = ec2::desired::affected(before, after, changes);
-            for follower in followers.iter().filter_map(std::sync::Weak::upgrade) {
-                let mut changed = follower.changed.lock().unwrap_or_else(PoisonError::into_inner);
-                changed.extend(keys.iter().copied());
-                drop(changed);
-                follower.news.notify_one();
+            if hosts {
+                self.followers.tell(&ec2::desired::affected(before, after, changes));
+            }
+            let keys = changes.of::<iam::AccessKey>().map(|change| change.key.clone());
+            let keys = keys.collect::<BTreeSet<_>>();
+            if !keys.is_empty() {
+                self.key_followers.tell(&keys);
             }
         }
     }

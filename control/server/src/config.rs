@@ -7,7 +7,6 @@ use shapes::Fault;
 use std::{
     fs,
     io::Write as _,
-    net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -18,10 +17,9 @@ use types::Ipv4Net;
 pub struct Config {
     /// The cloud's data: `state.db`, `images/`, `credentials`.
     pub data: PathBuf,
-    /// Sockets: `link.sock` for agents, `admin.sock` for the owner.
+    /// Sockets: `link.sock` for agents, `admin.sock` for the owner, `identities.sock` and
+    /// `server.sock` for the object store, `services.sock` for guests.
     pub run: PathBuf,
-    /// Where the AWS endpoint listens.
-    pub listen: SocketAddr,
     /// Whether any secret is accepted.
     pub trust_any_key: bool,
     /// Where public addresses come from.

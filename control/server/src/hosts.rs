@@ -169,7 +169,7 @@ async fn observe(cloud: &Arc<Cloud>, observed: Observed) -> anyhow::Result<()> {
 async fn push(
     mut write: OwnedWriteHalf,
     cloud: &Arc<Cloud>,
-    follower: &Follower,
+    follower: &Follower<EntryKey>,
     mut questions: mpsc::UnboundedReceiver<ToAgent>,
 ) -> anyhow::Result<()> {
     let state = cloud.state();

@@ -1,15 +1,27 @@
 //! HTTP: connections, bodies within limits, and the few paths that are not AWS's.
+//!
+//! One port serves all. A connection whose first request is S3's is handed to the object store;
+//! of the others, requests that turn out to be S3's are passed on one by one.
 
-use crate::dispatch::Dispatcher;
+use crate::{
+    dispatch::Dispatcher,
+    objects::{Body, Objects},
+};
+use anyhow::Context as _;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use contracts::objects::ObjectsRequest;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use protocol::Answer;
+use protocol::{Answer, route::Sorted};
+use relay::{Connection, Source};
 use shapes::Fault;
-use std::{convert::Infallible, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, sync::Semaphore};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 /// The largest body of a call to a query service.
 const MAX_BODY: usize = 1 << 20;
@@ -20,76 +32,210 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a request's body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Serves calls on a socket, for ever.
-///
-/// # Errors
-/// The socket fails.
-pub async fn serve(listener: TcpListener, dispatcher: Arc<Dispatcher>) -> anyhow::Result<()> {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let place = room.clone().acquire_owned().await?;
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // Out of descriptors, say: others may end meanwhile.
-                log::warn!("a connection was lost: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            }
+/// What answers requests, whichever way they come.
+#[derive(Clone)]
+pub struct Front {
+    dispatcher: Arc<Dispatcher>,
+    objects: Arc<Objects>,
+    room: Arc<Semaphore>,
+}
+
+/// By which way a connection came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From a client, over TCP.
+    Client,
+    /// From a guest, by the VPC card.
+    Guest,
+    /// From the object store, which knows what is its own.
+    Objects,
+}
+
+impl Front {
+    /// A front before a dispatcher and the object store.
+    pub fn new(dispatcher: Arc<Dispatcher>, objects: Arc<Objects>) -> Self {
+        Self { dispatcher, objects, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    }
+
+    /// Serves clients, for ever.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub async fn serve_clients(&self, listener: TcpListener) -> anyhow::Result<()> {
+        loop {
+            let place = self.room.clone().acquire_owned().await?;
+            let (stream, from) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    lost(&error).await;
+                    continue;
+                }
+            };
+            let _ = stream.set_nodelay(true);
+            let source = Source::from(from);
+            let connection = self.clone().connection(Connection::Tcp(stream), source, place);
+            tokio::spawn(connection);
+        }
+    }
+
+    /// Serves guests, whose connections the VPC card ends, for ever.
+    ///
+    /// # Errors
+    /// The socket can't be made.
+    pub async fn serve_guests(&self, path: &Path) -> anyhow::Result<()> {
+        self.serve_unix(path, Way::Guest).await
+    }
+
+    /// Serves requests that the object store passes on, for ever.
+    ///
+    /// # Errors
+    /// The socket can't be made.
+    pub async fn serve_objects(&self, path: &Path) -> anyhow::Result<()> {
+        self.serve_unix(path, Way::Objects).await
+    }
+
+    async fn serve_unix(&self, path: &Path, way: Way) -> anyhow::Result<()> {
+        let listener: UnixListener =
+            relay::listen(path).with_context(|| format!("listen on {}", path.display()))?;
+        loop {
+            let place = self.room.clone().acquire_owned().await?;
+            let mut stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    lost(&error).await;
+                    continue;
+                }
+            };
+            let front = self.clone();
+            tokio::spawn(async move {
+                let reading = tokio::time::timeout(HEAD_TIMEOUT, Source::read(&mut stream));
+                let Ok(Ok(source)) = reading.await else { return };
+                let connection = Connection::Unix(stream);
+                match way {
+                    Way::Objects => front.talk(connection, source, way).await,
+                    Way::Client | Way::Guest => front.connection(connection, source, place).await,
+                }
+            });
+        }
+    }
+
+    /// Hands a connection to the object store if it begins with a request for it.
+    async fn connection(self, connection: Connection, source: Source, place: OwnedSemaphorePermit) {
+        let way = if source.interface.is_some() { Way::Guest } else { Way::Client };
+        let Ok(sorted) = connection.sorted(HEAD_TIMEOUT).await else { return };
+        let connection = match sorted {
+            Sorted::S3 => self.objects.take(connection, &source).await,
+            Sorted::Other | Sorted::More => Some(connection),
         };
-        let _ = stream.set_nodelay(true);
-        let dispatcher = dispatcher.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| respond(&dispatcher, request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(64 << 10)
-                .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
-                log::debug!("a connection ended: {error}");
+        if let Some(connection) = connection {
+            self.talk(connection, source, way).await;
+        }
+        drop(place);
+    }
+
+    async fn talk(&self, connection: Connection, source: Source, way: Way) {
+        let service = service_fn(|request| self.respond(request, &source, way));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(64 << 10)
+            .serve_connection(TokioIo::new(connection), service);
+        if let Err(error) = connection.await {
+            log::debug!("a connection ended: {error}");
+        }
+    }
+
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        source: &Source,
+        way: Way,
+    ) -> Result<Response<Body>, Infallible> {
+        let request_id = request_id();
+        let (parts, body) = request.into_parts();
+        if way != Way::Objects && relay::is_s3(&parts) {
+            return Ok(self.objects.answer(parts, body, source, &request_id).await);
+        }
+        Ok(self.call(parts, body, way, &request_id).await.map(Either::Left))
+    }
+
+    async fn call(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        way: Way,
+        request_id: &str,
+    ) -> Response<Full<Bytes>> {
+        if let Some(path) = parts.uri.path().strip_prefix("/_fogbank/") {
+            // A web page of somebody else's must not reach this by its visitor's browser, and a
+            // guest not at all.
+            if parts.headers.contains_key(header::ORIGIN) || way == Way::Guest {
+                return empty(StatusCode::FORBIDDEN);
             }
-            drop(place);
+            return self.own(&parts.method, path).await;
+        }
+        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
+        let answer = match body {
+            Ok(Ok(body)) => self.dispatcher.answer(&parts, &body.to_bytes(), request_id).await,
+            Ok(Err(error)) => refused(
+                Fault::sender("RequestEntityTooLarge", format!("The request's body: {error}"))
+                    .with_status(413),
+                request_id,
+            ),
+            Err(_) => refused(
+                Fault::sender("RequestTimeout", "The request's body did not come in time.")
+                    .with_status(408),
+                request_id,
+            ),
+        };
+        log::debug!("{} {} {}", parts.method, parts.uri.path(), answer.status);
+        let response = Response::builder()
+            .status(answer.status)
+            .header(header::CONTENT_TYPE, answer.content_type)
+            .header(header::SERVER, "AmazonEC2")
+            .header("x-amzn-RequestId", request_id)
+            .header(header::CACHE_CONTROL, "no-cache, no-store")
+            .body(Full::new(Bytes::from(answer.body)));
+        response.unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR))
+    }
+
+    /// `GET /_fogbank/health`, and under `--trust-any-key` `POST /_fogbank/reset`.
+    async fn own(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        let (status, text) = match (method, path) {
+            (&Method::GET, "health") => (StatusCode::OK, "{\"status\": \"ok\"}\n".to_owned()),
+            (&Method::POST, "reset") if self.dispatcher.trust_any_key => match self.reset().await {
+                Ok(()) => (StatusCode::OK, "{\"status\": \"ok\"}\n".to_owned()),
+                Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}\n")),
+            },
+            (&Method::POST, "reset") => (
+                StatusCode::FORBIDDEN,
+                "Only a cloud started with --trust-any-key is reset by request; use 'fogbank \
+                 reset'.\n"
+                    .to_owned(),
+            ),
+            _ => (StatusCode::NOT_FOUND, "No such path.\n".to_owned()),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(text)));
+        *response.status_mut() = status;
+        response
+    }
+
+    /// Wipes everything but the images.
+    async fn reset(&self) -> anyhow::Result<()> {
+        let reset = self.dispatcher.cloud.mutate(false, |tx| {
+            ec2::reset(tx);
+            Ok(())
         });
+        reset.await?;
+        self.objects.ask(&ObjectsRequest::Reset).await?;
+        Ok(())
     }
 }
 
-async fn respond(
-    dispatcher: &Arc<Dispatcher>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let request_id = request_id();
-    let (parts, body) = request.into_parts();
-    if let Some(path) = parts.uri.path().strip_prefix("/_fogbank/") {
-        // A web page of somebody else's must not reach this by its visitor's browser.
-        if parts.headers.contains_key(header::ORIGIN) {
-            return Ok(empty(StatusCode::FORBIDDEN));
-        }
-        return Ok(own(dispatcher, &parts.method, path).await);
-    }
-    let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-    let answer = match body {
-        Ok(Ok(body)) => dispatcher.answer(&parts, &body.to_bytes(), &request_id).await,
-        Ok(Err(error)) => refused(
-            Fault::sender("RequestEntityTooLarge", format!("The request's body: {error}"))
-                .with_status(413),
-            &request_id,
-        ),
-        Err(_) => refused(
-            Fault::sender("RequestTimeout", "The request's body did not come in time.")
-                .with_status(408),
-            &request_id,
-        ),
-    };
-    log::debug!("{} {} {}", parts.method, parts.uri.path(), answer.status);
-    let response = Response::builder()
-        .status(answer.status)
-        .header(header::CONTENT_TYPE, answer.content_type)
-        .header(header::SERVER, "AmazonEC2")
-        .header("x-amzn-RequestId", &request_id)
-        .header(header::CACHE_CONTROL, "no-cache, no-store")
-        .body(Full::new(Bytes::from(answer.body)));
-    Ok(response.unwrap_or_else(|_| empty(StatusCode::INTERNAL_SERVER_ERROR)))
+/// Out of descriptors, say: others may end meanwhile.
+async fn lost(error: &std::io::Error) {
+    log::warn!("a connection was lost: {error}");
+    tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
 fn refused(fault: Fault, request_id: &str) -> Answer {
@@ -98,32 +244,6 @@ fn refused(fault: Fault, request_id: &str) -> Answer {
 
 fn empty(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
-    *response.status_mut() = status;
-    response
-}
-
-/// `GET /_fogbank/health`, and under `--trust-any-key` `POST /_fogbank/reset`.
-async fn own(dispatcher: &Arc<Dispatcher>, method: &Method, path: &str) -> Response<Full<Bytes>> {
-    let (status, text) = match (method, path) {
-        (&Method::GET, "health") => (StatusCode::OK, "{\"status\": \"ok\"}\n".to_owned()),
-        (&Method::POST, "reset") if dispatcher.trust_any_key => {
-            let reset = dispatcher.cloud.mutate(false, |tx| {
-                ec2::reset(tx);
-                Ok(())
-            });
-            match reset.await {
-                Ok(()) => (StatusCode::OK, "{\"status\": \"ok\"}\n".to_owned()),
-                Err(fault) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{fault}\n")),
-            }
-        }
-        (&Method::POST, "reset") => (
-            StatusCode::FORBIDDEN,
-            "Only a cloud started with --trust-any-key is reset by request; use 'fogbank reset'.\n"
-                .to_owned(),
-        ),
-        _ => (StatusCode::NOT_FOUND, "No such path.\n".to_owned()),
-    };
-    let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     response
 }

@@ -9,7 +9,9 @@ mod config;
 mod dispatch;
 mod hosts;
 mod http;
+mod identities;
 mod images;
+mod objects;
 mod store;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
@@ -20,45 +22,38 @@ use anyhow::Context as _;
 use cloud::Cloud;
 use dispatch::Dispatcher;
 use hosts::Hosts;
+use http::Front;
+use objects::Objects;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
 
 /// How often what is due by the clock is done.
 const TICK: Duration = Duration::from_secs(30);
 
-/// Runs the server until it is told to end.
+/// Runs the server until it is told to end; the AWS endpoint is at `listener`.
 ///
 /// # Errors
 /// The state can't be loaded, or a socket can't be had.
-pub fn run(config: Config) -> anyhow::Result<()> {
-    raise_file_limit();
+pub fn run(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()> {
+    relay::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("server")
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(config, listener))
 }
 
-/// Connections are files: as many as the system lets us have.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()> {
     let store = store::Sqlite::open(&config.data.join("state.db")).context("open the state")?;
     let cloud = Cloud::start(Box::new(store))?;
     config.apply(&cloud).await?;
     images::register(&cloud, &config.data).await?;
     let key = dispatch::first_account(&cloud).await?;
     config::write_credentials(&config.data, &key).context("write the administrator's key")?;
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("listen on {}: is another cloud running there?", config.listen))?;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener).context("listen")?;
     let hosts = Arc::new(Hosts::default());
     let dispatcher = Arc::new(Dispatcher {
         cloud: cloud.clone(),
@@ -66,12 +61,19 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         trust_any_key: config.trust_any_key,
         verifier: protocol::sigv4::Verifier::new(),
     });
-    let (link, owner) = (config.run.join("link.sock"), config.run.join("admin.sock"));
-    log::info!("listening on http://{}", config.listen);
+    let objects = Arc::new(Objects::new(&config.run));
+    let front = Front::new(dispatcher, objects.clone());
+    let at = |name: &str| config.run.join(name);
+    let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
+    let (guests, passed_on) = (at("services.sock"), at("server.sock"));
+    log::info!("listening on http://{}", listener.local_addr()?);
     tokio::select! {
-        ended = http::serve(listener, dispatcher) => ended,
+        ended = front.serve_clients(listener) => ended,
+        ended = front.serve_guests(&guests) => ended,
+        ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
-        ended = admin::serve(&owner, cloud.clone()) => ended,
+        ended = admin::serve(&owner, cloud.clone(), objects) => ended,
+        ended = identities::serve(&identities, cloud.clone(), config.trust_any_key) => ended,
         ended = clock(cloud, config.data) => ended,
         ended = terminated() => ended,
     }

@@ -17,6 +17,19 @@ use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// Where guests find their metadata.
 const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
+/// Where a guest reaches AWS's services, without TLS.
+const SERVICES: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 250), 80);
+/// The names under which it does: S3's own, and one for all of them.
+const SERVICE_NAMES: [&str; 7] = [
+    "s3.amazonaws.com",
+    "*.s3.amazonaws.com",
+    "s3.*.amazonaws.com",
+    "*.s3.*.amazonaws.com",
+    "s3.fogbank.internal",
+    "*.s3.fogbank.internal",
+    "fogbank.internal",
+];
+const SERVICES_HOP_LIMIT: u8 = 64;
 
 /// A card's connection.
 #[derive(Debug, Default)]
@@ -228,9 +241,17 @@ impl Vpcs {
                 port: METADATA.1,
                 socket: config.imds_socket.clone(),
                 hop_limit: port.metadata_hop_limit,
+                names: Vec::new(),
+            };
+            let aws = Service {
+                address: SERVICES.0,
+                port: SERVICES.1,
+                socket: config.services_socket.clone(),
+                hop_limit: SERVICES_HOP_LIMIT,
+                names: SERVICE_NAMES.map(str::to_owned).to_vec(),
             };
             let socket = Self::socket(config, id);
-            wanted.insert(id, PortConfig { port, socket, uid, services: vec![metadata] });
+            wanted.insert(id, PortConfig { port, socket, uid, services: vec![metadata, aws] });
         }
         self.ports.want(wanted);
         self.vpcs.want(desired.vpcs.clone());

@@ -80,6 +80,8 @@ pub struct Config {
     pub nbd_socket: PathBuf,
     /// Where we serve metadata to the VPC card.
     pub imds_socket: PathBuf,
+    /// Where the server takes guests' connections to AWS's services from the VPC card.
+    pub services_socket: PathBuf,
     /// How VMs are run.
     pub hypervisor: Choice,
     /// How much is given.

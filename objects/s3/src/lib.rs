@@ -102,6 +102,14 @@ impl Gateway {
         self.store.update_bucket(bucket, change).await
     }
 
+    /// Drops all buckets of all accounts, and what the accounts have set.
+    ///
+    /// # Errors
+    /// The storage is unavailable.
+    pub async fn reset(&self) -> s3s::S3Result<()> {
+        self.store.reset().await
+    }
+
     /// Does what is to be done in the background, until it is dropped.
     pub async fn run(&self) {
         let sweep = self.store.clone().sweep_for_ever();

@@ -1,5 +1,9 @@
 //! Which service a request is for.
 
+mod head;
+
+pub use head::{Head, MAX_HEAD, Sorted, sort};
+
 use shapes::Service;
 
 /// What a request says of the service it wants.

@@ -19,7 +19,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("node", &[]),
     ("rados", &["node"]),
     ("cluster", &["node"]),
-    ("rados", &["node"]),
     ("s3", &["types", "contracts", "protocol", "policy", "node", "cluster"]),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),

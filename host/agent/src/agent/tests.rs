@@ -162,6 +162,7 @@ impl Bench {
             ebs_control: at("ebs.sock"),
             nbd_socket: at("nbd.sock"),
             imds_socket: at("imds.sock"),
+            services_socket: at("services.sock"),
             hypervisor: crate::Choice::Tcg,
             overcommit: crate::Overcommit::default(),
             qemu: at("qemu"),

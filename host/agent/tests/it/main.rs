@@ -30,6 +30,7 @@ fn config(folder: &Path) -> Config {
         ebs_control: at("ebs.sock"),
         nbd_socket: at("nbd.sock"),
         imds_socket: at("imds.sock"),
+        services_socket: at("services.sock"),
         hypervisor: std::env::var("AGENT_HYPERVISOR").unwrap().parse::<Choice>().unwrap(),
         overcommit: Overcommit::default(),
         qemu: Config::default_qemu().to_owned(),

@@ -203,6 +203,13 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
     if question.class != IN {
         return Found::Elsewhere;
     }
+    let service = port.config.services.iter().find(|service| service.has_name(&question.name));
+    if let Some(service) = service {
+        return match question.kind {
+            A => Found::Address(service.address),
+            _ => Found::NoRecord(question.name.clone()),
+        };
+    }
     let under = |domain: &str| {
         let rest = question.name.strip_suffix(&domain.to_ascii_lowercase())?;
         rest.strip_suffix('.').map(str::to_owned)

@@ -54,7 +54,13 @@ impl Rig {
             config.socket = self.folder.join(config.port.id.to_string());
             let socket = self.folder.join("service");
             let address = ip("169.254.169.254");
-            config.services.push(Service { address, port: 80, socket, hop_limit: 1 });
+            config.services.push(Service {
+                address,
+                port: 80,
+                socket,
+                hop_limit: 1,
+                names: vec!["*.services.internal".to_owned()],
+            });
         }
         patch
     }
@@ -280,6 +286,9 @@ fn names_resolve() {
     let name = ask("12.2.0.10.in-addr.arpa", 12);
     assert!(name.windows(12).any(|window| window == b"ip-10-0-2-12"));
     assert_eq!(ask("nope.ec2.internal", 1)[3] & 15, 3);
+    assert!(ask("Bucket.Services.internal", 1).ends_with(&[169, 254, 169, 254]));
+    let six = ask("bucket.services.internal", 28);
+    assert_eq!((six[3] & 15, &six[6..8]), (0, &[0, 0][..]), "the name exists, without an AAAA");
     assert_eq!(ask("ip-10-0-2-12.ec2.internal", 28)[3] & 15, 0);
 }
 

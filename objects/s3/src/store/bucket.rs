@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
-use tokio::sync::{Mutex, RwLock as Gate, RwLockReadGuard};
+use tokio::sync::{Mutex, RwLock as Gate, RwLockReadGuard, RwLockWriteGuard};
 
 /// Whose a bucket or an object is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +136,11 @@ impl BucketEntry {
         if *inside { Ok(inside) } else { Err(fault::no_such_bucket(&self.row().name)) }
     }
 
+    /// Keeps everybody out of the bucket, once those who are inside have left: whether it is there.
+    pub(super) async fn gate(&self) -> RwLockWriteGuard<'_, bool> {
+        self.gate.write().await
+    }
+
     fn set(&self, row: Bucket) {
         *self.row.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(row);
     }
@@ -145,7 +150,7 @@ impl BucketEntry {
 #[derive(Debug, Default)]
 pub(super) struct Buckets {
     known: RwLock<HashMap<String, Arc<BucketEntry>>>,
-    changing: Mutex<()>,
+    pub(super) changing: Mutex<()>,
 }
 
 /// How many buckets are kept at hand.
@@ -164,12 +169,12 @@ impl Buckets {
         known.insert(name.to_owned(), entry.clone());
     }
 
-    fn remove(&self, name: &str) {
+    pub(super) fn remove(&self, name: &str) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
 
-fn place_of(name: &str) -> Place {
+pub(super) fn place_of(name: &str) -> Place {
     Place::new(0, name.as_bytes().to_vec())
 }
 
@@ -187,7 +192,7 @@ impl Store {
     }
 
     /// Only while `changing` is held.
-    async fn load_bucket(&self, name: &str) -> S3Result<Option<Arc<BucketEntry>>> {
+    pub(super) async fn load_bucket(&self, name: &str) -> S3Result<Option<Arc<BucketEntry>>> {
         if let Some(entry) = self.buckets.get(name) {
             return Ok(Some(entry));
         }

@@ -59,6 +59,10 @@ impl Store {
                 if let Some((Table::Garbage, place, upload)) = Place::of_record(&key)
                     && !self.readers.has(upload)
                 {
+                    let bucket = self.sweep_bucket(&place, upload).await;
+                    if bucket.map_err(|e| fault::storage(&e))? {
+                        continue;
+                    }
                     self.remove_parts(place, upload).await.map_err(|e| fault::storage(&e))?;
                 }
             }

@@ -10,6 +10,7 @@ pub mod listing;
 pub mod multipart;
 pub mod objects;
 pub mod read;
+mod reset;
 pub mod rules;
 pub mod version;
 

@@ -1,0 +1,92 @@
+//! The object store's process: storage nodes opened, connections taken, who may sign, what the
+//! owner asks.
+//!
+//! The server hands S3 connections over with their descriptors, so that their bytes never pass
+//! through it. Requests for S3 that come on a connection of the server's come one by one over a
+//! second socket; those for other services that come on ours are passed to the server likewise.
+
+mod door;
+mod identities;
+mod key;
+mod owner;
+mod storage;
+
+pub use contracts::objects::StorageNode;
+
+use anyhow::Context as _;
+use door::Listeners;
+use identities::Known;
+use std::{path::PathBuf, sync::Arc};
+use storage::Storage;
+
+/// The process's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The storage nodes.
+    pub nodes: Vec<StorageNode>,
+    /// Where the key is that wraps the objects' keys; made if it isn't there.
+    pub master_key: PathBuf,
+    /// Sockets: ours, and the server's.
+    pub run: PathBuf,
+    /// The region that buckets are in by default.
+    pub region: String,
+}
+
+/// The names under which the store is reached; `BUCKET.NAME` is a bucket's.
+const DOMAINS: [&str; 4] = ["localhost", "s3.localhost", "fogbank.internal", "s3.fogbank.internal"];
+
+/// Runs the object store until it is told to end.
+///
+/// # Errors
+/// The nodes can't be opened, or a socket can't be had.
+pub fn run(config: &Config) -> anyhow::Result<()> {
+    relay::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("objects")
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let master_key = key::provide(&config.master_key)?;
+    let storage = Storage::open(&config.nodes).await?;
+    let known = Arc::new(Known::default());
+    let settings = s3::Settings {
+        region: config.region.clone(),
+        domains: DOMAINS.map(str::to_owned).to_vec(),
+        master_key,
+        clock: Arc::new(s3::SystemClock),
+    };
+    let gateway = s3::Gateway::new(storage.cluster().clone(), known.clone(), settings);
+    let (owner, identities) =
+        (config.run.join("objects-admin.sock"), config.run.join("identities.sock"));
+    let listeners = Listeners::new(s3::Service::new(gateway.clone()), known.clone(), &config.run);
+    listeners.take_passed()?;
+    log::info!("serving S3 from {} storage nodes", config.nodes.len());
+    let ended = tokio::select! {
+        ended = listeners.take_requests() => ended,
+        ended = owner::serve(&owner, gateway.clone(), storage.clone()) => ended,
+        () = known.follow(&identities) => Ok(()),
+        () = gateway.run() => Ok(()),
+        () = storage.look_after() => Ok(()),
+        ended = terminated() => ended,
+    };
+    // What was acknowledged is durable; what is under way never was.
+    listeners.close();
+    storage.close().await;
+    ended
+}
+
+async fn terminated() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    log::info!("told to end");
+    Ok(())
+}
