@@ -2,9 +2,12 @@
 
 use crate::{paths::Paths, settings::Settings};
 use anyhow::Context as _;
-use hmac::{Hmac, Mac as _};
+use http::{
+    HeaderValue,
+    header::{CONNECTION, CONTENT_TYPE, HOST},
+};
+use protocol::sigv4::{Body, Request, Signer};
 use quick_xml::events::Event;
-use sha2::{Digest as _, Sha256};
 use std::{
     collections::HashMap,
     fs,
@@ -36,13 +39,6 @@ pub fn credentials(paths: &Paths) -> anyhow::Result<(String, String)> {
     Ok((value("AWS_ACCESS_KEY_ID")?, value("AWS_SECRET_ACCESS_KEY")?))
 }
 
-fn hmac(key: &[u8], text: &str) -> Vec<u8> {
-    // HMAC takes keys of any length.
-    Hmac::<Sha256>::new_from_slice(key)
-        .map(|mac| mac.chain_update(text).finalize().into_bytes().to_vec())
-        .unwrap_or_default()
-}
-
 impl Client {
     /// A client of the cloud with this data.
     pub fn new(paths: &Paths) -> anyhow::Result<Self> {
@@ -54,31 +50,23 @@ impl Client {
     /// Calls an operation of EC2 in the default region; gives the answer's XML.
     pub fn ec2(&self, form: &str) -> anyhow::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-        let stamp = Timestamp::from_millis(i64::try_from(now.as_millis())?).to_string();
-        let time = format!("{}Z", stamp.get(..19).unwrap_or("").replace(['-', ':'], ""));
-        let day = time.get(..8).unwrap_or("");
-        let host = self.address.to_string();
-        let scope = format!("{day}/{REGION}/ec2/aws4_request");
-        let canonical = format!(
-            "POST\n/\n\nhost:{host}\nx-amz-date:{time}\n\nhost;x-amz-date\n{}",
-            hex::encode(Sha256::digest(form))
-        );
-        let to_sign = format!(
-            "AWS4-HMAC-SHA256\n{time}\n{scope}\n{}",
-            hex::encode(Sha256::digest(canonical))
-        );
-        let key = [day, REGION, "ec2", "aws4_request"]
-            .iter()
-            .fold(format!("AWS4{}", self.secret).into_bytes(), |key, part| hmac(&key, part));
-        let signature = hex::encode(hmac(&key, &to_sign));
-        let request = format!(
-            "POST / HTTP/1.1\r\nHost: {host}\r\nX-Amz-Date: {time}\r\nContent-Type: \
-             application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: \
-             close\r\nAuthorization: AWS4-HMAC-SHA256 Credential={}/{scope}, \
-             SignedHeaders=host;x-amz-date, Signature={signature}\r\n\r\n{form}",
-            form.len(),
-            self.key
-        );
+        let signer = Signer {
+            access_key_id: &self.key,
+            secret: &self.secret,
+            session_token: None,
+            region: REGION,
+            service: "ec2",
+        };
+        let headers = [
+            (HOST, HeaderValue::try_from(self.address.to_string())?),
+            (CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded")),
+            (CONNECTION, HeaderValue::from_static("close")),
+        ];
+        let headers = headers.into_iter().collect();
+        let request = Request { method: "POST", path: "/", query: "", headers: &headers };
+        let time = Timestamp::from_millis(i64::try_from(now.as_millis())?);
+        let headers = signer.sign(&request, Body::Bytes(form.as_bytes()), time)?;
+        let request = Request { headers: &headers, ..request }.to_http(form.as_bytes());
         let reply = exchange(self.address, &request)?;
         let (head, body) = reply.split_once("\r\n\r\n").context("the answer is cut off")?;
         anyhow::ensure!(
@@ -92,11 +80,11 @@ impl Client {
 }
 
 /// Sends an HTTP request and reads to the end of the connection.
-pub fn exchange(address: std::net::SocketAddr, request: &str) -> anyhow::Result<String> {
+pub fn exchange(address: std::net::SocketAddr, request: &[u8]) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))
         .with_context(|| format!("connect to {address}: is the cloud running? ('fogbank up')"))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    stream.write_all(request.as_bytes())?;
+    stream.write_all(request)?;
     let mut reply = String::new();
     stream.read_to_string(&mut reply)?;
     Ok(reply)

@@ -175,7 +175,7 @@ fn complaints(paths: &Paths) -> String {
 }
 
 fn answers(listen: SocketAddr) -> bool {
-    let request = "GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let request = b"GET /_fogbank/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     client::exchange(listen, request).is_ok_and(|reply| reply.starts_with("HTTP/1.1 200"))
 }
 

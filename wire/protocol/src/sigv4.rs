@@ -1,10 +1,11 @@
 //! Signature Version 4: who signed a request, and whether they did.
 //!
 //! In two steps, since the secret must be looked up between them: [`Request::claim`] reads what a request
-//! says of its signer, [`Verifier::verify`] proves it.
+//! says of its signer, [`Verifier::verify`] proves it. [`Signer`] makes what they read.
 
 mod canonical;
 mod error;
+mod sign;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,6 +19,7 @@ use types::Timestamp;
 use crate::form::percent_decoded;
 use crate::timestamp;
 pub use error::SigV4Error;
+pub use sign::{Body, Signer};
 
 /// How far a clock may be off.
 pub const MAX_SKEW_MS: i64 = 15 * 60 * 1000;
@@ -289,10 +291,8 @@ impl Verifier {
         let canonical =
             Sha256::new().chain_update(&claim.canonical).chain_update(payload).finalize();
         let Claim { timestamp, date, region, service, .. } = claim;
-        let to_sign = format!(
-            "{ALGORITHM}\n{timestamp}\n{date}/{region}/{service}/aws4_request\n{}",
-            encode_hex(&canonical.into())
-        );
+        let scope = format!("{date}/{region}/{service}/aws4_request");
+        let to_sign = string_to_sign(timestamp, &scope, &canonical.into());
         let (key, cached) = self.signing_key(claim, secret);
         if !bool::from(hmac(&key, to_sign.as_bytes()).ct_eq(&claim.signature)) {
             return Err(SigV4Error::Mismatch);
@@ -312,11 +312,7 @@ impl Verifier {
             return (cached.key, true);
         }
         drop(keys);
-        let mut key = hmac(format!("AWS4{secret}").as_bytes(), claim.date.as_bytes());
-        for part in [claim.region.as_str(), claim.service.as_str(), "aws4_request"] {
-            key = hmac(&key, part.as_bytes());
-        }
-        (key, false)
+        (signing_key(secret, &claim.date, &claim.region, &claim.service), false)
     }
 
     fn remember(&self, claim: &Claim, secret: &str, key: Hash) {
@@ -337,6 +333,15 @@ impl From<&Claim> for KeyOf {
             service: claim.service.clone(),
         }
     }
+}
+
+fn string_to_sign(timestamp: &str, scope: &str, canonical: &Hash) -> String {
+    format!("{ALGORITHM}\n{timestamp}\n{scope}\n{}", encode_hex(canonical))
+}
+
+fn signing_key(secret: &str, date: &str, region: &str, service: &str) -> Hash {
+    let key = hmac(format!("AWS4{secret}").as_bytes(), date.as_bytes());
+    [region, service, "aws4_request"].iter().fold(key, |key, part| hmac(&key, part.as_bytes()))
 }
 
 fn in_time(claim: &Claim, now: Timestamp) -> Result<(), SigV4Error> {

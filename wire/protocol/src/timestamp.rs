@@ -101,6 +101,15 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 }
 
 /// `20150830T123600Z`, as signatures have it.
+pub(crate) fn basic(time: Timestamp) -> String {
+    let mut text = String::new();
+    let seconds = Timestamp::from_millis(time.millis().div_euclid(1000) * 1000);
+    write(&mut text, seconds, TimestampFormat::Iso8601, Millis::IfAny);
+    text.retain(|c| c != '-' && c != ':');
+    text
+}
+
+/// Reads what `basic` writes.
 pub(crate) fn parse_basic(text: &str) -> Option<Timestamp> {
     let (date, rest) = text.split_at_checked(8)?;
     let time = rest.strip_prefix('T')?.strip_suffix('Z')?;

@@ -1,49 +1,35 @@
 //! A small HTTP client that costs little beside what it measures: requests are signed once.
 
 use anyhow::{Context as _, Result, ensure};
-use hmac::{Hmac, Mac as _};
-use sha2::{Digest as _, Sha256};
+use http::{
+    HeaderValue,
+    header::{CONTENT_TYPE, HOST},
+};
+use protocol::sigv4::{Body, Request, Signer};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn hmac(key: &[u8], text: &str) -> Result<Vec<u8>> {
-    let mac = Hmac::<Sha256>::new_from_slice(key)?;
-    Ok(mac.chain_update(text).finalize().into_bytes().to_vec())
-}
-
 /// A signed call of EC2, ready to be sent; good for 15 minutes.
 pub fn call(address: SocketAddr, (key, secret): (&str, &str), form: &str) -> Result<Vec<u8>> {
     let form = format!("{form}&Version=2016-11-15");
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
-    let stamp = types::Timestamp::from_millis(i64::try_from(now.as_millis())?).to_string();
-    let time = format!("{}Z", stamp.get(..19).unwrap_or("").replace(['-', ':'], ""));
-    let day = time.get(..8).unwrap_or("");
-    let scope = format!("{day}/us-east-1/ec2/aws4_request");
-    let canonical = format!(
-        "POST\n/\n\nhost:{address}\nx-amz-date:{time}\n\nhost;x-amz-date\n{}",
-        hex(Sha256::digest(&form))
-    );
-    let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hex(Sha256::digest(canonical)));
-    let mut signing = format!("AWS4{secret}").into_bytes();
-    for part in [day, "us-east-1", "ec2", "aws4_request"] {
-        signing = hmac(&signing, part)?;
-    }
-    let signature = hex(hmac(&signing, &to_sign)?);
-    Ok(format!(
-        "POST / HTTP/1.1\r\nHost: {address}\r\nX-Amz-Date: {time}\r\nContent-Type: \
-         application/x-www-form-urlencoded; charset=utf-8\r\nContent-Length: \
-         {}\r\nAuthorization: AWS4-HMAC-SHA256 Credential={key}/{scope}, \
-         SignedHeaders=host;x-amz-date, Signature={signature}\r\n\r\n{form}",
-        form.len()
-    )
-    .into_bytes())
+    let signer = Signer {
+        access_key_id: key,
+        secret,
+        session_token: None,
+        region: "us-east-1",
+        service: "ec2",
+    };
+    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
+    let headers = [(HOST, HeaderValue::try_from(address.to_string())?), (CONTENT_TYPE, form_type)];
+    let headers = headers.into_iter().collect();
+    let request = Request { method: "POST", path: "/", query: "", headers: &headers };
+    let time = types::Timestamp::from_millis(i64::try_from(now.as_millis())?);
+    let headers = signer.sign(&request, Body::Bytes(form.as_bytes()), time)?;
+    Ok(Request { headers: &headers, ..request }.to_http(form.as_bytes()))
 }
 
 /// A connection that is kept while the server keeps it.

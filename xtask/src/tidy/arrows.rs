@@ -23,12 +23,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("agent", &["types", "contracts", "hypervisor", "imds"]),
     ("vpc-card", &["types", "contracts"]),
     ("ebs-card", &["types", "contracts"]),
-    // Every role, and no private way into EC2: neither its rows nor its shapes.
+    // Every role, and no private way into EC2: neither its rows nor its shapes. It signs its calls by `protocol`.
     (
         "fogbank",
         &[
-            "types", "contracts", "server", "node", "cluster", "s3", "agent", "hypervisor",
-            "vpc-card", "ebs-card",
+            "types",
+            "contracts",
+            "protocol",
+            "server",
+            "node",
+            "cluster",
+            "s3",
+            "agent",
+            "hypervisor",
+            "vpc-card",
+            "ebs-card",
         ],
     ),
     ("xtask", &["types", "shapes", "protocol"]),

@@ -1,10 +1,12 @@
 //! Why a request is not let in, as each kind of service says it.
 
-use shapes::{Fault, Protocol, TimestampFormat};
+use std::fmt;
+
+use shapes::{Fault, Protocol};
 use types::Timestamp;
 
 use super::MAX_SKEW_MS;
-use crate::timestamp::{self, Millis};
+use crate::timestamp::basic;
 
 /// What is wrong with a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,11 +178,10 @@ impl SigV4Error {
     }
 }
 
-/// `20150830T123600Z`
-fn basic(time: Timestamp) -> String {
-    let mut text = String::new();
-    let seconds = Timestamp::from_millis(time.millis().div_euclid(1000) * 1000);
-    timestamp::write(&mut text, seconds, TimestampFormat::Iso8601, Millis::IfAny);
-    text.retain(|c| c != '-' && c != ':');
-    text
+impl fmt::Display for SigV4Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.query().message)
+    }
 }
+
+impl std::error::Error for SigV4Error {}
