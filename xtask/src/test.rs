@@ -11,7 +11,8 @@ use std::{
 /// A part of the test run, by name.
 type Part = (&'static str, fn(&Path) -> Result<()>);
 
-const PARTS: [Part; 4] = [("lint", lint), ("rust", rust), ("api", api), ("guest", guest)];
+const PARTS: [Part; 5] =
+    [("lint", lint), ("rust", rust), ("api", api), ("objects", objects), ("guest", guest)];
 
 /// What runs only when it is named: it installs packages that nothing else needs.
 const NAMED: [Part; 1] = [("ceph", ceph)];
@@ -74,6 +75,10 @@ fn rust(root: &Path) -> Result<()> {
 
 fn api(root: &Path) -> Result<()> {
     pytest(root, "tests/api")
+}
+
+fn objects(root: &Path) -> Result<()> {
+    pytest(root, "tests/objects")
 }
 
 fn guest(root: &Path) -> Result<()> {

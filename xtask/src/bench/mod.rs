@@ -5,6 +5,7 @@ mod client;
 mod cloud;
 mod density;
 mod launch;
+mod objects;
 
 use crate::{test, workspace};
 use anyhow::{Result, bail};
@@ -17,7 +18,8 @@ pub fn run(name: &str) -> Result<bool> {
         "api" => api::run(&root)?,
         "launch" => launch::run(&root)?,
         "density" => density::run(&root)?,
-        _ => bail!("there is no benchmark {name}; there are: api, launch, density"),
+        "objects" => objects::run(&root)?,
+        _ => bail!("there is no benchmark {name}; there are: api, launch, density, objects"),
     }
     Ok(true)
 }
