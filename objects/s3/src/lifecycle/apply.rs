@@ -229,8 +229,7 @@ impl Gateway {
                     }
                     Ok(())
                 };
-                let moved =
-                    self.store.update_version(entry, &listed.key, Some(&id), change).await;
+                let moved = self.store.update_version(entry, &listed.key, Some(&id), change).await;
                 match moved {
                     Ok(_) => {
                         report.moved += 1;
@@ -306,9 +305,8 @@ impl Gateway {
         lifecycle: &Lifecycle,
         report: &mut Report,
     ) -> S3Result<()> {
-        let aborts = |rule: &s3s::dto::LifecycleRule| {
-            rule.abort_incomplete_multipart_upload.is_some()
-        };
+        let aborts =
+            |rule: &s3s::dto::LifecycleRule| rule.abort_incomplete_multipart_upload.is_some();
         if !lifecycle.rules.iter().any(aborts) {
             return Ok(());
         }
@@ -343,9 +341,7 @@ impl Gateway {
         let key = place().record(Table::Settings, &[]);
         let found = self.store.cluster().get(&key).await.map_err(|e| fault::storage(&e))?;
         // Without it, the pass begins anew.
-        Ok(found
-            .and_then(|record| serde_json::from_slice(&record.value).ok())
-            .unwrap_or_default())
+        Ok(found.and_then(|record| serde_json::from_slice(&record.value).ok()).unwrap_or_default())
     }
 
     async fn keep(&self, progress: Option<&Progress>) -> S3Result<()> {
