@@ -29,6 +29,16 @@ impl Domains {
         }
         strip_amazon(host)
     }
+
+    /// Whether a host is one of the domains, or Amazon's, perhaps with a region in front.
+    pub(crate) fn holds(&self, host: &str) -> bool {
+        let host = without_port(host);
+        let amazon = "amazonaws.com";
+        self.0.iter().map(String::as_str).chain([amazon]).any(|domain| {
+            let region = strip_domain(host, domain);
+            host.eq_ignore_ascii_case(domain) || region.is_some_and(|region| !region.contains('.'))
+        })
+    }
 }
 
 fn without_port(host: &str) -> &str {

@@ -5,23 +5,37 @@
 //! buckets, versions, uploads and listings mean, and keeps them in the cluster.
 
 mod access;
+mod accounts;
+mod addressed;
 mod api;
+mod around;
+pub mod configuration;
+mod control;
+mod cors;
 mod fault;
 mod host;
 mod identity;
+pub mod lifecycle;
+mod logs;
+pub mod notification;
 mod resign;
 mod service;
 mod settings;
 pub mod store;
+pub mod website;
 
 pub use access::{Caller, Peer};
 pub use identity::{FixedIdentities, Identities, Identity};
 pub use service::{Front, Passed, Service};
-pub use settings::{Clock, Settings, SystemClock};
+pub use settings::{AdjustableClock, Clock, Settings, SystemClock};
 
 use cluster::Cluster;
+use configuration::Configuration;
+use lifecycle::rules::Calendar;
+use s3s::S3Result;
 use std::sync::Arc;
-use store::Store;
+use store::{BucketEntry, Store};
+use tokio::sync::Mutex;
 
 /// The store, with all that its operations need.
 #[derive(Clone, Debug)]
@@ -29,6 +43,12 @@ pub struct Gateway {
     pub(crate) store: Arc<Store>,
     pub(crate) identities: Arc<dyn Identities>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) accounts: Arc<accounts::Accounts>,
+    pub(crate) events: Arc<notification::Events>,
+    pub(crate) logs: Arc<logs::Logs>,
+    pub(crate) calendar: Calendar,
+    /// Held while lifecycle rules are applied.
+    pub(crate) lifecycle: Arc<Mutex<()>>,
 }
 
 impl Gateway {
@@ -37,7 +57,27 @@ impl Gateway {
     pub fn new(cluster: Arc<Cluster>, identities: Arc<dyn Identities>, settings: Settings) -> Self {
         let settings = Arc::new(settings);
         let store = Arc::new(Store::new(cluster, settings.clone()));
-        Self { store, identities, settings }
+        let accounts = Arc::default();
+        let events = Arc::new(notification::Events::new(store.clone(), None));
+        let logs = Arc::new(logs::Logs::new(store.clone()));
+        let (calendar, lifecycle) = (Calendar::default(), Arc::default());
+        Self { store, identities, settings, accounts, events, logs, calendar, lifecycle }
+    }
+
+    /// Names the file that says which web hook or file stands for which ARN of a notification's
+    /// target; see [`notification`]. Without it, events go nowhere.
+    #[must_use]
+    pub fn with_notification_targets(mut self, file: std::path::PathBuf) -> Self {
+        self.events = Arc::new(notification::Events::new(self.store.clone(), Some(file)));
+        self
+    }
+
+    /// Makes the days of lifecycle rules so many seconds long, for tests: rules are applied more
+    /// often, and nothing waits for midnight.
+    #[must_use]
+    pub fn with_day_seconds(mut self, seconds: u32) -> Self {
+        self.calendar = Calendar { day_ms: i64::from(seconds.max(1)) * 1000 };
+        self
     }
 
     /// What the gateway keeps.
@@ -50,12 +90,36 @@ impl Gateway {
     ///
     /// # Errors
     /// The storage is unavailable.
-    pub async fn reset(&self) -> s3s::S3Result<()> {
-        self.store.reset().await
+    pub async fn reset(&self) -> S3Result<()> {
+        self.store.reset().await?;
+        self.accounts.forget();
+        Ok(())
+    }
+
+    /// Changes a bucket's configuration.
+    ///
+    /// # Errors
+    /// `NoSuchBucket`; the storage is unavailable.
+    pub(crate) async fn configure(
+        &self,
+        bucket: &BucketEntry,
+        change: impl FnOnce(&mut Configuration),
+    ) -> S3Result<()> {
+        let change = |row: &mut store::Bucket| {
+            change(&mut row.configuration);
+            Ok(())
+        };
+        self.store.update_bucket(bucket, change).await
     }
 
     /// Does what is to be done in the background, until it is dropped.
     pub async fn run(&self) {
-        self.store.clone().sweep_for_ever().await;
+        let sweep = self.store.clone().sweep_for_ever();
+        tokio::join!(
+            sweep,
+            self.events.deliver_for_ever(),
+            self.apply_lifecycle_for_ever(),
+            self.logs.write_for_ever(),
+        );
     }
 }

@@ -1,6 +1,14 @@
 //! HTTP: connections in, answers out, with what S3 puts on every answer.
 
-use crate::{Gateway, access::Peer, fault, host::Domains, resign};
+use crate::{
+    Gateway,
+    access::Peer,
+    around::{Around, broken},
+    control::Control,
+    fault,
+    host::Domains,
+    resign,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -39,6 +47,7 @@ pub enum Passed {
 pub struct Service {
     gateway: Gateway,
     s3: S3Service,
+    domains: Domains,
     front: Option<Arc<dyn Front>>,
 }
 
@@ -55,8 +64,10 @@ impl Service {
         let mut builder = S3ServiceBuilder::new(gateway.clone());
         builder.set_auth(gateway.clone());
         builder.set_access(gateway.clone());
-        builder.set_host(Domains::new(&gateway.settings.domains));
-        Self { s3: builder.build(), gateway, front: None }
+        let domains = Domains::new(&gateway.settings.domains);
+        builder.set_host(domains.clone());
+        builder.set_route(Control(gateway.clone()));
+        Self { s3: builder.build(), gateway, domains, front: None }
     }
 
     /// Lets something else look at each request first.
@@ -109,13 +120,17 @@ impl Service {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
-        let answer = self.s3.call(Request::from_parts(parts, body)).await;
-        let mut response = answer.unwrap_or_else(|error| {
-            log::error!("answering a request: {error:?}");
-            let answer = fault::internal().to_http_response();
-            answer.unwrap_or_else(|_| Response::new(Body::empty()))
-        });
+        let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
+        let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
+            Some(answered) => answered,
+            None => {
+                let answer = self.s3.call(Request::from_parts(parts, body)).await;
+                answer.unwrap_or_else(|error| broken(&error))
+            }
+        };
+        around.complete(&mut response);
         sign_off(&mut response, &path, head);
+        around.log(&self.gateway, &response);
         response
     }
 }

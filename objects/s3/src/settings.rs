@@ -2,8 +2,11 @@
 
 use std::{
     fmt,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// A clock; tests bring their own.
@@ -20,6 +23,27 @@ impl Clock for SystemClock {
     fn now_ns(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The machine's clock, set forward as a test wants it.
+#[derive(Debug, Default)]
+pub struct AdjustableClock {
+    ahead_ns: AtomicU64,
+}
+
+impl AdjustableClock {
+    /// Sets the clock forward.
+    pub fn advance(&self, by: Duration) {
+        let by_ns = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        let add = |ahead: u64| Some(ahead.saturating_add(by_ns));
+        let _ = self.ahead_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+    }
+}
+
+impl Clock for AdjustableClock {
+    fn now_ns(&self) -> u64 {
+        SystemClock.now_ns().saturating_add(self.ahead_ns.load(Ordering::Relaxed))
     }
 }
 

@@ -1,5 +1,16 @@
 //! Who may do what.
 
+pub mod acl;
+mod authorize;
+pub mod block;
+mod context;
+pub mod decide;
+mod ownership;
+
+pub(crate) use authorize::{ObjectFacts, authorize, block_of, enter, not_found};
+pub(crate) use context::parameter;
+pub(crate) use ownership::{headers_of, of_new_bucket, of_new_object};
+
 use crate::{Gateway, Identity, fault, store::BucketEntry};
 use http::HeaderMap;
 use s3s::{
@@ -46,21 +57,6 @@ pub(crate) struct Ask<'a> {
     /// None for what concerns no bucket.
     pub bucket: Option<&'a BucketEntry>,
     pub key: Option<&'a str>,
-}
-
-/// Lets an operation go on, or refuses it.
-///
-/// # Errors
-/// `AccessDenied`.
-#[expect(clippy::unused_async, reason = "decisions may have to read what is stored")]
-pub(crate) async fn authorize(_gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
-    let Some(identity) = &caller.identity else { return Err(fault::access_denied()) };
-    match ask.bucket {
-        Some(bucket) if bucket.row().owner.account != identity.account => {
-            Err(fault::access_denied())
-        }
-        Some(_) | None => Ok(()),
-    }
 }
 
 #[async_trait::async_trait]

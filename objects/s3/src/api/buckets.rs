@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway,
-    access::{Ask, Caller, authorize},
+    access::{Ask, Caller, authorize, of_new_bucket},
     api::{convert, enter},
     fault,
     store::{Bucket, BucketEntry, ObjectLock, Owner, Versioning},
@@ -87,6 +87,7 @@ pub(super) async fn create_bucket(
     };
     let region = &gateway.settings.region;
     let mut row = Bucket::new(&input.bucket, region, owner.clone(), gateway.store.now_ms());
+    of_new_bucket(&mut row.configuration, &caller.headers, &owner)?;
     if input.object_lock_enabled_for_bucket == Some(true) {
         row.versioning = Versioning::Enabled;
         row.object_lock = Some(ObjectLock::default());

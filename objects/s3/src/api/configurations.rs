@@ -1,186 +1,304 @@
 //! What a bucket only keeps: tags, acceleration, payer, replication and the listed configurations.
 
-use crate::{Gateway, fault};
-use s3s::{S3Request, S3Response, S3Result, dto};
+use crate::{
+    Gateway,
+    access::enter,
+    configuration::{
+        Configuration, invalid_argument, listed, malformed_xml, replication, tags as bucket_tags,
+    },
+    fault,
+    store::Versioning,
+};
+use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
 pub(super) async fn get_bucket_tagging(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketTaggingInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::GetBucketTaggingOutput>> {
-    Err(fault::not_implemented("GetBucketTagging"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:GetBucketTagging").await?;
+    let row = bucket.row();
+    if row.configuration.tags.is_empty() {
+        let error = fault::fault(S3ErrorCode::NoSuchTagSet, "The TagSet does not exist");
+        return Err(fault::with(error, &[("BucketName", name)]));
+    }
+    let tag_set = bucket_tags::to_api(&row.configuration.tags);
+    Ok(S3Response::new(dto::GetBucketTaggingOutput { tag_set }))
 }
 
 pub(super) async fn put_bucket_tagging(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketTaggingInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::PutBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::PutBucketTaggingOutput>> {
-    Err(fault::not_implemented("PutBucketTagging"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutBucketTagging").await?;
+    let tags = bucket_tags::of_bucket(req.input.tagging.tag_set)?;
+    let change = |configuration: &mut Configuration| configuration.tags = tags;
+    gateway.configure(&bucket, change).await?;
+    Ok(S3Response::with_status(Default::default(), http::StatusCode::NO_CONTENT))
 }
 
 pub(super) async fn delete_bucket_tagging(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketTaggingInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::DeleteBucketTaggingInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketTaggingOutput>> {
-    Err(fault::not_implemented("DeleteBucketTagging"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutBucketTagging").await?;
+    gateway.configure(&bucket, |configuration| configuration.tags.clear()).await?;
+    Ok(S3Response::new(Default::default()))
 }
 
 pub(super) async fn get_bucket_accelerate_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketAccelerateConfigurationInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetBucketAccelerateConfigurationInput>,
 ) -> S3Result<S3Response<dto::GetBucketAccelerateConfigurationOutput>> {
-    Err(fault::not_implemented("GetBucketAccelerateConfiguration"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:GetAccelerateConfiguration").await?;
+    let status = bucket.row().configuration.accelerate.clone();
+    Ok(S3Response::new(dto::GetBucketAccelerateConfigurationOutput {
+        status: status.map(dto::BucketAccelerateStatus::from),
+        ..Default::default()
+    }))
 }
 
 pub(super) async fn put_bucket_accelerate_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketAccelerateConfigurationInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::PutBucketAccelerateConfigurationInput>,
 ) -> S3Result<S3Response<dto::PutBucketAccelerateConfigurationOutput>> {
-    Err(fault::not_implemented("PutBucketAccelerateConfiguration"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutAccelerateConfiguration").await?;
+    let status = req.input.accelerate_configuration.status.ok_or_else(malformed_xml)?;
+    if !matches!(status.as_str(), "Enabled" | "Suspended") {
+        return Err(malformed_xml());
+    }
+    if name.contains('.') {
+        return Err(fault::invalid_request(
+            "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names",
+        ));
+    }
+    let status = status.as_str().to_owned();
+    gateway.configure(&bucket, |configuration| configuration.accelerate = Some(status)).await?;
+    Ok(S3Response::new(Default::default()))
 }
 
 pub(super) async fn get_bucket_request_payment(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketRequestPaymentInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::GetBucketRequestPaymentOutput>> {
-    Err(fault::not_implemented("GetBucketRequestPayment"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:GetBucketRequestPayment").await?;
+    let requester = bucket.row().configuration.requester_pays;
+    let payer = dto::Payer::from_static(if requester { "Requester" } else { "BucketOwner" });
+    Ok(S3Response::new(dto::GetBucketRequestPaymentOutput { payer: Some(payer) }))
 }
 
 pub(super) async fn put_bucket_request_payment(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketRequestPaymentInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::PutBucketRequestPaymentInput>,
 ) -> S3Result<S3Response<dto::PutBucketRequestPaymentOutput>> {
-    Err(fault::not_implemented("PutBucketRequestPayment"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutBucketRequestPayment").await?;
+    let requester = match req.input.request_payment_configuration.payer.as_str() {
+        "Requester" => true,
+        "BucketOwner" => false,
+        _ => return Err(malformed_xml()),
+    };
+    gateway.configure(&bucket, |configuration| configuration.requester_pays = requester).await?;
+    Ok(S3Response::new(Default::default()))
 }
 
 pub(super) async fn get_bucket_replication(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketReplicationInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::GetBucketReplicationInput>,
 ) -> S3Result<S3Response<dto::GetBucketReplicationOutput>> {
-    Err(fault::not_implemented("GetBucketReplication"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:GetReplicationConfiguration").await?;
+    let Some(kept) = bucket.row().configuration.replication.clone() else {
+        return Err(fault::with(
+            fault::fault(
+                S3ErrorCode::ReplicationConfigurationNotFoundError,
+                "The replication configuration was not found",
+            ),
+            &[("BucketName", name)],
+        ));
+    };
+    let replication_configuration = Some(kept);
+    Ok(S3Response::new(dto::GetBucketReplicationOutput { replication_configuration }))
 }
 
+/// Checked, and then refused: nothing here copies objects to another bucket.
 pub(super) async fn put_bucket_replication(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketReplicationInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::PutBucketReplicationInput>,
 ) -> S3Result<S3Response<dto::PutBucketReplicationOutput>> {
-    Err(fault::not_implemented("PutBucketReplication"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutReplicationConfiguration").await?;
+    let configuration = &req.input.replication_configuration;
+    replication::check(configuration)?;
+    if bucket.row().versioning != Versioning::Enabled {
+        return Err(fault::invalid_request(
+            "Versioning must be 'Enabled' on the bucket to apply a replication configuration",
+        ));
+    }
+    for rule in &configuration.rules {
+        let destination = replication::destination(rule).unwrap_or_default();
+        let target = gateway.store.bucket(destination).await;
+        let Ok(target) = target else {
+            return Err(fault::invalid_request("Destination bucket must exist."));
+        };
+        if target.row().versioning != Versioning::Enabled {
+            return Err(fault::invalid_request("Destination bucket must have versioning enabled."));
+        }
+    }
+    Err(fault::fault(
+        S3ErrorCode::NotImplemented,
+        "PutBucketReplication: objects are replicated to storage nodes, but not to other buckets",
+    ))
 }
 
 pub(super) async fn delete_bucket_replication(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketReplicationInput>,
+    gateway: &Gateway,
+    req: S3Request<dto::DeleteBucketReplicationInput>,
 ) -> S3Result<S3Response<dto::DeleteBucketReplicationOutput>> {
-    Err(fault::not_implemented("DeleteBucketReplication"))
+    let name = &req.input.bucket;
+    let bucket = enter(gateway, &req, name, "s3:PutReplicationConfiguration").await?;
+    gateway.configure(&bucket, |configuration| configuration.replication = None).await?;
+    Ok(S3Response::new(Default::default()))
 }
 
-pub(super) async fn get_bucket_analytics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketAnalyticsConfigurationInput>,
-) -> S3Result<S3Response<dto::GetBucketAnalyticsConfigurationOutput>> {
-    Err(fault::not_implemented("GetBucketAnalyticsConfiguration"))
+/// The four operations on one kind of listed configurations.
+macro_rules! listed {
+    ($kind:ident: $part:ident, $get_action:literal, $put_action:literal, $check:expr,
+     $get:ident($GetInput:ident) -> $GetOutput:ident,
+     $put:ident($PutInput:ident) -> $PutOutput:ident,
+     $delete:ident($DeleteInput:ident) -> $DeleteOutput:ident,
+     $list:ident($ListInput:ident) -> $ListOutput:ident { $of_list:ident }) => {
+        pub(super) async fn $get(
+            gateway: &Gateway,
+            req: S3Request<dto::$GetInput>,
+        ) -> S3Result<S3Response<dto::$GetOutput>> {
+            let name = &req.input.bucket;
+            let bucket = enter(gateway, &req, name, $get_action).await?;
+            let found = listed::find(&bucket.row().configuration.$part, &req.input.id)?;
+            Ok(S3Response::new(dto::$GetOutput { $kind: Some(found) }))
+        }
+
+        pub(super) async fn $put(
+            gateway: &Gateway,
+            req: S3Request<dto::$PutInput>,
+        ) -> S3Result<S3Response<dto::$PutOutput>> {
+            let name = &req.input.bucket;
+            let bucket = enter(gateway, &req, name, $put_action).await?;
+            let dto::$PutInput { id, $kind: configuration, .. } = req.input;
+            $check(&configuration)?;
+            let within = configuration.id.clone();
+            gateway
+                .store
+                .update_bucket(&bucket, |row| {
+                    listed::put(&mut row.configuration.$part, id, &within, configuration)
+                })
+                .await?;
+            Ok(S3Response::new(Default::default()))
+        }
+
+        pub(super) async fn $delete(
+            gateway: &Gateway,
+            req: S3Request<dto::$DeleteInput>,
+        ) -> S3Result<S3Response<dto::$DeleteOutput>> {
+            let name = &req.input.bucket;
+            let bucket = enter(gateway, &req, name, $put_action).await?;
+            let id = &req.input.id;
+            gateway
+                .store
+                .update_bucket(&bucket, |row| listed::remove(&mut row.configuration.$part, id))
+                .await?;
+            Ok(S3Response::new(Default::default()))
+        }
+
+        pub(super) async fn $list(
+            gateway: &Gateway,
+            req: S3Request<dto::$ListInput>,
+        ) -> S3Result<S3Response<dto::$ListOutput>> {
+            let name = &req.input.bucket;
+            let bucket = enter(gateway, &req, name, $get_action).await?;
+            let continuation_token = req.input.continuation_token;
+            let (page, next_continuation_token) =
+                listed::page(&bucket.row().configuration.$part, continuation_token.as_deref());
+            Ok(S3Response::new(dto::$ListOutput {
+                $of_list: (!page.is_empty()).then_some(page),
+                continuation_token,
+                is_truncated: Some(next_continuation_token.is_some()),
+                next_continuation_token,
+            }))
+        }
+    };
 }
 
-pub(super) async fn put_bucket_analytics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketAnalyticsConfigurationInput>,
-) -> S3Result<S3Response<dto::PutBucketAnalyticsConfigurationOutput>> {
-    Err(fault::not_implemented("PutBucketAnalyticsConfiguration"))
+fn check_analytics(_: &dto::AnalyticsConfiguration) -> S3Result<()> {
+    Ok(())
 }
 
-pub(super) async fn delete_bucket_analytics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketAnalyticsConfigurationInput>,
-) -> S3Result<S3Response<dto::DeleteBucketAnalyticsConfigurationOutput>> {
-    Err(fault::not_implemented("DeleteBucketAnalyticsConfiguration"))
+fn check_metrics(metrics: &dto::MetricsConfiguration) -> S3Result<()> {
+    match &metrics.filter {
+        Some(dto::MetricsFilter::AccessPointArn(_)) => {
+            Err(invalid_argument("This store has no access points."))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
-pub(super) async fn get_bucket_intelligent_tiering_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketIntelligentTieringConfigurationInput>,
-) -> S3Result<S3Response<dto::GetBucketIntelligentTieringConfigurationOutput>> {
-    Err(fault::not_implemented("GetBucketIntelligentTieringConfiguration"))
+listed! {
+    analytics_configuration: analytics,
+    "s3:GetAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", check_analytics,
+    get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput)
+        -> GetBucketAnalyticsConfigurationOutput,
+    put_bucket_analytics_configuration(PutBucketAnalyticsConfigurationInput)
+        -> PutBucketAnalyticsConfigurationOutput,
+    delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput)
+        -> DeleteBucketAnalyticsConfigurationOutput,
+    list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput)
+        -> ListBucketAnalyticsConfigurationsOutput { analytics_configuration_list }
 }
 
-pub(super) async fn put_bucket_intelligent_tiering_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketIntelligentTieringConfigurationInput>,
-) -> S3Result<S3Response<dto::PutBucketIntelligentTieringConfigurationOutput>> {
-    Err(fault::not_implemented("PutBucketIntelligentTieringConfiguration"))
+listed! {
+    intelligent_tiering_configuration: tiering,
+    "s3:GetIntelligentTieringConfiguration", "s3:PutIntelligentTieringConfiguration",
+    listed::check_tiering,
+    get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput)
+        -> GetBucketIntelligentTieringConfigurationOutput,
+    put_bucket_intelligent_tiering_configuration(PutBucketIntelligentTieringConfigurationInput)
+        -> PutBucketIntelligentTieringConfigurationOutput,
+    delete_bucket_intelligent_tiering_configuration(
+        DeleteBucketIntelligentTieringConfigurationInput)
+        -> DeleteBucketIntelligentTieringConfigurationOutput,
+    list_bucket_intelligent_tiering_configurations(
+        ListBucketIntelligentTieringConfigurationsInput)
+        -> ListBucketIntelligentTieringConfigurationsOutput
+            { intelligent_tiering_configuration_list }
 }
 
-pub(super) async fn delete_bucket_intelligent_tiering_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketIntelligentTieringConfigurationInput>,
-) -> S3Result<S3Response<dto::DeleteBucketIntelligentTieringConfigurationOutput>> {
-    Err(fault::not_implemented("DeleteBucketIntelligentTieringConfiguration"))
+listed! {
+    inventory_configuration: inventory,
+    "s3:GetInventoryConfiguration", "s3:PutInventoryConfiguration", listed::check_inventory,
+    get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput)
+        -> GetBucketInventoryConfigurationOutput,
+    put_bucket_inventory_configuration(PutBucketInventoryConfigurationInput)
+        -> PutBucketInventoryConfigurationOutput,
+    delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput)
+        -> DeleteBucketInventoryConfigurationOutput,
+    list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput)
+        -> ListBucketInventoryConfigurationsOutput { inventory_configuration_list }
 }
 
-pub(super) async fn get_bucket_inventory_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketInventoryConfigurationInput>,
-) -> S3Result<S3Response<dto::GetBucketInventoryConfigurationOutput>> {
-    Err(fault::not_implemented("GetBucketInventoryConfiguration"))
-}
-
-pub(super) async fn put_bucket_inventory_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketInventoryConfigurationInput>,
-) -> S3Result<S3Response<dto::PutBucketInventoryConfigurationOutput>> {
-    Err(fault::not_implemented("PutBucketInventoryConfiguration"))
-}
-
-pub(super) async fn delete_bucket_inventory_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketInventoryConfigurationInput>,
-) -> S3Result<S3Response<dto::DeleteBucketInventoryConfigurationOutput>> {
-    Err(fault::not_implemented("DeleteBucketInventoryConfiguration"))
-}
-
-pub(super) async fn get_bucket_metrics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::GetBucketMetricsConfigurationInput>,
-) -> S3Result<S3Response<dto::GetBucketMetricsConfigurationOutput>> {
-    Err(fault::not_implemented("GetBucketMetricsConfiguration"))
-}
-
-pub(super) async fn put_bucket_metrics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::PutBucketMetricsConfigurationInput>,
-) -> S3Result<S3Response<dto::PutBucketMetricsConfigurationOutput>> {
-    Err(fault::not_implemented("PutBucketMetricsConfiguration"))
-}
-
-pub(super) async fn delete_bucket_metrics_configuration(
-    _gateway: &Gateway,
-    _req: S3Request<dto::DeleteBucketMetricsConfigurationInput>,
-) -> S3Result<S3Response<dto::DeleteBucketMetricsConfigurationOutput>> {
-    Err(fault::not_implemented("DeleteBucketMetricsConfiguration"))
-}
-
-pub(super) async fn list_bucket_analytics_configurations(
-    _gateway: &Gateway,
-    _req: S3Request<dto::ListBucketAnalyticsConfigurationsInput>,
-) -> S3Result<S3Response<dto::ListBucketAnalyticsConfigurationsOutput>> {
-    Err(fault::not_implemented("ListBucketAnalyticsConfigurations"))
-}
-
-pub(super) async fn list_bucket_intelligent_tiering_configurations(
-    _gateway: &Gateway,
-    _req: S3Request<dto::ListBucketIntelligentTieringConfigurationsInput>,
-) -> S3Result<S3Response<dto::ListBucketIntelligentTieringConfigurationsOutput>> {
-    Err(fault::not_implemented("ListBucketIntelligentTieringConfigurations"))
-}
-
-pub(super) async fn list_bucket_inventory_configurations(
-    _gateway: &Gateway,
-    _req: S3Request<dto::ListBucketInventoryConfigurationsInput>,
-) -> S3Result<S3Response<dto::ListBucketInventoryConfigurationsOutput>> {
-    Err(fault::not_implemented("ListBucketInventoryConfigurations"))
-}
-
-pub(super) async fn list_bucket_metrics_configurations(
-    _gateway: &Gateway,
-    _req: S3Request<dto::ListBucketMetricsConfigurationsInput>,
-) -> S3Result<S3Response<dto::ListBucketMetricsConfigurationsOutput>> {
-    Err(fault::not_implemented("ListBucketMetricsConfigurations"))
+listed! {
+    metrics_configuration: metrics,
+    "s3:GetMetricsConfiguration", "s3:PutMetricsConfiguration", check_metrics,
+    get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput)
+        -> GetBucketMetricsConfigurationOutput,
+    put_bucket_metrics_configuration(PutBucketMetricsConfigurationInput)
+        -> PutBucketMetricsConfigurationOutput,
+    delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput)
+        -> DeleteBucketMetricsConfigurationOutput,
+    list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput)
+        -> ListBucketMetricsConfigurationsOutput { metrics_configuration_list }
 }

@@ -2,8 +2,9 @@
 
 use crate::{
     Gateway,
-    access::Caller,
+    access::{Caller, of_new_object},
     api::{
+        asked_of,
         convert::{self, Customer, ReadConditions, attributes_of, customer_of, set_checksums},
         enter,
         objects::open,
@@ -170,14 +171,16 @@ pub(super) async fn copy_object(
     let opened = source.open(gateway, &caller, source_owner, source_customer!(input), choose);
     let (source_bucket, found, range, reading) = opened.await?;
     let from = found.object().ok_or_else(fault::internal)?;
-    let attributes = attributes(&input, from)?;
+    let mut attributes = attributes(&input, from)?;
+    let (writer, acl) = of_new_object(gateway, &caller, &bucket, &asked_of!(input)).await?;
+    attributes.acl = acl;
     let asked = input.checksum_algorithm.as_ref().map(convert::algorithm).transpose()?;
     let kept = from.checksum.as_ref().map(|sum| sum.algorithm);
     let expected =
         Expected { length: Some(range.end), keep: asked.or(kept), ..Expected::default() };
     let place = Store::place(&bucket, &input.key);
     let taken = store.take_in(&place, reading.into_stream(), &expected, &wrapping).await?;
-    let new = New::of(taken, attributes, lock, None);
+    let new = New::of(taken, attributes, lock, writer);
     let (etag, checksum) = (new.object.etag, convert::checksum_of(&new.object));
     let written = store.put_object(&entry, &input.key, new, &Conditions::default()).await?;
     let mut result = dto::CopyObjectResult {

@@ -3,6 +3,7 @@
 //! What stands in no row answers `NotImplemented`, naming itself.
 
 mod acl;
+mod after;
 mod buckets;
 mod configurations;
 mod convert;
@@ -19,6 +20,8 @@ mod objects;
 mod policy;
 mod tags;
 mod website;
+
+pub(crate) use acl::no_public_access_block;
 
 use crate::{
     Gateway,
@@ -70,6 +73,21 @@ async fn enter(
     Ok(entry)
 }
 
+/// The list that a request for a new object asks for; a form asks for it in its fields.
+macro_rules! asked_of {
+    ($input:expr) => {
+        crate::access::acl::Asked {
+            canned: $input.acl.as_ref().map(dto::ObjectCannedACL::as_str),
+            full_control: $input.grant_full_control.as_deref(),
+            read: $input.grant_read.as_deref(),
+            write: None,
+            read_acp: $input.grant_read_acp.as_deref(),
+            write_acp: $input.grant_write_acp.as_deref(),
+        }
+    };
+}
+pub(crate) use asked_of;
+
 macro_rules! operations {
     ($($file:ident { $($name:ident: $input:ident => $output:ident,)* })*) => {
         #[async_trait::async_trait]
@@ -84,6 +102,21 @@ macro_rules! operations {
 }
 
 operations! {
+    // These go on to `objects`, `copy`, `multipart`, `tags` and `acl`.
+    after {
+        put_object: PutObjectInput => PutObjectOutput,
+        copy_object: CopyObjectInput => CopyObjectOutput,
+        complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
+        create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
+        get_object: GetObjectInput => GetObjectOutput,
+        head_object: HeadObjectInput => HeadObjectOutput,
+        delete_object: DeleteObjectInput => DeleteObjectOutput,
+        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+        put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
+        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
+        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
+        restore_object: RestoreObjectInput => RestoreObjectOutput,
+    }
     buckets {
         create_bucket: CreateBucketInput => CreateBucketOutput,
         delete_bucket: DeleteBucketInput => DeleteBucketOutput,
@@ -94,16 +127,9 @@ operations! {
         put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
     }
     objects {
-        put_object: PutObjectInput => PutObjectOutput,
-        get_object: GetObjectInput => GetObjectOutput,
-        head_object: HeadObjectInput => HeadObjectOutput,
-        delete_object: DeleteObjectInput => DeleteObjectOutput,
-        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
         get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
-        restore_object: RestoreObjectInput => RestoreObjectOutput,
     }
     copy {
-        copy_object: CopyObjectInput => CopyObjectOutput,
         upload_part_copy: UploadPartCopyInput => UploadPartCopyOutput,
     }
     listing {
@@ -112,17 +138,13 @@ operations! {
         list_object_versions: ListObjectVersionsInput => ListObjectVersionsOutput,
     }
     multipart {
-        create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
         upload_part: UploadPartInput => UploadPartOutput,
         list_parts: ListPartsInput => ListPartsOutput,
         list_multipart_uploads: ListMultipartUploadsInput => ListMultipartUploadsOutput,
-        complete_multipart_upload: CompleteMultipartUploadInput => CompleteMultipartUploadOutput,
         abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
     }
     tags {
         get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
-        put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
-        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
     }
     lock {
         get_object_lock_configuration: GetObjectLockConfigurationInput => GetObjectLockConfigurationOutput,
@@ -136,7 +158,6 @@ operations! {
         get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
         put_bucket_acl: PutBucketAclInput => PutBucketAclOutput,
         get_object_acl: GetObjectAclInput => GetObjectAclOutput,
-        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
         get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput,
         put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput,
         delete_bucket_ownership_controls: DeleteBucketOwnershipControlsInput => DeleteBucketOwnershipControlsOutput,

@@ -2,8 +2,9 @@
 
 use crate::{
     Gateway,
-    access::Caller,
+    access::{Caller, of_new_object},
     api::{
+        asked_of,
         convert::{self, Customer, attributes_of, checksums_of, customer_of, set_checksums},
         enter,
         listing::{Encoding, after},
@@ -99,7 +100,10 @@ pub(super) async fn create_multipart_upload(
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref().map(dto::ObjectLockLegalHoldStatus::as_str),
     )?;
-    let attributes = attributes_of!(input)?;
+    let mut attributes = attributes_of!(input)?;
+    let asked = asked_of!(input);
+    let (writer, acl) = of_new_object(gateway, &caller, &entry.row(), &asked).await?;
+    attributes.acl = acl;
     let (encryption, kms_key) =
         (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());
     let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?.wrapping;
@@ -112,7 +116,7 @@ pub(super) async fn create_multipart_upload(
     );
     let upload = Upload {
         initiated_ms: 0,
-        owner: None,
+        owner: writer,
         initiator,
         attributes,
         lock,

@@ -2,8 +2,9 @@
 
 use crate::{
     Gateway,
-    access::Caller,
+    access::{Caller, of_new_object},
     api::{
+        asked_of,
         convert::{
             self, Customer, ReadConditions, attributes_of, checksums_of, customer_of, set_checksums,
         },
@@ -120,7 +121,9 @@ pub(super) async fn put_object(
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref().map(dto::ObjectLockLegalHoldStatus::as_str),
     )?;
-    let attributes = attributes_of!(input)?;
+    let mut attributes = attributes_of!(input)?;
+    let (writer, acl) = of_new_object(gateway, &caller, &bucket, &asked_of!(input)).await?;
+    attributes.acl = acl;
     let kms_key = input.ssekms_key_id.as_deref();
     let encryption = input.server_side_encryption.as_ref();
     let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?;
@@ -134,7 +137,7 @@ pub(super) async fn put_object(
     let place = Store::place(&bucket, &input.key);
     let body = input.body.unwrap_or_else(empty);
     let taken = store.take_in(&place, body, &expected, &wrapping).await?;
-    let new = New::of(taken, attributes, lock, None);
+    let new = New::of(taken, attributes, lock, writer);
     let object = Object { content: Content::Blobs(Vec::new()), ..new.object.clone() };
     let put = store.put_object(&entry, &input.key, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;

@@ -1,13 +1,13 @@
 //! Buckets: their names are the store's, their rows hold all of their configuration.
 
 use super::Store;
-use crate::fault;
+use crate::{configuration::Configuration, fault};
 use bytes::Bytes;
 use cluster::{Changes, Place, Record, Table, range};
 use s3s::{S3ErrorCode, S3Result};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
 };
 use tokio::sync::{Mutex, RwLock as Gate, RwLockReadGuard, RwLockWriteGuard};
@@ -55,33 +55,8 @@ pub struct ObjectLock {
     pub default_retention: Option<DefaultRetention>,
 }
 
-/// Configurations of a bucket, each as the document that its own module reads and writes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Configuration {
-    pub acl: Option<String>,
-    pub ownership: Option<String>,
-    pub public_access_block: Option<String>,
-    pub policy: Option<String>,
-    pub tags: Option<String>,
-    pub cors: Option<String>,
-    pub lifecycle: Option<String>,
-    pub encryption: Option<String>,
-    pub website: Option<String>,
-    pub notification: Option<String>,
-    pub logging: Option<String>,
-    pub replication: Option<String>,
-    pub accelerate: Option<String>,
-    pub request_payment: Option<String>,
-    /// By ID, as are the next three.
-    pub analytics: BTreeMap<String, String>,
-    pub intelligent_tiering: BTreeMap<String, String>,
-    pub inventory: BTreeMap<String, String>,
-    pub metrics: BTreeMap<String, String>,
-}
-
 /// A bucket's row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     pub name: String,
     /// Names it in the keys of records; never used twice.
@@ -102,7 +77,7 @@ pub struct Bucket {
 const JSON: u8 = 1;
 
 impl Bucket {
-    /// A new bucket, without configuration.
+    /// A new bucket, with the configuration that new buckets have.
     #[must_use]
     pub fn new(name: &str, region: &str, owner: Owner, created_ms: u64) -> Self {
         Self {
@@ -114,7 +89,7 @@ impl Bucket {
             owner,
             versioning: Versioning::Off,
             object_lock: None,
-            configuration: Configuration::default(),
+            configuration: Configuration::of_new_bucket(),
         }
     }
 

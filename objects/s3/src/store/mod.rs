@@ -3,6 +3,7 @@
 mod bucket;
 pub mod checksum;
 pub mod crypt;
+mod facts;
 mod garbage;
 pub mod ingest;
 pub mod listing;
@@ -13,9 +14,7 @@ mod reset;
 pub mod rules;
 pub mod version;
 
-pub use bucket::{
-    Bucket, BucketEntry, Configuration, DefaultRetention, LockMode, ObjectLock, Owner, Versioning,
-};
+pub use bucket::{Bucket, BucketEntry, DefaultRetention, LockMode, ObjectLock, Owner, Versioning};
 
 use crate::Settings;
 use cluster::Cluster;
@@ -53,6 +52,11 @@ impl Store {
     #[must_use]
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
+    }
+
+    /// Wraps the keys of bodies.
+    pub(crate) fn master_key(&self) -> [u8; 32] {
+        self.settings.master_key
     }
 
     /// Where a key's records and bodies belong.

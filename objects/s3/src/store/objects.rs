@@ -102,7 +102,7 @@ pub struct Written {
     pub marker: bool,
 }
 
-pub(super) fn place_of(bucket: &Bucket, key: &str) -> Place {
+pub(crate) fn place_of(bucket: &Bucket, key: &str) -> Place {
     Place::new(bucket.number, key.as_bytes().to_vec())
 }
 
