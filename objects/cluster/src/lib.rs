@@ -95,6 +95,8 @@ pub struct NodeConfig {
     pub weight: u32,
     /// None if it can't be opened now; see [`Cluster::attach_node`].
     pub node: Option<Arc<dyn Node>>,
+    /// It has found that it lost something: it is compared with the others as a whole.
+    pub damaged: bool,
 }
 
 /// What a cluster is opened with.

@@ -35,6 +35,8 @@ struct Inside {
     since: Instant,
     /// The last map that it has.
     confirmed: Version,
+    /// It lost something, and isn't out of sync yet.
+    damaged: bool,
 }
 
 /// What was found wrong on a node since the start, and mended.
@@ -70,7 +72,13 @@ impl Link {
         Arc::new(Self {
             id,
             counts: Counts::default(),
-            inside: Mutex::new(Inside { node, health, since: Instant::now(), confirmed }),
+            inside: Mutex::new(Inside {
+                node,
+                health,
+                since: Instant::now(),
+                confirmed,
+                damaged: false,
+            }),
             generation: AtomicU64::new(0),
             unanswered: AtomicUsize::new(0),
             probing: AtomicBool::new(false),
@@ -115,9 +123,20 @@ impl Link {
     }
 
     /// Puts another opening of the node in place; it takes part once it has answered a probe.
-    pub fn attach(&self, node: Arc<dyn Node>) {
+    pub fn attach(&self, node: Arc<dyn Node>, damaged: bool) {
         self.down("it was opened again");
-        self.inside().node = Some(node);
+        let mut inside = self.inside();
+        inside.node = Some(node);
+        inside.damaged |= damaged;
+    }
+
+    pub fn is_damaged(&self) -> bool {
+        self.inside().damaged
+    }
+
+    /// It is out of sync, where others are not.
+    pub fn demoted(&self) {
+        self.inside().damaged = false;
     }
 
     /// It may have missed something: what began before doesn't count as complete.

@@ -25,7 +25,7 @@ impl Cluster {
         let map = core.map();
         if let Some(identity) = identity.and_then(|bytes| Identity::decode(&bytes)) {
             if identity.cluster == map.cluster && map.nodes.contains_key(&identity.node) {
-                return self.attach(identity.node, node);
+                return self.attach(identity.node, node, config.damaged);
             }
             return Err(unavailable("it belongs to another cluster, or was removed from this one"));
         }
@@ -33,7 +33,7 @@ impl Cluster {
             return Err(unavailable("it isn't empty"));
         }
         if let Some(id) = map.find(&config.name) {
-            return self.attach(id, node);
+            return self.attach(id, node, config.damaged);
         }
         let id = map.next_node;
         let bytes = Identity { cluster: map.cluster, node: id }.encode();
@@ -67,19 +67,20 @@ impl Cluster {
         result
     }
 
-    /// Puts another opening of a node in place of one that was lost. It takes part once it has
+    /// Puts another opening of a node in place of one that was lost; `damaged` if it has found that
+    /// it lost something. It takes part once it has
     /// shown that it is that node, or is empty: then it is filled again.
     ///
     /// # Errors
     /// There is no such node.
-    pub fn attach_node(&self, name: &str, node: Arc<dyn Node>) -> ClusterResult<()> {
+    pub fn attach_node(&self, name: &str, node: Arc<dyn Node>, damaged: bool) -> ClusterResult<()> {
         let id = self.find_node(name)?;
-        self.attach(id, node)
+        self.attach(id, node, damaged)
     }
 
-    fn attach(&self, id: NodeId, node: Arc<dyn Node>) -> ClusterResult<()> {
+    fn attach(&self, id: NodeId, node: Arc<dyn Node>, damaged: bool) -> ClusterResult<()> {
         let link = self.core.link(id).ok_or_else(|| unavailable("there is no such node"))?;
-        link.attach(node);
+        link.attach(node, damaged);
         self.core.wake.notify_waiters();
         Ok(())
     }

@@ -229,7 +229,10 @@ impl Opening {
                     if latest > Version::default() && (found.identity.is_none() || back) {
                         log::warn!("storage node {} is new or was rolled back", entry.name);
                         self.map.empty(id);
-                    } else if has.unwrap_or_default() != latest || found.settled < settled {
+                    } else if has.unwrap_or_default() != latest
+                        || found.settled < settled
+                        || found.config.damaged
+                    {
                         stale.push(id);
                     }
                 }

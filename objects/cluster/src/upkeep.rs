@@ -208,6 +208,11 @@ impl Core {
             match identity {
                 Some(bytes) if Identity::decode(&bytes) == Some(mine) => {
                     let has = had.and_then(Map::decode).map(|map| map.version).unwrap_or_default();
+                    if link.is_damaged() {
+                        self.change(|map| map.demote(link.id)).await?;
+                        link.demoted();
+                        self.request_walk();
+                    }
                     if has < link.confirmed() {
                         log::error!("storage node {} has gone back in time", link.id);
                         self.set_out_of_sync(link.id).await?;

@@ -1,0 +1,1 @@
+//! What the cluster promises, one thing at a time.

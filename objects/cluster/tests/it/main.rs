@@ -1,0 +1,4 @@
+//! The cluster over nodes that fail.
+
+mod basics;
+mod simulation;
