@@ -114,6 +114,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         Role::Objects => objects::run(&objects::Config {
             nodes: settings.nodes,
             master_key: paths.objects().join("master.key"),
+            notification_targets: paths.objects().join("notification-targets.json"),
             run: paths.run.clone(),
             region: "us-east-1".to_owned(),
         }),

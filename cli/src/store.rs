@@ -53,8 +53,16 @@ pub enum Command {
     },
     /// Read and compare every copy of everything, from now on in the background
     ///
-    /// This is also done by itself, slowly. 'fogbank objects status' shows how far it is.
+    /// This is also done by itself, once a week. 'fogbank objects status' counts the rounds.
     Scrub,
+    /// For tests of lifecycle rules: set the store's clock forward, and apply the rules
+    ///
+    /// The clock is right again when the store is started the next time.
+    AdvanceClock {
+        /// How far, in days
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: u32,
+    },
 }
 
 /// What can be done with a storage node.
@@ -107,7 +115,14 @@ pub fn run(paths: &Paths, command: Command) -> anyhow::Result<ExitCode> {
         Command::Node { command: NodeCommand::Remove { name } } => remove(paths, &name)?,
         Command::Scrub => {
             done(paths, &ObjectsRequest::Scrub)?;
-            out!("Scrubbing has begun; 'fogbank objects status' shows how far it is.");
+            out!("Scrubbing has begun; 'fogbank objects status' counts what it finds.");
+        }
+        Command::AdvanceClock { days } => {
+            done(paths, &ObjectsRequest::AdvanceClock { days })?;
+            out!(
+                "The store is {} ahead, and lifecycle rules were applied.",
+                counted(days.into(), "day")
+            );
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -160,6 +175,9 @@ fn counted(count: u64, what: &str) -> String {
 
 fn show(status: &StoreStatus) {
     out!("{}", summary(status));
+    if status.scrubs > 0 {
+        out!("{:<12}{} since the store was started", "scrubbed", counted(status.scrubs, "time"));
+    }
     for activity in &status.activities {
         let (done, total, unit) = (activity.done, activity.total, &activity.unit);
         out!("{:<12}{done} of {total} {unit}", activity.name);

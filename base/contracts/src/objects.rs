@@ -21,8 +21,13 @@ pub enum ObjectsRequest {
     RemoveNode(String),
     /// Reads and compares everything, from now on in the background.
     Scrub,
-    /// Drops all buckets of all accounts.
+    /// Drops all buckets of all accounts, and what the accounts have set.
     Reset,
+    /// Sets the store's clock forward until it is started again, and applies lifecycle rules.
+    AdvanceClock {
+        /// How far, in days.
+        days: u32,
+    },
 }
 
 /// A storage node as it is set up.

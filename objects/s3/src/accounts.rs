@@ -68,6 +68,11 @@ impl Accounts {
         Ok(())
     }
 
+    /// Forgets what was asked for: all rows were removed.
+    pub(crate) fn forget(&self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn remember(&self, account: &str, row: Account) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= ACCOUNTS_AT_HAND {

@@ -86,6 +86,16 @@ impl Gateway {
         &self.store
     }
 
+    /// Drops all buckets of all accounts, and what the accounts have set.
+    ///
+    /// # Errors
+    /// The storage is unavailable.
+    pub async fn reset(&self) -> S3Result<()> {
+        self.store.reset().await?;
+        self.accounts.forget();
+        Ok(())
+    }
+
     /// Changes a bucket's configuration.
     ///
     /// # Errors
@@ -100,14 +110,6 @@ impl Gateway {
             Ok(())
         };
         self.store.update_bucket(bucket, change).await
-    }
-
-    /// Drops all buckets of all accounts, and what the accounts have set.
-    ///
-    /// # Errors
-    /// The storage is unavailable.
-    pub async fn reset(&self) -> s3s::S3Result<()> {
-        self.store.reset().await
     }
 
     /// Writes what waits in memory: lines of access logs. To be called before the store is closed.

@@ -16,6 +16,7 @@ pub use contracts::objects::StorageNode;
 use anyhow::Context as _;
 use door::Listeners;
 use identities::Known;
+use owner::Owner;
 use std::{path::PathBuf, sync::Arc};
 use storage::Storage;
 
@@ -26,6 +27,9 @@ pub struct Config {
     pub nodes: Vec<StorageNode>,
     /// Where the key is that wraps the objects' keys; made if it isn't there.
     pub master_key: PathBuf,
+    /// The file that says which web hook or file stands for which ARN of a notification's target;
+    /// it need not be there.
+    pub notification_targets: PathBuf,
     /// Sockets: ours, and the server's.
     pub run: PathBuf,
     /// The region that buckets are in by default.
@@ -53,21 +57,24 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     let master_key = key::provide(&config.master_key)?;
     let storage = Storage::open(&config.nodes).await?;
     let known = Arc::new(Known::default());
+    let clock = Arc::new(s3::AdjustableClock::default());
     let settings = s3::Settings {
         region: config.region.clone(),
         domains: DOMAINS.map(str::to_owned).to_vec(),
         master_key,
-        clock: Arc::new(s3::SystemClock),
+        clock: clock.clone(),
     };
-    let gateway = s3::Gateway::new(storage.cluster().clone(), known.clone(), settings);
+    let gateway = s3::Gateway::new(storage.cluster().clone(), known.clone(), settings)
+        .with_notification_targets(config.notification_targets.clone());
     let (owner, identities) =
         (config.run.join("objects-admin.sock"), config.run.join("identities.sock"));
     let listeners = Listeners::new(s3::Service::new(gateway.clone()), known.clone(), &config.run);
     listeners.take_passed()?;
     log::info!("serving S3 from {} storage nodes", config.nodes.len());
+    let asked = Owner { gateway: gateway.clone(), storage: storage.clone(), clock };
     let ended = tokio::select! {
         ended = listeners.take_requests() => ended,
-        ended = owner::serve(&owner, gateway.clone(), storage.clone()) => ended,
+        ended = owner::serve(&owner, asked) => ended,
         () = known.follow(&identities) => Ok(()),
         () = gateway.run() => Ok(()),
         () = storage.look_after() => Ok(()),

@@ -6,11 +6,12 @@ use bytes::Bytes;
 use cluster::{Cluster, ClusterResult, Place, Table};
 use contracts::objects::{Location, ObjectsReply, ObjectsRequest, StoreStatus};
 use s3::{
-    Gateway,
+    AdjustableClock, Gateway,
     store::version::{Version, VersionKey},
 };
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -31,7 +32,7 @@ const PAGE: usize = 1000;
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(path: &Path, gateway: Gateway, storage: Storage) -> anyhow::Result<()> {
+pub async fn serve(path: &Path, owner: Owner) -> anyhow::Result<()> {
     let listener = relay::listen(path).with_context(|| format!("listen on {}", path.display()))?;
     loop {
         let stream = match listener.accept().await {
@@ -42,7 +43,7 @@ pub async fn serve(path: &Path, gateway: Gateway, storage: Storage) -> anyhow::R
                 continue;
             }
         };
-        let owner = Owner { gateway: gateway.clone(), storage: storage.clone() };
+        let owner = owner.clone();
         tokio::spawn(async move {
             if let Err(error) = owner.talk(stream).await {
                 log::warn!("the owner's connection ended: {error:#}");
@@ -51,9 +52,12 @@ pub async fn serve(path: &Path, gateway: Gateway, storage: Storage) -> anyhow::R
     }
 }
 
-struct Owner {
-    gateway: Gateway,
-    storage: Storage,
+/// What the owner asks.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    pub gateway: Gateway,
+    pub storage: Storage,
+    pub clock: Arc<AdjustableClock>,
 }
 
 impl Owner {
@@ -87,6 +91,11 @@ impl Owner {
             ObjectsRequest::Reset => {
                 self.gateway.reset().await.context("drop all buckets")?;
                 log::info!("all buckets were dropped");
+                Ok(ObjectsReply::Done)
+            }
+            ObjectsRequest::AdvanceClock { days } => {
+                self.clock.advance(Duration::from_hours(24) * days);
+                self.gateway.apply_lifecycle().await.context("apply lifecycle rules")?;
                 Ok(ObjectsReply::Done)
             }
             ObjectsRequest::AddNode(node) => {

@@ -58,9 +58,10 @@ impl Storage {
             for lost in self.cluster.status().await.nodes.iter().filter(|node| down(node)) {
                 let Some(node) = self.find(&lost.name) else { continue };
                 match open(&node).await {
-                    Ok(folder) => {
+                    Ok((folder, damaged)) => {
                         log::info!("{} is opened again", node.name);
-                        if let Err(fault) = self.cluster.attach_node(&node.name, folder) {
+                        let attached = self.cluster.attach_node(&node.name, folder, damaged);
+                        if let Err(fault) = attached {
                             log::warn!("{}: {fault}", node.name);
                         }
                     }
@@ -186,12 +187,16 @@ impl Storage {
     }
 }
 
-fn configured(node: &StorageNode, folder: Option<Arc<dyn Node>>) -> NodeConfig {
+/// An open node, and whether something that it had acknowledged is lost.
+type Opened = (Arc<dyn Node>, bool);
+
+fn configured(node: &StorageNode, opened: Option<Opened>) -> NodeConfig {
     let StorageNode { name, folder: _, weight, domain } = node.clone();
-    NodeConfig { name, domain, weight, node: folder }
+    let (node, damaged) = opened.unzip();
+    NodeConfig { name, domain, weight, node, damaged: damaged.unwrap_or(false) }
 }
 
-async fn open(node: &StorageNode) -> Result<Arc<dyn Node>, OpenFault> {
+async fn open(node: &StorageNode) -> Result<Opened, OpenFault> {
     let folder: PathBuf = node.folder.clone();
     let opening = tokio::task::spawn_blocking(move || {
         std::fs::create_dir_all(&folder)?;
@@ -204,5 +209,5 @@ async fn open(node: &StorageNode) -> Result<Arc<dyn Node>, OpenFault> {
     } else {
         log::info!("{}: {report:?}", node.name);
     }
-    Ok(Arc::new(opened))
+    Ok((Arc::new(opened), report.is_damaged()))
 }
