@@ -390,7 +390,7 @@ mod tests {
         scans(&node).await;
         blobs(&node).await;
         dropped_blob(&node).await;
-        for seed in 0..20 {
+        for seed in 0..5 {
             model(&MemoryNode::default(), seed, 200).await;
         }
     }

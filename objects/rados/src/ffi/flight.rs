@@ -70,7 +70,7 @@ pub extern "C" fn completed(completion: Handle, flight: Handle) {
         // If nobody waits any more, the flight ends here.
         drop(answer.send((code, flight)));
     }
-    // The last one who has the pool closes it, which waits for this thread: better to leave it open.
+    // Who has the pool last closes it, which waits for this thread: better to leave it open.
     if let Some(pool) = Arc::into_inner(pool) {
         log::warn!("a connection to Ceph stays open");
         std::mem::forget(pool);

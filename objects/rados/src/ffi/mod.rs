@@ -23,7 +23,7 @@ const UNIT_BYTES: usize = 1024;
 /// An operation's share beside its bytes: at most 750 are in flight.
 const OPERATION_UNITS: usize = 80;
 
-/// `LIBRADOS_OPERATION_FULL_TRY`: a full pool answers at once; without, the operation waits for room.
+/// `LIBRADOS_OPERATION_FULL_TRY`: a full pool answers at once; without, operations wait for room.
 const FULL_TRY: c_int = 64;
 /// `LIBRADOS_OP_FLAG_FADVISE_DONTNEED`
 const DONT_NEED: c_int = 0x20;
@@ -60,8 +60,8 @@ fn check(code: c_int) -> Result<(), Errno> {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenFault {
     #[error(
-        "librados.so.2 can't be loaded ({0}): install Ceph's client library, on Debian and Ubuntu the \
-         package librados2"
+        "librados.so.2 can't be loaded ({0}): install Ceph's client library, on Debian and Ubuntu \
+         the package librados2"
     )]
     Library(Arc<str>),
     /// The step that failed.
