@@ -6,6 +6,7 @@
 use super::{Disk, DiskFile};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     io::{self, IoSlice},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -56,6 +57,8 @@ struct Inode {
 #[derive(Clone, Debug)]
 enum Since {
     Written(usize, Vec<u8>),
+    /// A write that the power cut came upon.
+    Torn(usize, Vec<u8>),
     Length(usize),
 }
 
@@ -86,7 +89,7 @@ impl Inode {
                 }
                 continue;
             }
-            let Since::Written(at, bytes) = since else { continue };
+            let (Since::Written(at, bytes) | Since::Torn(at, bytes)) = since else { continue };
             let mut from = at;
             for sector in bytes.chunk_by_sector(at) {
                 let end = from + sector.len();
@@ -167,10 +170,16 @@ struct Contents {
 }
 
 /// A simulated disk. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDisk {
     contents: Arc<Mutex<Contents>>,
     boot: u64,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDisk").field("boot", &self.boot).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -254,6 +263,20 @@ impl SimDisk {
             if !named.contains(&index) {
                 *inode = Inode::default();
             }
+        }
+        contents.calls_left = None;
+        contents.off = false;
+        contents.boot += 1;
+        Self { contents: self.contents.clone(), boot: contents.boot }
+    }
+
+    /// Ends the process, and not the power: what was written stays in the cache, not durable yet.
+    /// All files opened before work no more.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let mut contents = self.contents();
+        for inode in &mut contents.inodes {
+            inode.since.retain(|since| !matches!(since, Since::Torn(..)));
         }
         contents.calls_left = None;
         contents.off = false;
@@ -477,7 +500,7 @@ impl DiskFile for SimFile {
                 // The write that the power cut came upon may reach the disk in parts.
                 let mut contents = self.disk.contents();
                 if contents.off && !was_off && self.disk.boot == contents.boot {
-                    contents.inodes[self.inode].since.push(Since::Written(at, bytes));
+                    contents.inodes[self.inode].since.push(Since::Torn(at, bytes));
                 }
                 return Err(error);
             }

@@ -30,11 +30,12 @@ async fn concurrent_batches_are_kept_in_order() {
         .map(|task| {
             let node = node.clone();
             tokio::spawn(async move {
-                for number in 0..10_u64 {
-                    let batch = put(task * 10 + number, &format!("{task:02}"), &[number as u8; 9]);
+                for number in 0..10_u8 {
+                    let batch =
+                        put(task * 10 + u64::from(number), &format!("{task:02}"), &[number; 9]);
                     node.commit(batch).await.expect("it is taken");
                     let found = node.get(format!("{task:02}").as_bytes()).await.expect("read");
-                    assert_eq!(found.as_deref(), Some(&[number as u8; 9][..]));
+                    assert_eq!(found.as_deref(), Some(&[number; 9][..]));
                 }
             })
         })
