@@ -191,6 +191,7 @@ pub(crate) async fn free_due(core: &Arc<Core>, all: bool) {
             let batch = Batch { sequence: core.sequence(), free, ..Batch::default() };
             Some((link.clone(), Write::Batch(batch)))
         });
+        log::debug!("free {due:?}");
         core.write(writes.collect()).await;
         core.custody.forget(&due);
     }

@@ -114,10 +114,7 @@ pub(crate) async fn open(config: Config) -> ClusterResult<Arc<Cluster>> {
         .collect();
     let core = Core::new(opening.map.clone(), all, true, config.limits, config.random);
     recover(&core, &opening).await?;
-    if opening.map.nodes.len() > opening.map.replicas {
-        // Records that slots have left behind when they moved may still lie where they were.
-        core.request_walk();
-    }
+    core.look_for_strays();
     let cluster = Cluster::start(core);
     for stranger in strangers {
         let name = stranger.name.clone();

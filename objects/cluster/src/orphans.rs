@@ -120,6 +120,7 @@ impl Core {
                 return Ok(freed);
             }
             if !orphans.is_empty() {
+                log::debug!("storage node {} frees orphans: {orphans:?}", link.id);
                 freed += orphans.len() as u64;
                 let batch = Batch { sequence: self.sequence(), free: orphans, ..Batch::default() };
                 self.write_one(link, Write::Batch(batch)).await?;

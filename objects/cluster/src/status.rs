@@ -74,6 +74,11 @@ impl Core {
         std::mem::take(&mut lock(&self.progress).walk_requested)
     }
 
+    /// A walk didn't come to its end.
+    pub fn walk_again(&self) {
+        lock(&self.progress).walk_requested = true;
+    }
+
     pub fn take_scrub_request(&self) -> bool {
         std::mem::take(&mut lock(&self.progress).scrub_requested)
     }

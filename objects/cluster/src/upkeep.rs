@@ -186,6 +186,7 @@ impl Core {
                 Ok(()) => {
                     link.up();
                     core.wake.notify_waiters();
+                    core.look_for_strays();
                     core.walk.notify_one();
                 }
                 Err(fault) => link.explain(fault.to_string().into()),
@@ -251,6 +252,14 @@ impl Core {
         .await?;
         self.request_walk();
         Ok(())
+    }
+
+    /// Records that slots have left behind when they moved may still lie where they were.
+    pub fn look_for_strays(&self) {
+        let map = self.map();
+        if map.nodes.len() > map.replicas {
+            self.request_walk();
+        }
     }
 
     pub fn request_walk(&self) {

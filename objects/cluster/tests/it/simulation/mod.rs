@@ -340,6 +340,7 @@ impl Simulation {
             let scan = Scan { from: Bytes::from_static(&[1]), until: None, limit: usize::MAX };
             let mut referred = BTreeSet::new();
             for (key, value) in node.scan(scan).await.expect("it reads") {
+                log::debug!("{}: {key:?} {:?}", bay.name, blobs(&value));
                 referred.extend(blobs(&value));
                 copies.entry(key).or_default().push(value);
             }
