@@ -64,6 +64,8 @@ impl Filter {
 impl Core {
     /// Frees the orphans of all nodes that are whole. Gives how many there were.
     pub async fn sweep(&self) -> ClusterResult<u64> {
+        // There is one filter.
+        let _turn = self.sweeping.lock().await;
         let mut freed = 0;
         for link in self.links().values() {
             if link.is_up() && self.map().is_whole(link.id) {
@@ -118,6 +120,7 @@ impl Core {
                 return Ok(freed);
             }
             if !orphans.is_empty() {
+                log::debug!("storage node {} frees orphans: {orphans:?}", link.id);
                 freed += orphans.len() as u64;
                 let batch = Batch { sequence: self.sequence(), free: orphans, ..Batch::default() };
                 self.write_one(link, Write::Batch(batch)).await?;

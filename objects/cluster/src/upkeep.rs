@@ -94,7 +94,7 @@ impl Upkeep {
         if self.approached == (map.version, up.clone()) {
             return Ok(());
         }
-        if (*map).clone().approach_all(&up) {
+        if map.to_change().approach_all(&up) {
             let _alone = core.gate.write().await;
             core.change(|map| map.approach_all(&up)).await?;
             core.request_walk();
@@ -135,10 +135,12 @@ impl Map {
     /// Members towards their targets; then nodes that are drained go.
     fn approach_all(&mut self, up: &BTreeSet<NodeId>) -> bool {
         let changed = self.approach(|node| up.contains(&node));
+        let holds: BTreeSet<NodeId> =
+            self.slots.iter().flatten().map(|member| member.node).collect();
         let drained: Vec<_> = self
             .nodes
             .iter()
-            .filter(|(id, entry)| entry.standing == Standing::Draining && self.share(**id).0 == 0)
+            .filter(|(id, entry)| entry.standing == Standing::Draining && !holds.contains(id))
             .map(|(id, _)| *id)
             .collect();
         drained.iter().for_each(|id| {
@@ -184,6 +186,7 @@ impl Core {
                 Ok(()) => {
                     link.up();
                     core.wake.notify_waiters();
+                    core.look_for_strays();
                     core.walk.notify_one();
                 }
                 Err(fault) => link.explain(fault.to_string().into()),
@@ -249,6 +252,14 @@ impl Core {
         .await?;
         self.request_walk();
         Ok(())
+    }
+
+    /// Records that slots have left behind when they moved may still lie where they were.
+    pub fn look_for_strays(&self) {
+        let map = self.map();
+        if map.nodes.len() > map.replicas {
+            self.request_walk();
+        }
     }
 
     pub fn request_walk(&self) {

@@ -55,7 +55,7 @@ impl Core {
     /// Nodes with something out of sync that can be healed now.
     pub fn healable(&self) -> Vec<NodeId> {
         let (map, links) = (self.map(), self.links());
-        let up = links.values().filter(|link| link.is_up() && link.is_settled());
+        let up = links.values().filter(|link| link.is_up());
         up.map(|link| link.id).filter(|id| !map.is_whole(*id)).collect()
     }
 
@@ -65,7 +65,7 @@ impl Core {
         let nodes = {
             let _alone = self.gate.write().await;
             let links = self.links();
-            let ready = links.values().filter(|link| link.is_usable() && link.is_settled());
+            let ready = links.values().filter(|link| link.is_usable());
             ready.map(|link| (link.id, (link.clone(), link.generation()))).collect()
         };
         let mut walk = Walk { core: self, depth, nodes, found: BTreeMap::new() };
@@ -288,6 +288,7 @@ impl Walk<'_> {
                 free: had.into_iter().filter(|id| !kept.contains(id)).collect(),
                 ..Batch::default()
             };
+            log::debug!("storage node {id}: {key:?} is set right, slot {slot}, member: {member}");
             if core.write_one(link, Write::Batch(batch)).await.is_ok() {
                 link.counts.repaired.fetch_add(1, Ordering::Relaxed);
             }
@@ -363,7 +364,6 @@ impl Walk<'_> {
             .values()
             .filter(|(link, generation)| {
                 link.is_up()
-                    && link.is_settled()
                     && link.generation() == *generation
                     && !self.found.contains_key(&link.id)
             })
@@ -402,6 +402,7 @@ pub(crate) async fn walker(core: Arc<Core>) {
             Ok(())
         };
         if let Err(fault) = &work {
+            core.walk_again();
             log::info!("the comparison of replicas goes on later: {fault}");
         }
         let woken = core.walk.notified();
