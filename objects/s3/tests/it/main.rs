@@ -1,0 +1,3 @@
+//! The store against a model, and the service against a client.
+
+mod model;
