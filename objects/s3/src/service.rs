@@ -1,6 +1,12 @@
 //! HTTP: connections in, answers out, with what S3 puts on every answer.
 
-use crate::{Gateway, access::Peer, fault, host::Domains, resign};
+use crate::{
+    Gateway,
+    access::{Passport, Peer},
+    fault,
+    host::Domains,
+    resign,
+};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -9,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
     Body,
+    config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
 use std::{
@@ -26,6 +33,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest head of a request: metadata, a policy's token and a long key fit in. Of headers,
 /// hyper takes 100.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The longest document in a request: 10,000 parts with their checksums fit in.
+const MAX_XML_BYTES: usize = 8 << 20;
+/// The longest file of a form. s3s holds it in memory, so it is far less than S3's 5 GiB.
+const MAX_FORM_FILE_BYTES: u64 = 64 << 20;
 
 /// Looks at each request before S3 does.
 #[async_trait::async_trait]
@@ -64,6 +76,10 @@ impl Service {
         builder.set_auth(gateway.clone());
         builder.set_access(gateway.clone());
         builder.set_host(Domains::new(&gateway.settings.domains));
+        let mut config = S3Config::default();
+        config.xml_max_body_size = MAX_XML_BYTES;
+        config.post_object_max_file_size = MAX_FORM_FILE_BYTES;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         Self { s3: builder.build(), gateway, front: None }
     }
 
@@ -111,28 +127,46 @@ impl Service {
     /// Answers a request.
     pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let passed = Passport::default();
         parts.extensions.insert(peer);
-        ignore_bad_ranges(&mut parts.headers);
+        parts.extensions.insert(passed.clone());
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
         let expects = parts.headers.contains_key(header::EXPECT);
+        let again = has_odd_range(&parts.headers).then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
-        let answer = self.s3.call(Request::from_parts(parts, body)).await;
-        let mut response = answer.unwrap_or_else(|error| {
-            log::error!("answering a request: {error:?}");
-            let answer = fault::internal().to_http_response();
-            answer.unwrap_or_else(|_| Response::new(Body::empty()))
-        });
-        sign_off(&mut response, &path, head);
-        if let Some(rest) = rest
-            && !rest.drain(expects).await
+        let mut response = self.call(Request::from_parts(parts, body)).await;
+        // Signed as it was, but nothing that S3 takes notice of.
+        if let Some(mut parts) = again
+            && passed.is_stamped()
+            && response.status() == StatusCode::BAD_REQUEST
         {
+            parts.headers.remove(header::RANGE);
+            resign::resign(&mut parts, &*self.gateway.identities).await;
+            response = self.call(Request::from_parts(parts, Body::empty())).await;
+        }
+        sign_off(&mut response, &path, head);
+        let usable = match rest {
+            Some(rest) => rest.drain(expects).await,
+            // Who waited to be told to go on was not told, and botocore for one takes what comes
+            // next on the connection for part of this answer.
+            None => !expects,
+        };
+        if !usable {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    async fn call(&self, request: Request<Body>) -> Response<Body> {
+        self.s3.call(request).await.unwrap_or_else(|error| {
+            log::error!("answering a request: {error:?}");
+            let answer = fault::internal().to_http_response();
+            answer.unwrap_or_else(|_| Response::new(Body::empty()))
+        })
     }
 }
 
@@ -222,12 +256,11 @@ async fn discard(mut body: Limited<Body>) -> bool {
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.
-fn ignore_bad_ranges(headers: &mut http::HeaderMap) {
-    let Some(value) = headers.get(header::RANGE) else { return };
-    if value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok()) {
-        return;
-    }
-    headers.remove(header::RANGE);
+fn has_odd_range(headers: &http::HeaderMap) -> bool {
+    let plain = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok())
+    };
+    headers.get(header::RANGE).is_some_and(|value| !plain(value))
 }
 
 /// Puts on what all of S3's answers have.

@@ -7,7 +7,13 @@ use s3s::{
     access::{S3Access, S3AccessContext},
     auth::{S3Auth, SecretKey},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The connection that a request came on; an extension of every request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,6 +21,16 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Whether it came over TLS.
     pub secure: bool,
+}
+
+/// Says whether a request's signature was right; an extension of every request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passport(Arc<AtomicBool>);
+
+impl Passport {
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Who asks, and how; an extension of every request that reaches an operation.
@@ -54,6 +70,7 @@ pub(crate) struct Ask<'a> {
 /// `AccessDenied`.
 #[expect(clippy::unused_async, reason = "decisions may have to read what is stored")]
 pub(crate) async fn authorize(_gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
+    log::trace!("{:?} asks for {} of {:?}", caller.identity, ask.action, ask.key);
     let Some(identity) = &caller.identity else { return Err(fault::access_denied()) };
     match ask.bucket {
         Some(bucket) if bucket.row().owner.account != identity.account => {
@@ -87,6 +104,9 @@ impl S3Access for Gateway {
                 Some(found.ok_or(s3s::S3ErrorCode::InvalidAccessKeyId)?)
             }
         };
+        if let Some(passport) = cx.extensions_mut().get::<Passport>() {
+            passport.0.store(true, Ordering::Relaxed);
+        }
         let headers = cx.headers().clone();
         let query = cx.uri().query().unwrap_or_default().to_owned();
         if let Some(token) = identity.as_ref().and_then(|one| one.session_token.as_deref()) {
