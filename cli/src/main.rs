@@ -122,6 +122,7 @@ fn main() -> ExitCode {
         | Command::Doctor
         | Command::Image { .. }
         | Command::Reset { .. }
+        | Command::Objects { .. }
         | Command::Test
         | Command::Bench { .. } => None,
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway,
-    access::Peer,
+    access::{Passport, Peer},
     around::{Around, broken},
     control::Control,
     fault,
@@ -11,14 +11,23 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
     Body,
+    config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
-use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Write as _,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long a client may take for the head of a request.
@@ -26,6 +35,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest head of a request: metadata, a policy's token and a long key fit in. Of headers,
 /// hyper takes 100.
 const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The longest document in a request: 10,000 parts with their checksums fit in.
+const MAX_XML_BYTES: usize = 8 << 20;
+/// The longest file of a form. s3s holds it in memory, so it is far less than S3's 5 GiB.
+const MAX_FORM_FILE_BYTES: u64 = 64 << 20;
 
 /// Looks at each request before S3 does.
 #[async_trait::async_trait]
@@ -67,6 +81,10 @@ impl Service {
         let domains = Domains::new(&gateway.settings.domains);
         builder.set_host(domains.clone());
         builder.set_route(Control(gateway.clone()));
+        let mut config = S3Config::default();
+        config.xml_max_body_size = MAX_XML_BYTES;
+        config.post_object_max_file_size = MAX_FORM_FILE_BYTES;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         Self { s3: builder.build(), gateway, domains, front: None }
     }
 
@@ -114,34 +132,142 @@ impl Service {
     /// Answers a request.
     pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let passed = Passport::default();
         parts.extensions.insert(peer);
-        ignore_bad_ranges(&mut parts.headers);
+        parts.extensions.insert(passed.clone());
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
+        let expects = parts.headers.contains_key(header::EXPECT);
+        let again = has_odd_range(&parts.headers).then(|| parts.clone());
+        let (body, rest) = Watched::watch(body);
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
             Some(answered) => answered,
-            None => {
-                let answer = self.s3.call(Request::from_parts(parts, body)).await;
-                answer.unwrap_or_else(|error| broken(&error))
-            }
+            None => self.call(Request::from_parts(parts, body)).await,
         };
+        // Signed as it was, but nothing that S3 takes notice of.
+        if let Some(mut parts) = again
+            && passed.is_stamped()
+            && response.status() == StatusCode::BAD_REQUEST
+        {
+            parts.headers.remove(header::RANGE);
+            resign::resign(&mut parts, &*self.gateway.identities).await;
+            response = self.call(Request::from_parts(parts, Body::empty())).await;
+        }
         around.complete(&mut response);
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
+        let usable = match rest {
+            Some(rest) => rest.drain(expects).await,
+            // Who waited to be told to go on was not told, and botocore for one takes what comes
+            // next on the connection for part of this answer.
+            None => !expects,
+        };
+        if !usable {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         response
+    }
+
+    async fn call(&self, request: Request<Body>) -> Response<Body> {
+        self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
 }
 
-/// S3 takes no notice of a range that it can't read, nor of several.
-fn ignore_bad_ranges(headers: &mut http::HeaderMap) {
-    let Some(value) = headers.get(header::RANGE) else { return };
-    if value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok()) {
-        return;
+/// The most of an unread body that is read so that the connection can be used again.
+const MAX_DRAINED_BYTES: u64 = 1 << 20;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A request's body, which comes back if it was not read to its end: what follows on the
+/// connection would be taken for the rest of it, or the rest of it for what follows.
+struct Watched {
+    body: Option<Body>,
+    rest: Rest,
+}
+
+/// What is left of a body.
+#[derive(Clone, Default)]
+struct Rest(Arc<Mutex<Option<Body>>>);
+
+impl Watched {
+    fn watch(body: Body) -> (Body, Option<Rest>) {
+        if http_body::Body::is_end_stream(&body) {
+            return (body, None);
+        }
+        let rest = Rest::default();
+        (Body::http_body(Self { body: Some(body), rest: rest.clone() }), Some(rest))
     }
-    headers.remove(header::RANGE);
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = s3s::StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+        if frame.is_none() {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        let none = || http_body::SizeHint::with_exact(0);
+        self.body.as_ref().map_or_else(none, http_body::Body::size_hint)
+    }
+}
+
+impl Rest {
+    /// Reads what is left if it is little; false if the connection can't be used again. A client
+    /// that waits to be told to go on was not told.
+    async fn drain(&self, expects: bool) -> bool {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(rest) = rest.filter(|rest| !http_body::Body::is_end_stream(rest)) else {
+            return true;
+        };
+        let least = http_body::Body::size_hint(&rest).lower();
+        if expects || least > MAX_DRAINED_BYTES {
+            return false;
+        }
+        let limited = Limited::new(rest, usize::try_from(MAX_DRAINED_BYTES).unwrap_or_default());
+        let read = tokio::time::timeout(DRAIN_TIMEOUT, discard(limited)).await;
+        read.unwrap_or(false)
+    }
+}
+
+async fn discard(mut body: Limited<Body>) -> bool {
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// S3 takes no notice of a range that it can't read, nor of several.
+fn has_odd_range(headers: &http::HeaderMap) -> bool {
+    let plain = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok())
+    };
+    headers.get(header::RANGE).is_some_and(|value| !plain(value))
 }
 
 /// Puts on what all of S3's answers have.

@@ -1,7 +1,9 @@
-//! The S3 service as a whole, called in-process.
+//! The store against a model, and the service as a whole against a client and in-process.
 
 mod access;
 mod background;
 mod configuration;
 mod front;
+mod http;
+mod model;
 mod world;
