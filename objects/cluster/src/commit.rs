@@ -72,11 +72,10 @@ impl Commit {
         core.reserve().await?;
         let members = core.map().members(self.slot).to_vec();
         self.quorum(&members)?;
-        let adopt: Vec<(BlobId, Holders)> = self
-            .adopt
-            .iter()
-            .map(|id| Ok((*id, core.custody.claim(*id)?)))
-            .collect::<ClusterResult<_>>()?;
+        let claims = self.adopt.iter().map(|id| Ok((*id, core.custody.claim(*id)?)));
+        let adopt: Vec<(BlobId, Holders)> = claims
+            .collect::<ClusterResult<_>>()
+            .inspect_err(|_| core.custody.disclaim(&self.adopt))?;
         if let Some(filter) = &mut *lock(&core.filter) {
             let inline = self.inline.iter().map(|(id, _)| id);
             self.adopt.iter().chain(inline).for_each(|id| filter.insert(*id));
@@ -240,7 +239,7 @@ impl Commit {
                 link.missed();
             }
         }
-        self.core.custody.loosen(&self.adopt);
+        self.core.custody.disclaim(&self.adopt);
         self.core.request_walk();
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Core {
     pub custody: Custody,
     pub plan: Mutex<Option<Arc<Plan>>>,
     pub filter: Mutex<Option<Filter>>,
+    /// One sweep at a time.
+    pub sweeping: Turn<()>,
     pub progress: Mutex<Progress>,
     pub limits: Limits,
     pub random: Random,
@@ -111,6 +113,7 @@ impl Core {
             custody: Custody::default(),
             plan: Mutex::default(),
             filter: Mutex::default(),
+            sweeping: Turn::default(),
             progress: Mutex::default(),
             limits,
             random,
@@ -234,7 +237,7 @@ impl Core {
     pub async fn change(&self, change: impl FnOnce(&mut Map) -> bool) -> ClusterResult<()> {
         let _turn = self.mapping.lock().await;
         let old = self.map();
-        let mut new = (*old).clone();
+        let mut new = old.to_change();
         if !change(&mut new) && !self.doubtful.load(Ordering::Acquire) {
             return Ok(());
         }

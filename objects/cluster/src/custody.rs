@@ -24,6 +24,8 @@ struct Pending {
     slot: u16,
     /// Nobody holds its body any more, since then.
     loose: Option<Instant>,
+    /// A commit under way refers to it.
+    claimed: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl Custody {
         let Some(pending) = pending else {
             return Err(unavailable("a part of the body is no longer there"));
         };
-        pending.loose = None;
+        pending.claimed = true;
         Ok(pending.holders.clone())
     }
 
@@ -79,6 +81,16 @@ impl Custody {
         for id in ids {
             if let Some(pending) = inside.pending.get_mut(id) {
                 pending.loose = Some(Instant::now());
+            }
+        }
+    }
+
+    /// The commit that has claimed these didn't come about.
+    pub fn disclaim(&self, ids: &[BlobId]) {
+        let mut inside = lock(&self.0);
+        for id in ids {
+            if let Some(pending) = inside.pending.get_mut(id) {
+                pending.claimed = false;
             }
         }
     }
@@ -126,7 +138,8 @@ impl Custody {
         let now = Instant::now();
         let inside = &mut *lock(&self.0);
         let lost = |pending: &Pending| {
-            pending.loose.is_some_and(|since| all || now >= since + core.limits.pending)
+            let over = |since| all || now >= since + core.limits.pending;
+            !pending.claimed && pending.loose.is_some_and(over)
         };
         for (id, pending) in inside.pending.extract_if(.., |_, pending| lost(pending)) {
             inside.doomed.push_front(Doomed { due: now, slot: pending.slot, id });

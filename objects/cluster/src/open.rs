@@ -98,7 +98,7 @@ pub(crate) async fn open(config: Config) -> ClusterResult<Arc<Cluster>> {
     let fresh = latest.is_none();
     let (links, strangers) = assign(&map, found, fresh);
     let session = promise(&map, &links).await?;
-    let mut opening = Opening { map, links, session };
+    let mut opening = Opening { map: map.to_change(), links, session };
     opening.take_over().await?;
     let all: Links = opening
         .map
@@ -114,6 +114,10 @@ pub(crate) async fn open(config: Config) -> ClusterResult<Arc<Cluster>> {
         .collect();
     let core = Core::new(opening.map.clone(), all, true, config.limits, config.random);
     recover(&core, &opening).await?;
+    if opening.map.nodes.len() > opening.map.replicas {
+        // Records that slots have left behind when they moved may still lie where they were.
+        core.request_walk();
+    }
     let cluster = Cluster::start(core);
     for stranger in strangers {
         let name = stranger.name.clone();

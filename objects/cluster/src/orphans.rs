@@ -64,6 +64,8 @@ impl Filter {
 impl Core {
     /// Frees the orphans of all nodes that are whole. Gives how many there were.
     pub async fn sweep(&self) -> ClusterResult<u64> {
+        // There is one filter.
+        let _turn = self.sweeping.lock().await;
         let mut freed = 0;
         for link in self.links().values() {
             if link.is_up() && self.map().is_whole(link.id) {

@@ -116,6 +116,9 @@ impl Core {
     /// A whole blob from any of the nodes.
     pub async fn whole_blob(&self, id: BlobId, from: &[Arc<Link>]) -> NodeResult<Bytes> {
         let mut worst = NodeFault::NotFound(id);
+        if from.is_empty() {
+            worst = NodeFault::Down("no other replica takes part".into());
+        }
         for link in from {
             match self.fetch(id, link).await {
                 Ok(data) => return Ok(data),

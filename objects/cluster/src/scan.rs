@@ -37,6 +37,10 @@ type Slots = Option<BTreeSet<u16>>;
 impl Plan {
     /// None if some slot has no replica in sync among the usable nodes.
     fn make(map: &Map, usable: BTreeSet<NodeId>) -> Option<Self> {
+        let whole = |node: &NodeId| map.share(*node).1 == usize::from(SLOTS);
+        if let Some(node) = usable.iter().copied().find(whole) {
+            return Some(Self { version: map.version, usable, parts: vec![(node, None)] });
+        }
         let mut left: BTreeSet<u16> = (0..SLOTS).collect();
         let mut parts = Vec::new();
         while !left.is_empty() {

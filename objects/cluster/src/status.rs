@@ -119,23 +119,16 @@ impl Cluster {
                 usage,
             });
         }
-        let in_sync = |members: &&Vec<crate::map::Member>| {
-            members.iter().filter(|member| member.in_sync).count()
-        };
-        let moving = (0..).zip(&map.slots).filter(|(slot, members)| {
-            let target = map.target(*slot);
-            members.len() != target.len() || members.iter().any(|m| !target.contains(&m.node))
-        });
         let first = |key: &Bytes| key.iter().skip(1).take(2).fold(0, |n, b| n << 8 | u64::from(*b));
         let progress = lock(&core.progress);
         Status {
             session: map.version.session,
             epoch: map.version.epoch,
             replicas: map.replicas,
+            slots_to_heal: nodes.iter().map(|node| node.slots - node.slots_in_sync).sum(),
             nodes,
-            slots_to_heal: map.slots.iter().flatten().filter(|member| !member.in_sync).count(),
-            slots_moving: moving.count(),
-            slots_unwritable: map.slots.iter().filter(|m| in_sync(m) < map.enough()).count(),
+            slots_moving: map.summary().moving,
+            slots_unwritable: map.summary().short,
             walked_permille: first(&progress.at) * 1000 / 65_536,
             scrubs: progress.scrubs,
         }

@@ -94,7 +94,7 @@ impl Upkeep {
         if self.approached == (map.version, up.clone()) {
             return Ok(());
         }
-        if (*map).clone().approach_all(&up) {
+        if map.to_change().approach_all(&up) {
             let _alone = core.gate.write().await;
             core.change(|map| map.approach_all(&up)).await?;
             core.request_walk();
@@ -135,10 +135,12 @@ impl Map {
     /// Members towards their targets; then nodes that are drained go.
     fn approach_all(&mut self, up: &BTreeSet<NodeId>) -> bool {
         let changed = self.approach(|node| up.contains(&node));
+        let holds: BTreeSet<NodeId> =
+            self.slots.iter().flatten().map(|member| member.node).collect();
         let drained: Vec<_> = self
             .nodes
             .iter()
-            .filter(|(id, entry)| entry.standing == Standing::Draining && self.share(**id).0 == 0)
+            .filter(|(id, entry)| entry.standing == Standing::Draining && !holds.contains(id))
             .map(|(id, _)| *id)
             .collect();
         drained.iter().for_each(|id| {

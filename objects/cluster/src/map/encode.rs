@@ -3,7 +3,7 @@
 use super::{Entry, Map, Member, NodeId, Standing, Version};
 use crate::SLOTS;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut, TryGetError};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 const FORMAT: u8 = 1;
 
@@ -84,7 +84,16 @@ impl Map {
             }
             slots.push(members);
         }
-        Ok(Some(Self { cluster, version, replicas, reserved, next_node, nodes, slots }))
+        Ok(Some(Self {
+            cluster,
+            version,
+            replicas,
+            reserved,
+            next_node,
+            nodes,
+            slots,
+            summary: OnceLock::new(),
+        }))
     }
 }
 

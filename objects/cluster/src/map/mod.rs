@@ -4,7 +4,10 @@ mod encode;
 mod placement;
 
 use crate::SLOTS;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 /// A node's number in its cluster; never used again.
 pub(crate) type NodeId = u16;
@@ -57,6 +60,19 @@ pub(crate) struct Map {
     pub nodes: BTreeMap<NodeId, Entry>,
     /// By slot; [`SLOTS`] of them.
     pub slots: Vec<Vec<Member>>,
+    /// Counted when it is first asked for; a changed copy counts anew.
+    pub summary: OnceLock<Summary>,
+}
+
+/// What all slots together come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// How many slots a node holds, and how many of them in sync.
+    shares: BTreeMap<NodeId, (usize, usize)>,
+    /// Slots whose members aren't those that they should have.
+    pub moving: usize,
+    /// Slots with fewer members in sync than a write needs.
+    pub short: usize,
 }
 
 impl Map {
@@ -72,6 +88,7 @@ impl Map {
             next_node,
             nodes,
             slots: Vec::new(),
+            summary: OnceLock::new(),
         };
         map.slots = (0..SLOTS)
             .map(|slot| {
@@ -103,8 +120,31 @@ impl Map {
 
     /// How many slots a node holds, and how many of them in sync.
     pub fn share(&self, node: NodeId) -> (usize, usize) {
-        let mine = self.slots.iter().flatten().filter(|member| member.node == node);
-        mine.fold((0, 0), |(all, good), member| (all + 1, good + usize::from(member.in_sync)))
+        self.summary().shares.get(&node).copied().unwrap_or_default()
+    }
+
+    pub fn summary(&self) -> &Summary {
+        self.summary.get_or_init(|| {
+            let mut summary = Summary::default();
+            for (slot, members) in (0..).zip(&self.slots) {
+                let mut in_sync = 0;
+                for member in members {
+                    let share = summary.shares.entry(member.node).or_default();
+                    *share = (share.0 + 1, share.1 + usize::from(member.in_sync));
+                    in_sync += usize::from(member.in_sync);
+                }
+                let target = self.target(slot);
+                let there = members.iter().all(|member| target.contains(&member.node));
+                summary.moving += usize::from(!there || members.len() != target.len());
+                summary.short += usize::from(in_sync < self.enough());
+            }
+            summary
+        })
+    }
+
+    /// A copy to be changed.
+    pub fn to_change(&self) -> Self {
+        Self { summary: OnceLock::new(), ..self.clone() }
     }
 
     pub fn is_whole(&self, node: NodeId) -> bool {

@@ -30,12 +30,17 @@ impl Map {
 
 /// `-weight / ln(h)` with `h` uniform in (0, 1): the chance to score highest is the share of weight.
 fn score(slot: u16, node: NodeId, weight: u32) -> f64 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&slot.to_be_bytes()).update(&node.to_be_bytes());
-    let mut first = [0; 4];
-    first.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
-    let uniform = (f64::from(u32::from_be_bytes(first)) + 0.5) / (f64::from(u32::MAX) + 1.0);
-    -f64::from(weight) / uniform.ln()
+    let hash = mix(mix(u64::from(node) + 1) ^ u64::from(slot)) >> 32;
+    let uniform = f64::from(u32::try_from(hash).unwrap_or(0)) + 0.5;
+    -f64::from(weight) / (uniform / (f64::from(u32::MAX) + 1.0)).ln()
+}
+
+/// The finalizer of SplitMix64: every bit of the number changes every bit of the result.
+fn mix(number: u64) -> u64 {
+    let z = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
@@ -87,6 +92,7 @@ mod tests {
         map.nodes.insert(5, entry(5, 5, 100));
         assert!((1960..2140).contains(&moved(&map)), "{}", moved(&map));
         map.nodes.remove(&5);
+        let mut map = map.to_change();
         let held = map.share(2).0;
         map.nodes.get_mut(&2).expect("it is there").standing = Standing::Draining;
         assert_eq!(moved(&map), held);

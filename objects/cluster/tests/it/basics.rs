@@ -1,1 +1,319 @@
 //! What the cluster promises, one thing at a time.
+
+use bytes::Bytes;
+use cluster::{
+    Changes, Cluster, ClusterFault, Config, Health, Limits, NodeConfig, Place, Record, Table, range,
+};
+use futures_util::StreamExt as _;
+use node::{Batch, Change, MemoryNode, Node, Scan};
+use std::{sync::Arc, time::Duration};
+
+fn nodes(memory: &[MemoryNode]) -> Vec<NodeConfig> {
+    let config = |(number, node): (usize, &MemoryNode)| NodeConfig {
+        name: format!("node-{number}"),
+        domain: format!("disk-{number}"),
+        weight: 100,
+        node: Some(Arc::new(node.clone())),
+        damaged: false,
+    };
+    memory.iter().enumerate().map(config).collect()
+}
+
+fn config(memory: &[MemoryNode]) -> Config {
+    let limits = Limits { round: Duration::from_millis(20), ..Limits::default() };
+    Config { limits, ..Config::new(nodes(memory)) }
+}
+
+fn three() -> Vec<MemoryNode> {
+    (0..3).map(|_| MemoryNode::default()).collect()
+}
+
+async fn put(cluster: &Arc<Cluster>, key: &str, data: &[u8]) -> Result<Record, ClusterFault> {
+    let place = Place::new(1, key.as_bytes().to_vec());
+    let mut body = cluster.write_body(&place);
+    for piece in data.chunks(300_000) {
+        body.write(Bytes::copy_from_slice(piece)).await?;
+    }
+    let body = body.finish().await?;
+    let blobs = body.blobs.iter().map(|blob| blob.id).collect();
+    let record = Record { blobs, value: Bytes::from(format!("value of {key}")) };
+    let records = vec![(place.record(Table::Objects, b""), Some(record.clone()))];
+    let mut update = cluster.update(place).await;
+    update.commit(Changes { records, blobs: body.inline }).await?;
+    Ok(record)
+}
+
+async fn remove(cluster: &Arc<Cluster>, key: &str) -> Result<(), ClusterFault> {
+    let place = Place::new(1, key.as_bytes().to_vec());
+    let records = vec![(place.record(Table::Objects, b""), None)];
+    cluster.update(place).await.commit(Changes { records, blobs: Vec::new() }).await
+}
+
+async fn keys(cluster: &Cluster) -> Vec<Bytes> {
+    let found = cluster.scan(range(Table::Objects, 1, b""), usize::MAX).await.expect("it lists");
+    found.into_iter().filter_map(|(key, _)| Some(Place::of_record(&key)?.1.key)).collect()
+}
+
+async fn records(node: &MemoryNode) -> Vec<(Bytes, Bytes)> {
+    let scan = Scan { from: Bytes::from_static(&[1]), until: None, limit: usize::MAX };
+    node.scan(scan).await.expect("memory reads")
+}
+
+/// Waits for a state of the cluster; time is paused, so that it costs none.
+async fn until(cluster: &Cluster, holds: impl Fn(&cluster::Status) -> bool) -> cluster::Status {
+    for _ in 0..10_000 {
+        let status = cluster.status().await;
+        if holds(&status) {
+            return status;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it doesn't come to this: {:#?}", cluster.status().await);
+}
+
+fn whole(status: &cluster::Status) -> bool {
+    status.slots_to_heal == 0
+        && status.slots_moving == 0
+        && status.nodes.iter().all(|node| node.health == Health::Up)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_is_found_again_with_all_that_it_had() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    let data: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let record = put(&cluster, "large", &data).await.expect("it is taken");
+    put(&cluster, "small", b"abc").await.expect("it is taken");
+    cluster.close().await;
+    drop(cluster);
+    let cluster = Cluster::open(config(&memory)).await.expect("it is found");
+    assert_eq!(keys(&cluster).await, ["large", "small"]);
+    let place = Place::new(1, "large");
+    let found = cluster.get(&place.record(Table::Objects, b"")).await.expect("it reads");
+    assert_eq!(found, Some(record.clone()));
+    let blob = cluster::BlobRef { id: record.blobs[0], len: 3_000_000 };
+    let mut stream = cluster.read_body(place.slot(), &[blob], 1_000_001, 1_500_000);
+    let mut read = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        read.extend_from_slice(&chunk.expect("it reads"));
+    }
+    assert!(read == data[1_000_001..2_500_001]);
+    assert_eq!(cluster.status().await.session, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_and_reads_go_on_without_one_node_and_not_without_two() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    put(&cluster, "kept", b"1").await.expect("it is taken");
+    put(&cluster, "removed", b"1").await.expect("it is taken");
+    cluster.close().await;
+    drop(cluster);
+    let mut without = config(&memory);
+    without.nodes[1].node = None;
+    let cluster = Cluster::open(without).await.expect("two of three suffice");
+    put(&cluster, "new", b"2").await.expect("two of three suffice");
+    remove(&cluster, "removed").await.expect("two of three suffice");
+    assert_eq!(keys(&cluster).await, ["kept", "new"]);
+    assert_eq!(records(&memory[1]).await.len(), 2, "the node is away");
+    // It comes back with a record that was removed meanwhile.
+    let node: Arc<dyn Node> = Arc::new(memory[1].clone());
+    cluster.attach_node("node-1", node, false).expect("it is known");
+    until(&cluster, whole).await;
+    assert_eq!(keys(&cluster).await, ["kept", "new"]);
+    assert_eq!(records(&memory[1]).await, records(&memory[0]).await);
+    cluster.close().await;
+    drop(cluster);
+    let mut without = config(&memory);
+    without.nodes[0].node = None;
+    without.nodes[1].node = None;
+    let fault = Cluster::open(without).await.expect_err("one of three isn't enough");
+    assert!(matches!(fault, ClusterFault::Unavailable(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_disk_is_filled_again() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    for n in 0..300 {
+        put(&cluster, &format!("key {n}"), b"some bytes").await.expect("it is taken");
+    }
+    put(&cluster, "large", &vec![7; 9 << 20]).await.expect("it is taken");
+    let empty = MemoryNode::default();
+    cluster.attach_node("node-2", Arc::new(empty.clone()), false).expect("it is known");
+    until(&cluster, |status| whole(status) && status.nodes[2].repaired >= 301).await;
+    assert_eq!(records(&empty).await, records(&memory[0]).await);
+    let blobs = async |node: &MemoryNode| node.blobs(None, 1000).await.expect("memory reads");
+    assert_eq!(blobs(&empty).await, blobs(&memory[0]).await);
+    assert_eq!(blobs(&empty).await.len(), 302);
+}
+
+#[tokio::test(start_paused = true)]
+async fn foreign_and_rolled_back_nodes_are_noticed() {
+    let (memory, others) = (three(), three());
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    let other = Cluster::open(config(&others)).await.expect("it is made");
+    put(&cluster, "here", b"1").await.expect("it is taken");
+    put(&other, "there", b"1").await.expect("it is taken");
+    cluster.attach_node("node-0", Arc::new(others[0].clone()), false).expect("it is known");
+    let why = |status: &cluster::Status| match &status.nodes[0].health {
+        Health::Down(why) => why.to_string(),
+        Health::Up | Health::Full => String::new(),
+    };
+    until(&cluster, |status| why(status).contains("another cluster")).await;
+    assert_eq!(keys(&cluster).await, ["here"]);
+    put(&cluster, "here too", b"1").await.expect("two of three suffice");
+    // A copy of a folder from before the last opening.
+    let copy = MemoryNode::default();
+    let scan = Scan { from: Bytes::new(), until: None, limit: usize::MAX };
+    for (key, value) in memory[1].scan(scan).await.expect("memory reads") {
+        let changes = vec![Change { key, value: Some(value) }];
+        copy.commit(Batch { changes, ..Batch::default() }).await.expect("memory writes");
+    }
+    cluster.attach_node("node-0", Arc::new(memory[0].clone()), false).expect("it is known");
+    until(&cluster, whole).await;
+    cluster.close().await;
+    drop(cluster);
+    let cluster = Cluster::open(config(&memory)).await.expect("it is found");
+    put(&cluster, "newer", b"2").await.expect("it is taken");
+    cluster.close().await;
+    drop(cluster);
+    let mut rolled_back = config(&memory);
+    rolled_back.nodes[1].node = Some(Arc::new(copy.clone()));
+    let cluster = Cluster::open(rolled_back).await.expect("it is found");
+    assert_eq!(cluster.status().await.nodes[1].slots_in_sync, 0);
+    until(&cluster, whole).await;
+    assert_eq!(records(&copy).await, records(&memory[0]).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_added_gets_its_share_and_a_removed_one_gives_its_own() {
+    let mut memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    for n in 0..200 {
+        put(&cluster, &format!("key {n}"), b"some bytes").await.expect("it is taken");
+    }
+    assert!(cluster.remove_node("node-0").await.is_err(), "two nodes can't hold three replicas");
+    memory.extend([MemoryNode::default(), MemoryNode::default()]);
+    for config in nodes(&memory).split_off(3) {
+        cluster.add_node(config).await.expect("it is taken in");
+    }
+    until(&cluster, |status| status.nodes.len() == 5 && whole(status)).await;
+    // Records that moved away are removed from where they were.
+    let total = async || {
+        let mut total = 0;
+        for node in &memory {
+            total += records(node).await.len();
+        }
+        total
+    };
+    for _ in 0..1000 {
+        if total().await == 600 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(total().await, 600);
+    assert_eq!(keys(&cluster).await.len(), 200);
+    let share = records(&memory[4]).await.len();
+    assert!((60..180).contains(&share), "{share}");
+    cluster.remove_node("node-0").await.expect("four are left");
+    until(&cluster, |status| status.nodes.len() == 4 && whole(status)).await;
+    assert_eq!(keys(&cluster).await.len(), 200);
+    let located = cluster.locate(&Place::new(1, "key 7"), Table::Objects).await.expect("it tells");
+    assert_eq!(located.len(), 3);
+    assert!(located.iter().all(|at| at.in_sync && at.records == Some(1) && at.node != "node-0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_blobs_are_read_elsewhere_and_mended() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    let record = put(&cluster, "a", b"twelve bytes").await.expect("it is taken");
+    let id = record.blobs[0];
+    let lose = async |node: &MemoryNode| {
+        let batch = Batch { free: vec![id], ..Batch::default() };
+        node.commit(batch).await.expect("memory writes");
+    };
+    let slot = Place::new(1, "a").slot();
+    let mut mended = 0;
+    for node in &memory {
+        // One of them is the one that is read first.
+        lose(node).await;
+        let read = cluster.read_blob(slot, id, 3, 100).await.expect("others have it");
+        assert_eq!(read, "lve bytes");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        mended += usize::from(node.verify_blob(id).await.is_ok());
+        let batch = Batch { blobs: vec![(id, Bytes::from("twelve bytes"))], ..Batch::default() };
+        node.commit(batch).await.expect("memory writes");
+    }
+    assert_eq!(mended, 1);
+    lose(&memory[1]).await;
+    lose(&memory[2]).await;
+    cluster.scrub();
+    until(&cluster, |status| status.scrubs == 1 && whole(status)).await;
+    for node in &memory {
+        node.verify_blob(id).await.expect("the scrub has mended it");
+        lose(node).await;
+    }
+    let fault = cluster.read_blob(slot, id, 0, 1).await.expect_err("nobody has it");
+    assert!(matches!(fault, ClusterFault::Lost(lost) if lost == id));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_not_committed_leave_nothing() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    let place = Place::new(1, "a");
+    let mut dropped = cluster.write_body(&place);
+    dropped.write(Bytes::from(vec![1; 20 << 20])).await.expect("it is taken");
+    drop(dropped);
+    let mut finished = cluster.write_body(&place);
+    finished.write(Bytes::from(vec![2; 9 << 20])).await.expect("it is taken");
+    let finished = finished.finish().await.expect("it is taken");
+    assert_eq!(finished.blobs.len(), 2);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(memory[0].usage().await.expect("memory counts").blobs, 2, "the body is held");
+    drop(finished);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    for node in &memory {
+        assert_eq!(node.usage().await.expect("memory counts").blobs, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_body_can_be_read_to_its_end() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    let data = vec![3; 5 << 20];
+    let record = put(&cluster, "a", &data).await.expect("it is taken");
+    let blob = cluster::BlobRef { id: record.blobs[0], len: data.len() as u64 };
+    let mut stream = cluster.read_body(Place::new(1, "a").slot(), &[blob], 0, blob.len);
+    put(&cluster, "a", b"another").await.expect("it is taken");
+    let mut read = 0;
+    while let Some(chunk) = stream.next().await {
+        read += chunk.expect("it is still there").len();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    assert_eq!(read, data.len());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for node in &memory {
+        assert_eq!(node.usage().await.expect("memory counts").blobs, 1, "it is freed in the end");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_replica_is_enough_where_one_is_asked_for() {
+    let memory = [MemoryNode::default()];
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    put(&cluster, "a", b"1").await.expect("it is taken");
+    assert_eq!(keys(&cluster).await, ["a"]);
+    let record = Record { value: Bytes::from(vec![0; 5 << 20]), ..Record::default() };
+    let place = Place::new(1, "a");
+    let records = vec![(place.record(Table::Objects, b""), Some(record))];
+    let mut update = cluster.update(place).await;
+    let result = update.commit(Changes { records, blobs: Vec::new() }).await;
+    assert!(result.is_err(), "a record can't be so long");
+    drop(update);
+    put(&cluster, "a", b"2").await.expect("no node was harmed");
+}

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use client::{Client, Shared};
 use cluster::{Cluster, Config, Health, Limits};
 use dice::Dice;
-use node::{BlobId, Node, Scan};
+use node::{BlobId, Scan};
 use rack::Bay;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -99,8 +99,7 @@ impl Simulation {
                 let (first, second) = (dice.next().to_be_bytes(), dice.next().to_be_bytes());
                 std::array::from_fn(|n| if n < 8 { first[n] } else { second[n - 8] })
             };
-            let config =
-                Config { nodes, replicas: 3, limits: limits(), random: Arc::new(random) };
+            let config = Config { nodes, replicas: 3, limits: limits(), random: Arc::new(random) };
             match Cluster::open(config).await {
                 Ok(cluster) => {
                     self.cluster = Some(cluster);
@@ -231,12 +230,20 @@ impl Simulation {
             (0..=self.bays.len() / 2).map(|n| (first + n) % self.bays.len()).collect();
         let hangs = self.dice.chance(50);
         for bay in &away {
-            if hangs { self.bays[*bay].hang(true) } else { self.bays[*bay].kill() }
+            if hangs {
+                self.bays[*bay].hang(true)
+            } else {
+                self.bays[*bay].kill()
+            }
             millis(self.dice.below(20)).await;
         }
         millis(self.dice.below(3000)).await;
         for bay in away {
-            if hangs { self.bays[bay].hang(false) } else { self.attach(bay) }
+            if hangs {
+                self.bays[bay].hang(false)
+            } else {
+                self.attach(bay)
+            }
             millis(self.dice.below(300)).await;
         }
         self.healed().await;
@@ -409,12 +416,12 @@ fn simulate_many(simulated: bool, seeds: u64) {
 
 #[test]
 fn nothing_acknowledged_is_lost_in_memory() {
-    simulate_many(false, 150);
+    simulate_many(false, 300);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_simulated_disks() {
-    simulate_many(true, 40);
+    simulate_many(true, 100);
 }
 
 #[test]

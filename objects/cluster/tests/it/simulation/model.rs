@@ -35,9 +35,7 @@ const NOTHING: Entry = Entry { write: 0, leaves: [false, false] };
 
 impl Model {
     fn history(&mut self, key: u64) -> &mut History {
-        self.places
-            .entry(key)
-            .or_insert_with(|| History { entries: vec![NOTHING], floor: 0 })
+        self.places.entry(key).or_insert_with(|| History { entries: vec![NOTHING], floor: 0 })
     }
 
     /// A write is about to be tried.
