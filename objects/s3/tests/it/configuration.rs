@@ -23,7 +23,7 @@ const NEW_BUCKET: &[(&str, u16, &str)] = &[
     ("replication", 404, "ReplicationConfigurationNotFoundError"),
     ("inventory", 200, "ListInventoryConfigurationsResult"),
     ("metrics", 200, "ListMetricsConfigurationsResult"),
-    ("analytics", 200, "ListBucketAnalyticsConfigurationsResult"),
+    ("analytics", 200, "ListBucketAnalyticsConfigurationResult"),
     ("intelligent-tiering", 200, "ListBucketIntelligentTieringConfigurationsOutput"),
     ("location", 200, "LocationConstraint"),
 ];
