@@ -16,7 +16,6 @@ use types::IpNet;
 #[derive(Debug)]
 pub(crate) struct Comparison {
     operator: Operator,
-    /// In lower case.
     key: Box<str>,
     values: Box<[Value]>,
 }
@@ -44,7 +43,7 @@ impl Comparison {
         });
         Ok(Self {
             operator: condition.operator,
-            key: condition.key.to_ascii_lowercase().into(),
+            key: condition.key.as_str().into(),
             values: values.collect::<Result<_, _>>()?,
         })
     }

@@ -4,11 +4,16 @@ use std::borrow::Cow;
 
 /// Condition keys with their values. Keys compare without regard to case; a key without any value
 /// counts as absent, as AWS has it.
+///
+/// It is made for each request and holds some twenty keys, so it is a plain list: making it copies
+/// nothing that is borrowed, and finding a key costs less than keeping an order would.
 #[derive(Debug, Clone, Default)]
 pub struct Context<'a> {
-    /// By key, in lower case, sorted.
     entries: Vec<(Cow<'a, str>, Values<'a>)>,
 }
+
+/// How many keys a context has room for from the beginning.
+const USUAL_KEYS: usize = 24;
 
 #[derive(Debug, Clone)]
 enum Values<'a> {
@@ -39,33 +44,36 @@ impl<'a> Context<'a> {
     }
 
     fn put(&mut self, key: Cow<'a, str>, values: Values<'a>) {
-        let key = if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            Cow::Owned(key.to_ascii_lowercase())
-        } else {
-            key
-        };
-        match self.entries.binary_search_by(|entry| entry.0.cmp(&key)) {
-            Ok(at) => self.entries[at].1 = values,
-            Err(at) => self.entries.insert(at, (key, values)),
+        match self.entries.iter_mut().find(|entry| entry.0.eq_ignore_ascii_case(&key)) {
+            Some(entry) => entry.1 = values,
+            None => {
+                if self.entries.is_empty() {
+                    self.entries.reserve(USUAL_KEYS);
+                }
+                self.entries.push((key, values));
+            }
         }
     }
 
-    /// A key's values; none where it is absent. The key is in lower case.
+    fn find(&self, key: &str) -> Option<&Values<'a>> {
+        let found = self.entries.iter().find(|entry| entry.0.eq_ignore_ascii_case(key));
+        found.map(|entry| &entry.1)
+    }
+
+    /// A key's values; none where it is absent.
     pub(crate) fn values(&self, key: &str) -> &[Cow<'a, str>] {
-        match self.entries.binary_search_by(|entry| entry.0.as_ref().cmp(key)) {
-            Ok(at) => match &self.entries[at].1 {
-                Values::One(value) => std::slice::from_ref(value),
-                Values::Many(values) => values,
-            },
-            Err(_) => &[],
+        match self.find(key) {
+            Some(Values::One(value)) => std::slice::from_ref(value),
+            Some(Values::Many(values)) => values,
+            None => &[],
         }
     }
 
-    /// A key's only value; none where it is absent or has several. The key is in lower case.
+    /// The value of a key that has one; none where it is absent or multivalued.
     pub(crate) fn single(&self, key: &str) -> Option<&str> {
-        match self.values(key) {
-            [value] => Some(value),
-            _ => None,
+        match self.find(key) {
+            Some(Values::One(value)) => Some(value),
+            Some(Values::Many(_)) | None => None,
         }
     }
 }

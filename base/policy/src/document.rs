@@ -4,7 +4,6 @@ use crate::compile::Compiled;
 use crate::operator::Operator;
 use crate::principal::Principal;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -263,13 +262,10 @@ impl Serialize for Principals {
             Self::Everyone => return serializer.serialize_str("*"),
             Self::Listed(listed) => listed,
         };
-        let mut by_type: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for principal in listed {
-            by_type.entry(principal.kind().as_str()).or_default().push(principal.as_str());
-        }
-        let mut map = serializer.serialize_map(Some(by_type.len()))?;
-        for (name, values) in &by_type {
-            map.serialize_entry(name, &OneOrMany(values))?;
+        let mut map = serializer.serialize_map(None)?;
+        for group in listed.chunk_by(|a, b| a.kind() == b.kind()) {
+            let values: Vec<_> = group.iter().map(Principal::as_str).collect();
+            map.serialize_entry(group[0].kind().as_str(), &OneOrMany(&values))?;
         }
         map.end()
     }

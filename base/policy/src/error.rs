@@ -28,12 +28,14 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    /// AWS's error code: `MalformedPolicy` of S3, `MalformedPolicyDocument` of IAM.
+    /// AWS's error code: S3's `MalformedPolicy`; IAM's `MalformedPolicyDocument`, or `LimitExceeded`
+    /// of a document that is too long.
     #[must_use]
     pub const fn code(&self) -> &'static str {
-        match self.kind {
-            Kind::Resource => "MalformedPolicy",
-            Kind::Identity | Kind::Trust | Kind::Boundary | Kind::Session => {
+        match (self.kind, &self.reason) {
+            (Kind::Resource, _) => "MalformedPolicy",
+            (_, Reason::TooLarge { .. }) => "LimitExceeded",
+            (Kind::Identity | Kind::Trust | Kind::Boundary | Kind::Session, _) => {
                 "MalformedPolicyDocument"
             }
         }

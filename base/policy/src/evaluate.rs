@@ -32,7 +32,8 @@ pub struct Policies<'a> {
     pub identity: &'a [Arc<Compiled>],
     /// The resource's own; of `sts:AssumeRole`, the role's trust policy.
     pub resource: Option<&'a Compiled>,
-    /// Whose the resource is; none where that is the caller's account.
+    /// Whose the resource is; none where that is the caller's account. To be given wherever the
+    /// resource can be another account's: without it, the caller's own policies are enough.
     pub resource_account: Option<AccountId>,
     /// Whether nothing is allowed that the resource's policy doesn't allow, even within the account:
     /// so it is for roles' trust policies and for keys.
@@ -162,7 +163,8 @@ impl Verdict {
 }
 
 /// Decides about a request: an explicit deny anywhere wins; then each type of policy that has to
-/// allow must allow. Doesn't allocate, but for binary values of conditions.
+/// allow must allow. Allocates for policy variables in patterns that begin to fit and for binary
+/// values, else not.
 #[must_use]
 pub fn decide(request: &Request<'_>, policies: &Policies<'_>) -> Decision {
     match verdicts(request, policies) {

@@ -41,7 +41,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Number(value.to_string()))
     }
     fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
-        Ok(Node::Number(value.to_string()))
+        // As short as it was written: Rust itself would write all 300 digits of 1e300.
+        let short = serde_json::Number::from_f64(value).map(|number| number.to_string());
+        Ok(Node::Number(short.unwrap_or_default()))
     }
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
         Ok(Node::Text(value.to_owned()))

@@ -8,6 +8,17 @@
 //! Nothing here does I/O, reads a clock or knows which policies a caller has: whoever asks
 //! collects them, and the values of the condition keys, and gets one [`Decision`].
 //!
+//! Where AWS's documentation leaves room, this crate reads it so:
+//! * An ARN's wildcards stay in their segment; `arn:aws:s3*`, with fewer than six, is open-ended.
+//! * A variable's value is plain text: `*` in a tag is no wildcard, `${` no further variable. A
+//!   variable without value equals nothing, so that `StringNotEquals` holds.
+//! * An operator without quantifier on a key of several values looks for any; its negation for none.
+//! * `IfExists` lets an absent key pass with every quantifier, `ForAnyValue` included.
+//! * A statement for everyone (`*`) stands in for the identity's policies, as one that names a role
+//!   does, and leaves boundary and session policy in force.
+//! * `NotPrincipal` leaves out callers that are listed in all their forms: account, user or role,
+//!   session.
+//!
 //! ```
 //! use policy::{Caller, Context, Decision, Document, Kind, Policies, Request, decide};
 //!

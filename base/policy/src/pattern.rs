@@ -1,4 +1,4 @@
-//! Text with `*`, `?` and policy variables, matched without allocation and without recursion.
+//! Text with `*`, `?` and policy variables, matched without recursion.
 
 use crate::context::Context;
 
@@ -22,12 +22,11 @@ enum Piece {
 /// `${key}` or `${key, 'default'}`.
 #[derive(Debug, PartialEq, Eq)]
 struct Variable {
-    /// In lower case.
     key: Box<str>,
     default: Option<Box<str>>,
 }
 
-/// A parsed pattern. It matches in at most (length of the pattern × length of the text) steps.
+/// A parsed pattern.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     pieces: Box<[Piece]>,
@@ -85,82 +84,42 @@ impl Pattern {
             [Piece::Any] => return true,
             [Piece::Literal(literal)] => return **literal == *text,
             [Piece::Literal(prefix), Piece::Any] => return text.starts_with(&**prefix),
+            [Piece::Literal(prefix), ..] if !text.starts_with(&**prefix) => return false,
             _ => {}
         }
-        self.resolvable(context)
-            && self.search(text, context, |rest: &str, literal: &str| rest.starts_with(literal))
+        let begins = |rest: &str, literal: &str| rest.starts_with(literal);
+        if !self.variables {
+            return search(text, |at| self.pieces.get(at).map(Piece::fixed), begins);
+        }
+        // Each variable is looked up once, and what is empty is left out: so each piece that is
+        // passed over takes some of the text.
+        let known: Option<Vec<_>> =
+            self.pieces.iter().map(|piece| piece.resolved(context)).collect();
+        let Some(mut known) = known else { return false };
+        known.retain(|piece| !matches!(piece, Known::Text("")));
+        search(text, |at| known.get(at).copied(), begins)
     }
 
     /// The same for patterns without variables, without regard to the case of ASCII letters.
     pub(crate) fn matches_folded(&self, text: &str) -> bool {
-        self.search(text, &Context::new(), |rest: &str, literal: &str| {
+        let begins = |rest: &str, literal: &str| {
             let start = rest.as_bytes().get(..literal.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(literal.as_bytes()))
-        })
+        };
+        search(text, |at| self.pieces.get(at).map(Piece::fixed), begins)
     }
 
     /// The same for patterns without wildcards, without regard to the case of letters.
     pub(crate) fn equals_ignoring_case(&self, text: &str, context: &Context<'_>) -> bool {
-        self.resolvable(context)
-            && self
-                .pieces
-                .iter()
-                .flat_map(|piece| piece.shown(context).chars())
-                .flat_map(char::to_lowercase)
-                .eq(text.chars().flat_map(char::to_lowercase))
-    }
-
-    fn resolvable(&self, context: &Context<'_>) -> bool {
-        !self.variables
-            || self.pieces.iter().all(|piece| match piece {
-                Piece::Variable(variable) => variable.resolve(context).is_some(),
-                Piece::Literal(_) | Piece::Any | Piece::One => true,
-            })
-    }
-
-    /// Goes on from the last `*` whenever the text departs from the pattern: what stands before that
-    /// `*` has been matched as early as it can be, so no other choice there can do better.
-    fn search(
-        &self,
-        text: &str,
-        context: &Context<'_>,
-        begins: impl Fn(&str, &str) -> bool,
-    ) -> bool {
-        let (mut piece, mut at) = (0, 0);
-        let mut retry: Option<(usize, usize)> = None;
-        loop {
-            let rest = &text[at..];
-            let step = match self.pieces.get(piece) {
-                None if rest.is_empty() => return true,
-                None => None,
-                Some(Piece::Any) => {
-                    piece += 1;
-                    if piece == self.pieces.len() {
-                        return true;
-                    }
-                    retry = Some((piece, at));
-                    continue;
-                }
-                Some(Piece::One) => rest.chars().next().map(char::len_utf8),
-                Some(Piece::Literal(literal)) => begins(rest, literal).then_some(literal.len()),
-                Some(Piece::Variable(variable)) => {
-                    variable.resolve(context).filter(|value| begins(rest, value)).map(str::len)
-                }
-            };
-            match (step, retry) {
-                (Some(length), _) => {
-                    at += length;
-                    piece += 1;
-                }
-                (None, None) => return false,
-                (None, Some((after, from))) => {
-                    let Some(skipped) = text[from..].chars().next() else { return false };
-                    at = from + skipped.len_utf8();
-                    piece = after;
-                    retry = Some((after, at));
-                }
-            }
-        }
+        let known: Option<Vec<_>> =
+            self.pieces.iter().map(|piece| piece.resolved(context)).collect();
+        let Some(known) = known else { return false };
+        let shown = known.into_iter().flat_map(|piece| match piece {
+            Known::Text(text) => text.chars(),
+            Known::Any => "*".chars(),
+            Known::One => "?".chars(),
+        });
+        shown.flat_map(char::to_lowercase).eq(text.chars().flat_map(char::to_lowercase))
     }
 
     /// Whether the text fits, or could with some value of the pattern's variables.
@@ -189,13 +148,75 @@ impl Pattern {
     }
 }
 
+/// A piece whose text is known.
+#[derive(Debug, Clone, Copy)]
+enum Known<'a> {
+    Text(&'a str),
+    Any,
+    One,
+}
+
 impl Piece {
-    fn shown<'a>(&'a self, context: &'a Context<'_>) -> &'a str {
+    /// The piece with its variable's value; none where that has none.
+    fn resolved<'a>(&'a self, context: &'a Context<'_>) -> Option<Known<'a>> {
         match self {
-            Self::Literal(literal) => literal,
-            Self::Variable(variable) => variable.resolve(context).unwrap_or_default(),
-            Self::Any => "*",
-            Self::One => "?",
+            Self::Variable(variable) => {
+                let value = context.single(&variable.key).or(variable.default.as_deref());
+                value.map(Known::Text)
+            }
+            Self::Literal(_) | Self::Any | Self::One => Some(self.fixed()),
+        }
+    }
+
+    /// The piece of a pattern without variables.
+    fn fixed(&self) -> Known<'_> {
+        match self {
+            Self::Literal(literal) => Known::Text(literal),
+            Self::Variable(_) => Known::Text(""),
+            Self::Any => Known::Any,
+            Self::One => Known::One,
+        }
+    }
+}
+
+/// Goes on from the last `*` whenever the text departs from the pattern: what stands before that
+/// `*` has been matched as early as it can be, so no other choice there can do better. As each piece
+/// takes some of the text, it ends within (pieces + the square of the text's length) steps.
+fn search<'p>(
+    text: &str,
+    piece_at: impl Fn(usize) -> Option<Known<'p>>,
+    begins: impl Fn(&str, &str) -> bool,
+) -> bool {
+    let (mut piece, mut at) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        let rest = &text[at..];
+        let taken = match piece_at(piece) {
+            None if rest.is_empty() => return true,
+            None => None,
+            Some(Known::Any) => {
+                piece += 1;
+                retry = Some((piece, at));
+                if piece_at(piece).is_none() {
+                    return true;
+                }
+                continue;
+            }
+            Some(Known::One) => rest.chars().next().map(char::len_utf8),
+            Some(Known::Text(literal)) => begins(rest, literal).then_some(literal.len()),
+        };
+        match (taken, retry) {
+            (Some(length), _) => {
+                at += length;
+                piece += 1;
+            }
+            (None, None) => return false,
+            (None, Some((after, from))) => {
+                let Some(skipped) = text[from..].chars().next() else { return false };
+                at = from + skipped.len_utf8();
+                piece = after;
+                retry = Some((after, at));
+            }
         }
     }
 }
@@ -212,14 +233,10 @@ impl Variable {
             None => (inside.trim(), None),
             Some((key, default)) => {
                 let default = default.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-                (key.trim(), Some(default.into()))
+                (key.trim(), Some(default.replace("''", "'").into()))
             }
         };
         let valid = !key.is_empty() && !key.contains(['$', '{', '*', '?', '\'', ' ']);
-        valid.then(|| Self { key: key.to_ascii_lowercase().into(), default })
-    }
-
-    fn resolve<'a>(&'a self, context: &'a Context<'_>) -> Option<&'a str> {
-        context.single(&self.key).or(self.default.as_deref())
+        valid.then(|| Self { key: key.into(), default })
     }
 }

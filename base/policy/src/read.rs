@@ -27,10 +27,12 @@ pub(crate) const IAM_RESOURCES: &[&str] = &[
 ];
 
 impl Document {
-    /// Reads and validates a document.
+    /// Reads and validates a document. Whether the users and roles that it names exist, which AWS
+    /// checks too, is for the caller to find out: see [`Document::principals`].
     ///
     /// # Errors
-    /// What AWS refuses in a document of this kind, and texts of more than `max_bytes` bytes.
+    /// What AWS refuses in a document of this kind, and texts of more than `max_bytes` bytes, white
+    /// space included; IAM's quotas leave that out, and are counted apart.
     pub fn parse(text: &str, max_bytes: usize, kind: Kind) -> Result<Self, Invalid> {
         read(text, max_bytes, kind).map_err(|reason| Invalid { kind, reason })
     }
@@ -55,8 +57,8 @@ fn read(text: &str, max_bytes: usize, kind: Kind) -> Result<Document, Reason> {
     }
     let statements = statements.ok_or(Reason::MissingField("Statement"))?;
     match (kind, version) {
-        (Kind::Resource | Kind::Trust, _) | (_, Some(Version::V2012)) => {}
-        (Kind::Identity | Kind::Boundary | Kind::Session, _) => return Err(Reason::OldVersion),
+        (Kind::Resource | Kind::Trust | Kind::Session, _) | (_, Some(Version::V2012)) => {}
+        (Kind::Identity | Kind::Boundary, _) => return Err(Reason::OldVersion),
     }
     let mut sids = HashSet::new();
     for sid in statements.iter().filter_map(Statement::sid) {
@@ -290,6 +292,7 @@ fn check_resource(resource: &str, kind: Kind) -> Result<(), Reason> {
     if let (Some("iam"), Some(region), Some(_), Some(path)) =
         (service, region, parts.next(), parts.next())
         && kind != Kind::Resource
+        && !resource.contains("${")
     {
         let known = IAM_RESOURCES.iter().any(|start| path.starts_with(start));
         if !region.is_empty() || !(known || path.starts_with('*')) {

@@ -115,6 +115,26 @@ const BUCKET_ACTIONS: &[&str] = &[
     "UpdateBucketMetadataJournalTableConfiguration",
 ];
 
+/// Actions of S3 that are about neither a bucket nor an object, without `s3:`.
+const OTHER_ACTIONS: &[&str] = &[
+    "CreateAccessPoint",
+    "CreateJob",
+    "DeleteAccessPoint",
+    "DeleteAccessPointPolicy",
+    "DescribeJob",
+    "GetAccessPoint",
+    "GetAccessPointPolicy",
+    "GetAccessPointPolicyStatus",
+    "GetAccountPublicAccessBlock",
+    "ListAccessPoints",
+    "ListAllMyBuckets",
+    "ListJobs",
+    "PutAccessPointPolicy",
+    "PutAccountPublicAccessBlock",
+    "UpdateJobPriority",
+    "UpdateJobStatus",
+];
+
 /// Actions by which the owner's root user can always mend a policy, whatever the policy denies.
 #[must_use]
 pub fn owner_root_always_may(action: &str) -> bool {
@@ -185,7 +205,7 @@ fn action_scope(action: &str) -> Result<Scope, Reason> {
     let pattern = Pattern::wild(name);
     let any = |names: &[&str]| names.iter().any(|known| pattern.matches_folded(known));
     let scope = Scope { bucket: any(BUCKET_ACTIONS), objects: any(OBJECT_ACTIONS) };
-    let known = scope.bucket || scope.objects;
+    let known = scope.bucket || scope.objects || any(OTHER_ACTIONS);
     if vendor.eq_ignore_ascii_case("s3") && known { Ok(scope) } else { Err(invalid()) }
 }
 

@@ -25,12 +25,7 @@ pub(crate) struct Around {
 
 impl Around {
     /// Looks at a request.
-    pub(crate) async fn of(
-        gateway: &Gateway,
-        domains: &Domains,
-        head: &Parts,
-        peer: Peer,
-    ) -> Self {
+    pub(crate) async fn of(gateway: &Gateway, domains: &Domains, head: &Parts, peer: Peer) -> Self {
         let addressed = Addressed::of(&head.uri, &head.headers, domains);
         let preflight = head.method == Method::OPTIONS;
         let grant = if preflight {
@@ -64,9 +59,7 @@ impl Around {
             return Some(cors::preflight(gateway, &head.headers, &self.addressed).await);
         }
         match self.addressed.face {
-            Face::Website => {
-                Some(website::serve(gateway, s3, &self.addressed, head, peer).await)
-            }
+            Face::Website => Some(website::serve(gateway, s3, &self.addressed, head, peer).await),
             Face::Api => None,
         }
     }
@@ -131,9 +124,11 @@ async fn line_of(
     let query = head.uri.query().unwrap_or_default();
     let (key_id, version, kind) = credentials(&head.headers, query);
     let requester = match key_id {
-        Some(key_id) => gateway.identities.find(&key_id).await.map(|one| {
-            if one.root { one.canonical_id.clone() } else { one.arn.clone() }
-        }),
+        Some(key_id) => gateway
+            .identities
+            .find(&key_id)
+            .await
+            .map(|one| if one.root { one.canonical_id.clone() } else { one.arn.clone() }),
         None => None,
     };
     let has_key = !addressed.key.is_empty();
@@ -166,11 +161,12 @@ fn credentials(
 ) -> (Option<String>, Option<&'static str>, Option<&'static str>) {
     let signed = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     if let Some(text) = signed {
-        let after = |mark: &str, end: char| {
-            Some(text.split_once(mark)?.1.split(end).next()?.to_owned())
-        };
+        let after =
+            |mark: &str, end: char| Some(text.split_once(mark)?.1.split(end).next()?.to_owned());
         return match text.strip_prefix("AWS ") {
-            Some(old) => (old.split(':').next().map(str::to_owned), Some("SigV2"), Some("AuthHeader")),
+            Some(old) => {
+                (old.split(':').next().map(str::to_owned), Some("SigV2"), Some("AuthHeader"))
+            }
             None => (after("Credential=", '/'), Some("SigV4"), Some("AuthHeader")),
         };
     }

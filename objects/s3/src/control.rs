@@ -68,10 +68,9 @@ async fn answer(gateway: &Gateway, mut req: S3Request<Body>) -> S3Result<S3Respo
         let arn = percent_decode_str(arn).decode_utf8_lossy().into_owned();
         return tags(gateway, &identity, &arn, &mut req).await;
     }
-    Err(fault::not_implemented(operation(&req.method, &rest).unwrap_or(&format!(
-        "{} {PATH}{rest}",
-        req.method
-    ))))
+    Err(fault::not_implemented(
+        operation(&req.method, &rest).unwrap_or(&format!("{} {PATH}{rest}", req.method)),
+    ))
 }
 
 /// The name of an operation that isn't served.

@@ -22,9 +22,9 @@ pub(crate) async fn preflight(
             put(&grant, response.headers_mut(), true);
             response
         }
-        Err(error) => error
-            .to_http_response()
-            .unwrap_or_else(|_| http::Response::new(Body::empty())),
+        Err(error) => {
+            error.to_http_response().unwrap_or_else(|_| http::Response::new(Body::empty()))
+        }
     }
 }
 

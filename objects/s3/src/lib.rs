@@ -112,6 +112,11 @@ impl Gateway {
         self.store.update_bucket(bucket, change).await
     }
 
+    /// Writes what waits in memory: lines of access logs. To be called before the store is closed.
+    pub async fn flush(&self) {
+        self.logs.write().await;
+    }
+
     /// Does what is to be done in the background, until it is dropped.
     pub async fn run(&self) {
         let sweep = self.store.clone().sweep_for_ever();

@@ -11,6 +11,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
@@ -18,7 +19,14 @@ use s3s::{
     Body,
     service::{S3Service, S3ServiceBuilder},
 };
-use std::{convert::Infallible, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Write as _,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// How long a client may take for the head of a request.
@@ -121,8 +129,13 @@ impl Service {
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
+        let expects = parts.headers.contains_key(header::EXPECT);
+        let (body, rest) = Watched::watch(body);
         let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
-            Some(answered) => answered,
+            Some(answered) => {
+                drop(body);
+                answered
+            }
             None => {
                 let answer = self.s3.call(Request::from_parts(parts, body)).await;
                 answer.unwrap_or_else(|error| broken(&error))
@@ -131,8 +144,99 @@ impl Service {
         around.complete(&mut response);
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
+        if let Some(rest) = rest
+            && !rest.drain(expects).await
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
         response
     }
+}
+
+/// The most of an unread body that is read so that the connection can be used again.
+const MAX_DRAINED_BYTES: u64 = 1 << 20;
+/// How long that may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A request's body, which comes back if it was not read to its end: what follows on the
+/// connection would be taken for the rest of it, or the rest of it for what follows.
+struct Watched {
+    body: Option<Body>,
+    rest: Rest,
+}
+
+/// What is left of a body.
+#[derive(Clone, Default)]
+struct Rest(Arc<Mutex<Option<Body>>>);
+
+impl Watched {
+    fn watch(body: Body) -> (Body, Option<Rest>) {
+        if http_body::Body::is_end_stream(&body) {
+            return (body, None);
+        }
+        let rest = Rest::default();
+        (Body::http_body(Self { body: Some(body), rest: rest.clone() }), Some(rest))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+    }
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = s3s::StdError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+        if frame.is_none() {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        let none = || http_body::SizeHint::with_exact(0);
+        self.body.as_ref().map_or_else(none, http_body::Body::size_hint)
+    }
+}
+
+impl Rest {
+    /// Reads what is left if it is little; false if the connection can't be used again. A client
+    /// that waits to be told to go on was not told.
+    async fn drain(&self, expects: bool) -> bool {
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(rest) = rest.filter(|rest| !http_body::Body::is_end_stream(rest)) else {
+            return true;
+        };
+        let least = http_body::Body::size_hint(&rest).lower();
+        if expects || least > MAX_DRAINED_BYTES {
+            return false;
+        }
+        let limited = Limited::new(rest, usize::try_from(MAX_DRAINED_BYTES).unwrap_or_default());
+        let read = tokio::time::timeout(DRAIN_TIMEOUT, discard(limited)).await;
+        read.unwrap_or(false)
+    }
+}
+
+async fn discard(mut body: Limited<Body>) -> bool {
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.

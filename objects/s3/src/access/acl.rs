@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn canned_lists() {
-        let (a, b) = (owner('a'), owner('b'));
+        let (a, b, c) = (owner('a'), owner('b'), owner('c'));
         // Name, of an object, read by: anonymous, other account, bucket's owner.
         let table = [
             ("private", [false, false, false]),
@@ -408,7 +408,7 @@ mod tests {
             let reads = |viewer| acl.allows(viewer, Permission::Read, false);
             assert!(reads(Viewer::Account(&a.id)), "{name}: owner");
             assert_eq!(reads(Viewer::Anonymous), anonymous, "{name}: anonymous");
-            assert_eq!(reads(Viewer::Account(&owner('c').id)), other, "{name}: other");
+            assert_eq!(reads(Viewer::Account(&c.id)), other, "{name}: other");
             assert_eq!(reads(Viewer::Account(&b.id)), bucket_owner, "{name}: bucket's owner");
             assert!(!acl.allows(Viewer::Anonymous, Permission::Read, true), "{name}: ignored");
         }

@@ -554,7 +554,11 @@ pub(super) async fn get_object_attributes(
     let found = gateway.store.find_object(&bucket, &input.key, version).await?;
     let object = found.object().ok_or_else(fault::internal)?;
     customer_of!(input).to_read(gateway, &object.seal.wrapping)?;
-    let wants = |name: &str| input.object_attributes.iter().any(|one| one.as_str() == name);
+    // They may come as one header with commas.
+    let wants = |name: &str| {
+        let asked = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
+        asked.map(str::trim).any(|one| one == name)
+    };
     let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|sum| {
         let mut shown = dto::Checksum {
             checksum_type: Some(convert::kind_name(sum.kind)),

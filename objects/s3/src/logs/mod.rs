@@ -166,10 +166,8 @@ fn key_of(logging: &Logging, source: &Bucket, first_ms: i64, now_ms: i64, unique
             let _ = write!(key, "{account}/{region}/{name}/{year:04}/{month:02}/{date:02}/");
         }
     }
-    let _ = write!(
-        key,
-        "{year:04}-{month:02}-{date:02}-{hour:02}-{minute:02}-{second:02}-{unique}"
-    );
+    let _ =
+        write!(key, "{year:04}-{month:02}-{date:02}-{hour:02}-{minute:02}-{second:02}-{unique}");
     key
 }
 

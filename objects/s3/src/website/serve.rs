@@ -144,9 +144,8 @@ impl Site<'_> {
             fault.status.as_u16(),
             fault.status.canonical_reason().unwrap_or_default()
         );
-        let mut text = format!(
-            "<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n"
-        );
+        let mut text =
+            format!("<html>\n<head><title>{title}</title></head>\n<body>\n<h1>{title}</h1>\n");
         list(&mut text, fault);
         text.push_str(more);
         text.push_str("<hr/>\n</body>\n</html>\n");
@@ -226,9 +225,8 @@ fn fault_of(response: Response<Body>, key: &str) -> Fault {
 fn list(text: &mut String, fault: &Fault) {
     text.push_str("<ul>\n");
     let details = fault.details.iter().map(|(name, value)| (*name, value.as_str()));
-    for (name, value) in [("Code", fault.code.as_str()), ("Message", &fault.message)]
-        .into_iter()
-        .chain(details)
+    for (name, value) in
+        [("Code", fault.code.as_str()), ("Message", &fault.message)].into_iter().chain(details)
     {
         let _ = writeln!(text, "<li>{name}: {}</li>", escape(value));
     }

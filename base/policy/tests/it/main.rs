@@ -1,0 +1,7 @@
+//! Tests of the crate from outside: a table of cases, properties that hold for any policy,
+//! and the fuzz corpus.
+
+mod corpus;
+mod hostile;
+mod properties;
+mod table;

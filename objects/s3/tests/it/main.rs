@@ -1,0 +1,8 @@
+//! The store against a model, and the service as a whole, called in-process.
+
+mod access;
+mod background;
+mod configuration;
+mod front;
+mod model;
+mod world;
