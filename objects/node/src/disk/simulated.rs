@@ -46,14 +46,14 @@ impl Dice {
 }
 
 /// A file: as it is, as it surely survives, and what happened in between.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     now: Vec<u8>,
     stable: Vec<u8>,
     since: Vec<Since>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Since {
     Written(usize, Vec<u8>),
     Length(usize),
@@ -148,7 +148,7 @@ impl Naming {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Contents {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
@@ -309,6 +309,33 @@ impl SimDisk {
             *stable = *now;
         }
         true
+    }
+
+    /// Cuts a file off, as a broken file system does; false if there is none.
+    #[must_use]
+    pub fn shorten(&self, path: &str, len: u64) -> bool {
+        let mut contents = self.contents();
+        let Some(inode) = contents.names.get(path).copied() else { return false };
+        let inode = &mut contents.inodes[inode];
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        inode.now.truncate(len);
+        inode.stable.truncate(len);
+        inode.since.clear();
+        true
+    }
+
+    /// Removes a file, as nobody should; false if there is none.
+    #[must_use]
+    pub fn lose(&self, path: &str) -> bool {
+        let mut contents = self.contents();
+        contents.stable_names.remove(path);
+        contents.names.remove(path).is_some()
+    }
+
+    /// Another disk with the same content.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { contents: Arc::new(Mutex::new(self.contents().clone())), boot: self.boot }
     }
 
     fn call(&self, call: DiskCall, path: &str) -> io::Result<MutexGuard<'_, Contents>> {
