@@ -219,6 +219,21 @@ def test_the_master_key_is_the_owners(cloud):
     assert key.stat().st_mode & 0o777 == 0o600 and key.stat().st_size == 32
 
 
+def test_a_lifecycle_rule_by_the_stores_clock(cloud, s3, bucket):
+    rule = {
+        "ID": "old", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 30}
+    }
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+    )
+    for key in ("tmp/a", "kept"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    cloud.fogbank("objects", "advance-clock", 29)
+    assert keys_of(s3, bucket) == ["kept", "tmp/a"]
+    cloud.fogbank("objects", "advance-clock", 2)
+    assert keys_of(s3, bucket) == ["kept"]
+
+
 # Reset
 
 
