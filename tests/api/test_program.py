@@ -74,7 +74,7 @@ def test_every_command_has_help():
     for words in ([], ["up"], ["down"], ["env"], ["status"], ["ssh"], ["doctor"], ["image"],
                   ["image", "build"], ["objects"], ["objects", "status"], ["objects", "locate"],
                   ["objects", "node"], ["objects", "node", "add"], ["objects", "node", "remove"],
-                  ["objects", "scrub"], ["reset"], ["test"], ["bench"]):
+                  ["objects", "scrub"], ["objects", "advance-clock"], ["reset"], ["test"], ["bench"]):
         done = subprocess.run(
             [program(), *words, "--help"], capture_output=True, text=True, check=True
         )

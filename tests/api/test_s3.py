@@ -219,6 +219,21 @@ def test_the_master_key_is_the_owners(cloud):
     assert key.stat().st_mode & 0o777 == 0o600 and key.stat().st_size == 32
 
 
+def test_a_lifecycle_rule_by_the_stores_clock(cloud, s3, bucket):
+    rule = {
+        "ID": "old", "Status": "Enabled", "Filter": {"Prefix": "tmp/"}, "Expiration": {"Days": 30}
+    }
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=bucket, LifecycleConfiguration={"Rules": [rule]}
+    )
+    for key in ("tmp/a", "kept"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    cloud.fogbank("objects", "advance-clock", 29)
+    assert keys_of(s3, bucket) == ["kept", "tmp/a"]
+    cloud.fogbank("objects", "advance-clock", 2)
+    assert keys_of(s3, bucket) == ["kept"]
+
+
 # Reset
 
 
@@ -348,11 +363,12 @@ def test_each_service_goes_on_without_the_other(own_cloud):
         return answer.status, answer.read()
 
     with without(own_cloud, "objects") as killed:
-        # The code on which all SDKs try again.
+        # The code on which all SDKs try again, on a new connection: the old one ended.
+        new = own_cloud.client("s3")
         with fault("ServiceUnavailable", status=503):
-            s3.list_objects_v2(Bucket="apart")
+            new.list_objects_v2(Bucket="apart")
         with pytest.raises(botocore.exceptions.ClientError) as caught:
-            s3.head_bucket(Bucket="apart")
+            new.head_bucket(Bucket="apart")
         assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
         ec2.describe_vpcs()
     own_cloud.replaced(killed)

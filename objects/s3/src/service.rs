@@ -144,7 +144,10 @@ impl Service {
         let (body, rest) = Watched::watch(body);
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
-            Some(answered) => answered,
+            Some(answered) => {
+                drop(body);
+                answered
+            }
             None => self.call(Request::from_parts(parts, body)).await,
         };
         // Signed as it was, but nothing that S3 takes notice of.

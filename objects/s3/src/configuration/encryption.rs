@@ -34,7 +34,6 @@ pub fn default() -> dto::ServerSideEncryptionConfiguration {
         rules: vec![dto::ServerSideEncryptionRule {
             apply_server_side_encryption_by_default: Some(by_default),
             bucket_key_enabled: Some(false),
-            ..Default::default()
         }],
     }
 }

@@ -303,77 +303,76 @@ mod tests {
         taken.err().map(|fault| fault.code().as_str().to_owned())
     }
 
+    /// Fields of a rule, and the error's code.
+    const CASES: &[(&str, Option<&str>)] = &[
+        (r#""prefix":"","expiration":{"days":1}"#, None),
+        (r#""filter":{},"expiration":{"days":1}"#, None),
+        (r#""filter":{"prefix":"a"},"expiration":{"date":"2030-01-01T00:00:00.000Z"}"#, None),
+        (r#""filter":{"tag":{"key":"a","value":"b"}},"expiration":{"days":1}"#, None),
+        (
+            r#""prefix":"","noncurrent_version_expiration":{"noncurrent_days":1,"newer_noncurrent_versions":5}"#,
+            None,
+        ),
+        (r#""prefix":"","abort_incomplete_multipart_upload":{"days_after_initiation":7}"#, None),
+        (
+            r#""prefix":"","transitions":[{"days":30,"storage_class":"STANDARD_IA"},{"days":60,"storage_class":"GLACIER"}],"expiration":{"days":61}"#,
+            None,
+        ),
+        (r#""prefix":"","expiration":{"expired_object_delete_marker":true}"#, None),
+        (r#""expiration":{"days":1}"#, Some("MalformedXML")),
+        (r#""prefix":"","filter":{},"expiration":{"days":1}"#, Some("MalformedXML")),
+        (r#""prefix":"","filter":null"#, Some("InvalidRequest")),
+        (r#""prefix":"","expiration":{"days":0}"#, Some("InvalidArgument")),
+        (
+            r#""prefix":"","expiration":{"days":1,"expired_object_delete_marker":true}"#,
+            Some("MalformedXML"),
+        ),
+        (
+            r#""prefix":"","expiration":{"date":"2030-01-01T00:00:01.000Z"}"#,
+            Some("InvalidArgument"),
+        ),
+        (
+            r#""filter":{"prefix":"a","tag":{"key":"a","value":"b"}},"expiration":{"days":1}"#,
+            Some("MalformedXML"),
+        ),
+        (r#""filter":{"and":{"prefix":"a"}},"expiration":{"days":1}"#, Some("MalformedXML")),
+        (
+            r#""filter":{"and":{"prefix":"a","object_size_greater_than":5,"object_size_less_than":6}},"expiration":{"days":1}"#,
+            Some("InvalidRequest"),
+        ),
+        (
+            r#""filter":{"tag":{"key":"a","value":"b"}},"abort_incomplete_multipart_upload":{"days_after_initiation":7}"#,
+            Some("InvalidRequest"),
+        ),
+        (
+            r#""prefix":"","transitions":[{"days":29,"storage_class":"STANDARD_IA"}]"#,
+            Some("InvalidArgument"),
+        ),
+        (
+            r#""prefix":"","transitions":[{"days":30,"storage_class":"LUKEWARM"}]"#,
+            Some("MalformedXML"),
+        ),
+        (
+            r#""prefix":"","transitions":[{"days":30,"storage_class":"GLACIER"}],"expiration":{"days":30}"#,
+            Some("InvalidArgument"),
+        ),
+        (
+            r#""prefix":"","transitions":[{"days":30,"storage_class":"GLACIER"}],"expiration":{"date":"2030-01-01T00:00:00.000Z"}"#,
+            Some("InvalidRequest"),
+        ),
+        (
+            r#""prefix":"","noncurrent_version_expiration":{"noncurrent_days":1,"newer_noncurrent_versions":101}"#,
+            Some("InvalidArgument"),
+        ),
+        (
+            r#""prefix":"","noncurrent_version_expiration":{"newer_noncurrent_versions":5}"#,
+            Some("MalformedXML"),
+        ),
+    ];
+
     #[test]
     fn rules() {
-        let table = [
-            (r#""prefix":"","expiration":{"days":1}"#, None),
-            (r#""filter":{},"expiration":{"days":1}"#, None),
-            (r#""filter":{"prefix":"a"},"expiration":{"date":"2030-01-01T00:00:00.000Z"}"#, None),
-            (r#""filter":{"tag":{"key":"a","value":"b"}},"expiration":{"days":1}"#, None),
-            (
-                r#""prefix":"","noncurrent_version_expiration":{"noncurrent_days":1,"newer_noncurrent_versions":5}"#,
-                None,
-            ),
-            (
-                r#""prefix":"","abort_incomplete_multipart_upload":{"days_after_initiation":7}"#,
-                None,
-            ),
-            (
-                r#""prefix":"","transitions":[{"days":30,"storage_class":"STANDARD_IA"},{"days":60,"storage_class":"GLACIER"}],"expiration":{"days":61}"#,
-                None,
-            ),
-            (r#""prefix":"","expiration":{"expired_object_delete_marker":true}"#, None),
-            (r#""expiration":{"days":1}"#, Some("MalformedXML")),
-            (r#""prefix":"","filter":{},"expiration":{"days":1}"#, Some("MalformedXML")),
-            (r#""prefix":"","filter":null"#, Some("InvalidRequest")),
-            (r#""prefix":"","expiration":{"days":0}"#, Some("InvalidArgument")),
-            (
-                r#""prefix":"","expiration":{"days":1,"expired_object_delete_marker":true}"#,
-                Some("MalformedXML"),
-            ),
-            (
-                r#""prefix":"","expiration":{"date":"2030-01-01T00:00:01.000Z"}"#,
-                Some("InvalidArgument"),
-            ),
-            (
-                r#""filter":{"prefix":"a","tag":{"key":"a","value":"b"}},"expiration":{"days":1}"#,
-                Some("MalformedXML"),
-            ),
-            (r#""filter":{"and":{"prefix":"a"}},"expiration":{"days":1}"#, Some("MalformedXML")),
-            (
-                r#""filter":{"and":{"prefix":"a","object_size_greater_than":5,"object_size_less_than":6}},"expiration":{"days":1}"#,
-                Some("InvalidRequest"),
-            ),
-            (
-                r#""filter":{"tag":{"key":"a","value":"b"}},"abort_incomplete_multipart_upload":{"days_after_initiation":7}"#,
-                Some("InvalidRequest"),
-            ),
-            (
-                r#""prefix":"","transitions":[{"days":29,"storage_class":"STANDARD_IA"}]"#,
-                Some("InvalidArgument"),
-            ),
-            (
-                r#""prefix":"","transitions":[{"days":30,"storage_class":"LUKEWARM"}]"#,
-                Some("MalformedXML"),
-            ),
-            (
-                r#""prefix":"","transitions":[{"days":30,"storage_class":"GLACIER"}],"expiration":{"days":30}"#,
-                Some("InvalidArgument"),
-            ),
-            (
-                r#""prefix":"","transitions":[{"days":30,"storage_class":"GLACIER"}],"expiration":{"date":"2030-01-01T00:00:00.000Z"}"#,
-                Some("InvalidRequest"),
-            ),
-            (
-                r#""prefix":"","noncurrent_version_expiration":{"noncurrent_days":1,"newer_noncurrent_versions":101}"#,
-                Some("InvalidArgument"),
-            ),
-            (
-                r#""prefix":"","noncurrent_version_expiration":{"newer_noncurrent_versions":5}"#,
-                Some("MalformedXML"),
-            ),
-        ];
-        for (fields, expected) in table {
+        for &(fields, expected) in CASES {
             let json = format!(r#"{{"status":"Enabled",{fields}}}"#);
             assert_eq!(code(&json).as_deref(), expected, "{json}");
         }

@@ -13,7 +13,7 @@ use crate::{
     store::{
         Bucket, BucketEntry, Versioning,
         listing::{After, Line, Listed, Query},
-        rules::Conditions,
+        rules::{Conditions, Match},
     },
 };
 use cluster::{Changes, Place, Record, Table};
@@ -117,21 +117,41 @@ impl Gateway {
         let Ok(entry) = self.store.bucket(&progress.bucket).await else { return Ok(()) };
         let row = entry.row();
         let Some(lifecycle) = &row.configuration.lifecycle else { return Ok(()) };
-        let mut after = progress.after_key.clone().map_or(After::Start, After::Key);
+        for prefix in rules::prefixes(lifecycle) {
+            let after = match progress.after_key.as_deref() {
+                Some(done) if done.starts_with(prefix) => After::Key(done.to_owned()),
+                // Done before a restart.
+                Some(done) if done > prefix => continue,
+                Some(_) | None => After::Start,
+            };
+            self.apply_within(progress, (&entry, &row, lifecycle), (prefix, after), report).await?;
+        }
+        self.abort_uploads(&entry, &row, lifecycle, report).await
+    }
+
+    /// Applies rules to all keys that begin so, from a place on.
+    async fn apply_within(
+        &self,
+        progress: &mut Progress,
+        (entry, row, lifecycle): (&BucketEntry, &Bucket, &Lifecycle),
+        (prefix, mut after): (&str, After),
+        report: &mut Report,
+    ) -> S3Result<()> {
         let mut of_key = OfKey::default();
         loop {
-            let query = Query { after: after.clone(), limit: PAGE, ..Query::default() };
-            let page = self.store.list_versions(&row, &query).await?;
+            let (prefix, after_now) = (prefix.to_owned(), after.clone());
+            let query = Query { prefix, after: after_now, limit: PAGE, ..Query::default() };
+            let page = self.store.list_versions(row, &query).await?;
             for line in page.lines {
                 let Line::Item(listed) = line else { continue };
                 if listed.key != of_key.key {
-                    self.close(&entry, &row, lifecycle, &mut of_key, report).await?;
+                    self.close(entry, row, lifecycle, &mut of_key, report).await?;
                     if !of_key.key.is_empty() {
                         progress.after_key = Some(of_key.key);
                     }
                     of_key = OfKey { key: listed.key.clone(), ..OfKey::default() };
                 }
-                self.look(&entry, &row, lifecycle, &mut of_key, &listed, report).await?;
+                self.look(entry, row, lifecycle, &mut of_key, &listed, report).await?;
                 after = After::Record(listed.key, listed.version_key.0.to_vec());
             }
             if !page.truncated {
@@ -141,8 +161,7 @@ impl Gateway {
             self.keep(Some(progress)).await?;
             tokio::time::sleep(PAUSE).await;
         }
-        self.close(&entry, &row, lifecycle, &mut of_key, report).await?;
-        self.abort_uploads(&entry, &row, lifecycle, report).await
+        self.close(entry, row, lifecycle, &mut of_key, report).await
     }
 
     /// Looks at one version.
@@ -266,6 +285,8 @@ impl Gateway {
                 self.store.delete_version(entry, &listed.key, id, &conditions, false).await?
             }
             Versioning::Enabled | Versioning::Suspended => {
+                let etag = listed.version.object.as_ref().map(|object| object.etag.to_string());
+                let conditions = Conditions { if_match: etag.map(Match::Etag), ..conditions };
                 self.store.delete_object(entry, &listed.key, None, &conditions).await?
             }
         };

@@ -95,6 +95,20 @@ pub fn prefix(rule: &dto::LifecycleRule) -> &str {
     of_filter.or(rule.prefix.as_deref()).unwrap_or_default()
 }
 
+/// The prefixes of all keys that a rule is for, in order, none within another.
+#[must_use]
+pub fn prefixes(lifecycle: &Lifecycle) -> Vec<&str> {
+    let mut all: Vec<_> = enabled(lifecycle).map(prefix).collect();
+    all.sort_unstable();
+    let mut kept: Vec<&str> = Vec::new();
+    for prefix in all {
+        if kept.last().is_none_or(|last| !prefix.starts_with(last)) {
+            kept.push(prefix);
+        }
+    }
+    kept
+}
+
 fn sizes(rule: &dto::LifecycleRule) -> (Option<i64>, Option<i64>) {
     let Some(filter) = &rule.filter else { return (None, None) };
     match &filter.and {
@@ -586,6 +600,26 @@ mod tests {
             };
             assert_eq!(fate, expected, "{rules} {state:?} {key} {size_bytes} {days}");
         }
+    }
+
+    #[test]
+    fn prefixes_cover_all_rules_once() {
+        let rule = |prefix: &str, status: &str| {
+            format!(r#"{{"status":"{status}","prefix":"{prefix}","expiration":{{"days":1}}}}"#)
+        };
+        let of = |rules: &[String]| {
+            let mut number = 0;
+            let rules = serde_json::from_str(&format!("[{}]", rules.join(","))).expect("rules");
+            let new_id = || {
+                number += 1;
+                number.to_string()
+            };
+            crate::configuration::lifecycle::take(rules, None, new_id).expect("valid")
+        };
+        let on = "Enabled";
+        let kept = of(&[rule("b/", on), rule("a", on), rule("a/x", on), rule("c", "Disabled")]);
+        assert_eq!(prefixes(&kept), ["a", "b/"]);
+        assert_eq!(prefixes(&of(&[rule("a", on), rule("", on)])), [""]);
     }
 
     #[test]

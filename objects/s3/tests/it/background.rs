@@ -20,7 +20,7 @@ const ENABLE: &str = "<VersioningConfiguration><Status>Enabled</Status></Version
 #[tokio::test]
 async fn objects_expire() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let document = rules(
         "<Rule><ID>one</ID><Status>Enabled</Status><Filter><Prefix>one/</Prefix></Filter>\
          <Expiration><Days>1</Days></Expiration></Rule>\
@@ -30,95 +30,95 @@ async fn objects_expire() {
          <ObjectSizeGreaterThan>10</ObjectSizeGreaterThan></And></Filter>\
          <Transition><Days>3</Days><StorageClass>GLACIER_IR</StorageClass></Transition></Rule>",
     );
-    world.own("PUT /b?lifecycle", document).await.ok();
-    let answer = world.own("PUT /b/one/a", "x").await.ok();
+    world.own("PUT /bbb?lifecycle", document).await.ok();
+    let answer = world.own("PUT /bbb/one/a", "x").await.ok();
     let expiration = answer.header("x-amz-expiration").expect("it expires").to_owned();
     assert!(expiration.contains("rule-id=\"one\""), "{expiration}");
-    world.call("owner", "PUT /b/tagged", &[("x-amz-tagging", "t=v")], "x").await.ok();
-    world.own("PUT /b/kept", "x").await.ok();
-    world.own("PUT /b/big", "x".repeat(11)).await.ok();
-    let answer = world.own("HEAD /b/one/a", "").await.ok();
+    world.call("owner", "PUT /bbb/tagged", &[("x-amz-tagging", "t=v")], "x").await.ok();
+    world.own("PUT /bbb/kept", "x").await.ok();
+    world.own("PUT /bbb/big", "x".repeat(11)).await.ok();
+    let answer = world.own("HEAD /bbb/one/a", "").await.ok();
     assert_eq!(answer.header("x-amz-expiration"), Some(expiration.as_str()));
-    assert!(world.own("GET /b/kept", "").await.ok().header("x-amz-expiration").is_none());
+    assert!(world.own("GET /bbb/kept", "").await.ok().header("x-amz-expiration").is_none());
 
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!(report, s3::lifecycle::Report::default());
     world.clock.advance(2 * DAY);
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!((report.expired, report.moved), (1, 0));
-    world.own("GET /b/one/a", "").await.fails(404, "NoSuchKey");
-    world.own("GET /b/tagged", "").await.ok();
+    world.own("GET /bbb/one/a", "").await.fails(404, "NoSuchKey");
+    world.own("GET /bbb/tagged", "").await.ok();
     world.clock.advance(4 * DAY);
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!((report.expired, report.moved), (1, 1));
-    world.own("GET /b/tagged", "").await.fails(404, "NoSuchKey");
-    world.own("GET /b/kept", "").await.ok();
-    let answer = world.own("HEAD /b/big", "").await.ok();
+    world.own("GET /bbb/tagged", "").await.fails(404, "NoSuchKey");
+    world.own("GET /bbb/kept", "").await.ok();
+    let answer = world.own("HEAD /bbb/big", "").await.ok();
     assert_eq!(answer.header("x-amz-storage-class"), Some("GLACIER_IR"));
 }
 
 #[tokio::test]
 async fn versions_and_markers() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
-    world.own("PUT /b?versioning", ENABLE).await.ok();
+    world.own("PUT /bbb", "").await.ok();
+    world.own("PUT /bbb?versioning", ENABLE).await.ok();
     for body in ["1", "2", "3"] {
-        world.own("PUT /b/k", body).await.ok();
+        world.own("PUT /bbb/k", body).await.ok();
     }
-    world.own("PUT /b/gone", "x").await.ok();
+    world.own("PUT /bbb/gone", "x").await.ok();
     let document = rules(
         "<Rule><ID>r</ID><Status>Enabled</Status><Filter/><Expiration><Days>1</Days></Expiration>\
          <NoncurrentVersionExpiration><NoncurrentDays>3</NoncurrentDays>\
          <NewerNoncurrentVersions>1</NewerNoncurrentVersions></NoncurrentVersionExpiration></Rule>",
     );
-    world.own("PUT /b?lifecycle", document).await.ok();
+    world.own("PUT /bbb?lifecycle", document).await.ok();
     world.clock.advance(2 * DAY);
     // Current versions get a marker.
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!((report.expired, report.removed), (2, 0));
-    world.own("GET /b/k", "").await.fails(404, "NoSuchKey");
-    let versions = world.own("GET /b?versions", "").await.ok().body;
+    world.own("GET /bbb/k", "").await.fails(404, "NoSuchKey");
+    let versions = world.own("GET /bbb?versions", "").await.ok().body;
     assert_eq!(versions.matches("<DeleteMarker>").count(), 2, "{versions}");
     assert_eq!(versions.matches("<Version>").count(), 4, "{versions}");
     // The newest noncurrent one of each key is kept.
     world.clock.advance(5 * DAY);
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!((report.expired, report.removed), (0, 2));
-    let versions = world.own("GET /b?versions", "").await.ok().body;
+    let versions = world.own("GET /bbb?versions", "").await.ok().body;
     assert_eq!(versions.matches("<Version>").count(), 2, "{versions}");
     // A marker that is alone goes.
     let id = versions.rsplit_once("<Version>").expect("a version").1;
     let key = id.split_once("<Key>").expect("a key").1.split_once('<').expect("an end").0;
     let id = id.split_once("<VersionId>").expect("an ID").1.split_once('<').expect("an end").0;
-    world.own(&format!("DELETE /b/{key}?versionId={id}"), "").await.ok();
+    world.own(&format!("DELETE /bbb/{key}?versionId={id}"), "").await.ok();
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!((report.expired, report.removed), (0, 1));
-    let versions = world.own("GET /b?versions", "").await.ok().body;
+    let versions = world.own("GET /bbb?versions", "").await.ok().body;
     assert_eq!(versions.matches("<DeleteMarker>").count(), 1, "{versions}");
 }
 
 #[tokio::test]
 async fn uploads_are_aborted() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let document = rules(
         "<Rule><ID>r</ID><Status>Enabled</Status><Filter><Prefix>a</Prefix></Filter>\
          <AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation>\
          </AbortIncompleteMultipartUpload></Rule>",
     );
-    world.own("PUT /b?lifecycle", document).await.ok();
-    let answer = world.own("POST /b/a?uploads", "").await.ok();
+    world.own("PUT /bbb?lifecycle", document).await.ok();
+    let answer = world.own("POST /bbb/a?uploads", "").await.ok();
     assert_eq!(answer.header("x-amz-abort-rule-id"), Some("r"));
     let upload = answer.element("UploadId").expect("an upload").to_owned();
-    world.own("POST /b/b?uploads", "").await.ok();
-    world.own(&format!("PUT /b/a?partNumber=1&uploadId={upload}"), "part").await.ok();
+    world.own("POST /bbb/b?uploads", "").await.ok();
+    world.own(&format!("PUT /bbb/a?partNumber=1&uploadId={upload}"), "part").await.ok();
     world.clock.advance(4 * DAY);
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!(report.aborted, 1);
-    let uploads = world.own("GET /b?uploads", "").await.ok().body;
+    let uploads = world.own("GET /bbb?uploads", "").await.ok().body;
     assert_eq!(uploads.matches("<Upload>").count(), 1, "{uploads}");
     world
-        .own(&format!("PUT /b/a?partNumber=2&uploadId={upload}"), "part")
+        .own(&format!("PUT /bbb/a?partNumber=2&uploadId={upload}"), "part")
         .await
         .fails(404, "NoSuchUpload");
 }
@@ -127,19 +127,19 @@ async fn uploads_are_aborted() {
 async fn what_is_locked_stays() {
     let world = World::new();
     let locked = [("x-amz-bucket-object-lock-enabled", "true")];
-    world.call("owner", "PUT /b", &locked, "").await.ok();
+    world.call("owner", "PUT /bbb", &locked, "").await.ok();
     let hold = [("x-amz-object-lock-legal-hold", "ON")];
-    world.call("owner", "PUT /b/k", &hold, "1").await.ok();
-    world.own("PUT /b/k", "2").await.ok();
+    world.call("owner", "PUT /bbb/k", &hold, "1").await.ok();
+    world.own("PUT /bbb/k", "2").await.ok();
     let document = rules(
         "<Rule><ID>r</ID><Status>Enabled</Status><Filter/><NoncurrentVersionExpiration>\
          <NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule>",
     );
-    world.own("PUT /b?lifecycle", document).await.ok();
+    world.own("PUT /bbb?lifecycle", document).await.ok();
     world.clock.advance(3 * DAY);
     let report = world.gateway.apply_lifecycle().await.expect("applied");
     assert_eq!(report.removed, 0);
-    let versions = world.own("GET /b?versions", "").await.ok().body;
+    let versions = world.own("GET /bbb?versions", "").await.ok().body;
     assert_eq!(versions.matches("<Version>").count(), 2, "{versions}");
 }
 
@@ -173,11 +173,11 @@ async fn events_to_a_file() {
     let known = serde_json::json!({topic("file"): {"file": sink}});
     std::fs::write(&targets, known.to_string()).expect("written");
     let world = World::with_targets(targets);
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let put = |wishes: String| {
         let document = format!("<NotificationConfiguration>{wishes}</NotificationConfiguration>");
         let world = &world;
-        async move { world.own("PUT /b?notification", document).await }
+        async move { world.own("PUT /bbb?notification", document).await }
     };
     let created = ["s3:ObjectCreated:*"];
     put(wish("a", "unknown", &created, "")).await.fails(400, "InvalidArgument");
@@ -188,9 +188,9 @@ async fn events_to_a_file() {
     let removed = ["s3:ObjectRemoved:*"];
     let both = wish("created", "file", &created, filter) + &wish("removed", "file", &removed, "");
     put(both).await.ok();
-    world.own("PUT /b/in/a", "hello").await.ok();
-    world.own("PUT /b/out/a", "hello").await.ok();
-    world.own("DELETE /b/out/a", "").await.ok();
+    world.own("PUT /bbb/in/a", "hello").await.ok();
+    world.own("PUT /bbb/out/a", "hello").await.ok();
+    world.own("DELETE /bbb/out/a", "").await.ok();
 
     let gateway = world.gateway.clone();
     let running = tokio::spawn(async move { gateway.run().await });
@@ -246,14 +246,14 @@ async fn a_web_hook_that_fails_is_asked_again() {
     let known = serde_json::json!({topic("hook"): {"url": url}});
     std::fs::write(&targets, known.to_string()).expect("written");
     let world = World::with_targets(targets);
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let wish = wish("a", "hook", &["s3:ObjectCreated:Put"], "");
     let document = format!("<NotificationConfiguration>{wish}</NotificationConfiguration>");
-    world.own("PUT /b?notification", document).await.ok();
+    world.own("PUT /bbb?notification", document).await.ok();
     let gateway = world.gateway.clone();
     let running = tokio::spawn(async move { gateway.run().await });
     assert!(hook(&listener, "200 OK").await.contains("s3:TestEvent"));
-    world.own("PUT /b/k", "x").await.ok();
+    world.own("PUT /bbb/k", "x").await.ok();
     let first = hook(&listener, "500 Oops").await;
     assert!(first.contains("ObjectCreated:Put"), "{first}");
     let again = tokio::time::timeout(PATIENCE, hook(&listener, "204 Taken")).await;
@@ -264,25 +264,25 @@ async fn a_web_hook_that_fails_is_asked_again() {
 #[tokio::test]
 async fn access_logs() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     world.own("PUT /logs", "").await.ok();
     let document = "<BucketLoggingStatus><LoggingEnabled><TargetBucket>logs</TargetBucket>\
         <TargetPrefix>b/</TargetPrefix><TargetObjectKeyFormat><PartitionedPrefix>\
         <PartitionDateSource>DeliveryTime</PartitionDateSource></PartitionedPrefix>\
         </TargetObjectKeyFormat></LoggingEnabled></BucketLoggingStatus>";
-    world.own("PUT /b?logging", document).await.ok();
-    world.own("PUT /b/a%20key", "hello").await.ok();
-    world.call("user", "GET /b/a%20key", &[("user-agent", "an agent")], "").await.ok();
-    world.call("", "GET /b/none?versionId=x", &[], "").await;
+    world.own("PUT /bbb?logging", document).await.ok();
+    world.own("PUT /bbb/a%20key", "hello").await.ok();
+    world.call("user", "GET /bbb/a%20key", &[("user-agent", "an agent")], "").await.ok();
+    world.call("", "GET /bbb/none?versionId=x", &[], "").await;
     world.gateway.flush().await;
     let listed = world.own("GET /logs", "").await.ok();
     let key = listed.element("Key").expect("a log").to_owned();
-    assert!(key.starts_with("b/111111111111/us-east-1/b/20"), "{key}");
+    assert!(key.starts_with("b/111111111111/us-east-1/bbb/20"), "{key}");
     let log = world.own(&format!("GET /logs/{key}"), "").await.ok().body;
     let lines: Vec<_> = log.lines().collect();
     assert_eq!(lines.len(), 3, "{log}");
     assert!(
-        lines[0].contains(" REST.PUT.OBJECT a+key \"PUT /b/a%20key HTTP/1.1\" 200 - "),
+        lines[0].contains(" REST.PUT.OBJECT a+key \"PUT /bbb/a%20key HTTP/1.1\" 200 - "),
         "{log}"
     );
     assert!(lines[1].contains(" arn:aws:iam::111111111111:user/user "), "{log}");

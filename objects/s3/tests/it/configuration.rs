@@ -23,7 +23,7 @@ const NEW_BUCKET: &[(&str, u16, &str)] = &[
     ("replication", 404, "ReplicationConfigurationNotFoundError"),
     ("inventory", 200, "ListInventoryConfigurationsResult"),
     ("metrics", 200, "ListMetricsConfigurationsResult"),
-    ("analytics", 200, "ListBucketAnalyticsConfigurationsResult"),
+    ("analytics", 200, "ListBucketAnalyticsConfigurationResult"),
     ("intelligent-tiering", 200, "ListBucketIntelligentTieringConfigurationsOutput"),
     ("location", 200, "LocationConstraint"),
 ];
@@ -31,15 +31,15 @@ const NEW_BUCKET: &[(&str, u16, &str)] = &[
 #[tokio::test]
 async fn a_new_bucket() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     for (part, status, text) in NEW_BUCKET {
-        let answer = world.own(&format!("GET /b?{part}"), "").await;
+        let answer = world.own(&format!("GET /bbb?{part}"), "").await;
         assert_eq!(answer.status.as_u16(), *status, "{part}: {answer:#?}");
         assert!(answer.body.contains(text), "{part}: {answer:#?}");
-        world.call("other", &format!("GET /b?{part}"), &[], "").await.fails(403, "AccessDenied");
-        world.call("", &format!("GET /b?{part}"), &[], "").await.fails(403, "AccessDenied");
+        world.call("other", &format!("GET /bbb?{part}"), &[], "").await.fails(403, "AccessDenied");
+        world.call("", &format!("GET /bbb?{part}"), &[], "").await.fails(403, "AccessDenied");
         let headers = [("x-amz-expected-bucket-owner", "222222222222")];
-        let answer = world.call("owner", &format!("GET /b?{part}"), &headers, "").await;
+        let answer = world.call("owner", &format!("GET /bbb?{part}"), &headers, "").await;
         assert_eq!(answer.status.as_u16(), 403, "{part}: {answer:#?}");
     }
 }
@@ -97,14 +97,14 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
     ),
     (
         "policy",
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}"#,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bbb/*"}]}"#,
         r#""Effect":"Deny""#,
         "NoSuchBucketPolicy",
     ),
     (
         "inventory&id=i",
         "<InventoryConfiguration><Destination><S3BucketDestination>\
-         <Bucket>arn:aws:s3:::b</Bucket><Format>CSV</Format></S3BucketDestination></Destination>\
+         <Bucket>arn:aws:s3:::bbb</Bucket><Format>CSV</Format></S3BucketDestination></Destination>\
          <IsEnabled>true</IsEnabled><Id>i</Id>\
          <IncludedObjectVersions>All</IncludedObjectVersions>\
          <Schedule><Frequency>Daily</Frequency></Schedule></InventoryConfiguration>",
@@ -137,14 +137,14 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
 #[tokio::test]
 async fn put_get_delete() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     for (part, document, holds, after) in KEPT {
-        world.own(&format!("PUT /b?{part}"), *document).await.ok();
-        let answer = world.own(&format!("GET /b?{part}"), "").await.ok();
+        world.own(&format!("PUT /bbb?{part}"), *document).await.ok();
+        let answer = world.own(&format!("GET /bbb?{part}"), "").await.ok();
         assert!(answer.body.contains(holds), "{part}: {answer:#?}");
-        let answer = world.own(&format!("DELETE /b?{part}"), "").await;
+        let answer = world.own(&format!("DELETE /bbb?{part}"), "").await;
         assert_eq!(answer.status.as_u16(), 204, "{part}: {answer:#?}");
-        let answer = world.own(&format!("GET /b?{part}"), "").await;
+        let answer = world.own(&format!("GET /bbb?{part}"), "").await;
         assert!(answer.body.contains(after), "{part}: {answer:#?}");
     }
 }
@@ -152,7 +152,7 @@ async fn put_get_delete() {
 #[tokio::test]
 async fn put_only() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     world.own("PUT /logs", "").await.ok();
     let table = [
         (
@@ -173,42 +173,42 @@ async fn put_only() {
         ),
     ];
     for (part, document, holds) in table {
-        world.own(&format!("PUT /b?{part}"), document).await.ok();
-        let answer = world.own(&format!("GET /b?{part}"), "").await.ok();
+        world.own(&format!("PUT /bbb?{part}"), document).await.ok();
+        let answer = world.own(&format!("GET /bbb?{part}"), "").await.ok();
         assert!(answer.body.contains(holds), "{part}: {answer:#?}");
     }
     let nowhere = "<BucketLoggingStatus><LoggingEnabled><TargetBucket>none</TargetBucket>\
                    <TargetPrefix/></LoggingEnabled></BucketLoggingStatus>";
-    let answer = world.own("PUT /b?logging", nowhere).await;
+    let answer = world.own("PUT /bbb?logging", nowhere).await;
     answer.fails(400, "InvalidTargetBucketForLogging");
-    world.own("PUT /b?logging", "<BucketLoggingStatus/>").await.ok();
-    assert!(!world.own("GET /b?logging", "").await.ok().body.contains("TargetBucket"));
+    world.own("PUT /bbb?logging", "<BucketLoggingStatus/>").await.ok();
+    assert!(!world.own("GET /bbb?logging", "").await.ok().body.contains("TargetBucket"));
 }
 
 #[tokio::test]
 async fn replication_is_refused_rather_than_pretended() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
-    world.own("PUT /c", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
+    world.own("PUT /ccc", "").await.ok();
     let document = "<ReplicationConfiguration><Role>arn:aws:iam::111111111111:role/r</Role><Rule>\
         <ID>r</ID><Priority>1</Priority><Status>Enabled</Status><Filter><Prefix/></Filter>\
         <DeleteMarkerReplication><Status>Disabled</Status></DeleteMarkerReplication>\
-        <Destination><Bucket>arn:aws:s3:::c</Bucket></Destination></Rule>\
+        <Destination><Bucket>arn:aws:s3:::ccc</Bucket></Destination></Rule>\
         </ReplicationConfiguration>";
-    world.own("PUT /b?replication", document).await.fails(400, "InvalidRequest");
+    world.own("PUT /bbb?replication", document).await.fails(400, "InvalidRequest");
     let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-    for bucket in ["b", "c"] {
+    for bucket in ["bbb", "ccc"] {
         world.own(&format!("PUT /{bucket}?versioning"), enabled).await.ok();
     }
-    world.own("PUT /b?replication", document).await.fails(501, "NotImplemented");
-    let answer = world.own("GET /b?replication", "").await;
+    world.own("PUT /bbb?replication", document).await.fails(501, "NotImplemented");
+    let answer = world.own("GET /bbb?replication", "").await;
     answer.fails(404, "ReplicationConfigurationNotFoundError");
 }
 
 #[tokio::test]
 async fn account_level_calls() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let account = [("x-amz-account-id", "111111111111")];
     let block = "/v20180820/configuration/publicAccessBlock";
     let call = |who: &'static str, target: String, body: &'static str| {
@@ -231,7 +231,7 @@ async fn account_level_calls() {
         .await
         .fails(404, "NoSuchPublicAccessBlockConfiguration");
 
-    let tags = "/v20180820/tags/arn%3Aaws%3As3%3A%3A%3Ab";
+    let tags = "/v20180820/tags/arn%3Aaws%3As3%3A%3A%3Abbb";
     let two = "<TagResourceRequest><Tags><Tag><Key>a</Key><Value>1</Value></Tag>\
                <Tag><Key>b</Key><Value>2</Value></Tag></Tags></TagResourceRequest>";
     call("owner", format!("POST {tags}"), two).await.ok();

@@ -11,15 +11,15 @@ const CORS: &str = "<CORSConfiguration><CORSRule>\
 #[tokio::test]
 async fn preflights() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
+    world.own("PUT /bbb", "").await.ok();
     let origin = ("origin", "https://a.example.com");
     let put = ("access-control-request-method", "PUT");
     let preflight = |headers: Vec<(&'static str, &'static str)>| {
         let world = &world;
-        async move { world.call("", "OPTIONS /b/k", &headers, "").await }
+        async move { world.call("", "OPTIONS /bbb/k", &headers, "").await }
     };
     preflight(vec![origin, put]).await.fails(403, "AccessForbidden");
-    world.own("PUT /b?cors", CORS).await.ok();
+    world.own("PUT /bbb?cors", CORS).await.ok();
     let answer = preflight(vec![origin, put]).await.ok();
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://a.example.com"));
     assert_eq!(answer.header("access-control-allow-methods"), Some("GET, PUT"));
@@ -35,44 +35,44 @@ async fn preflights() {
     let answer = world.call("", "OPTIONS /none/k", &[origin, put], "").await;
     assert!(answer.fails(403, "AccessForbidden").body.contains("Bucket not found"));
     // Virtual hosts, too.
-    let answer = world.call("", "OPTIONS b.localhost/k", &[origin, put], "").await.ok();
+    let answer = world.call("", "OPTIONS bbb.localhost/k", &[origin, put], "").await.ok();
     assert!(answer.header("access-control-allow-origin").is_some());
 }
 
 #[tokio::test]
 async fn actual_requests() {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
-    world.own("PUT /b?cors", CORS).await.ok();
-    world.own("PUT /b/k", "x").await.ok();
+    world.own("PUT /bbb", "").await.ok();
+    world.own("PUT /bbb?cors", CORS).await.ok();
+    world.own("PUT /bbb/k", "x").await.ok();
     let origin = [("origin", "https://a.example.com")];
-    let answer = world.call("owner", "GET /b/k", &origin, "").await.ok();
+    let answer = world.call("owner", "GET /bbb/k", &origin, "").await.ok();
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://a.example.com"));
     assert_eq!(answer.header("access-control-expose-headers"), Some("ETag"));
-    let answer = world.call("", "GET /b/k", &origin, "").await.fails(403, "AccessDenied");
+    let answer = world.call("", "GET /bbb/k", &origin, "").await.fails(403, "AccessDenied");
     assert!(answer.header("access-control-allow-origin").is_some(), "{answer:#?}");
     let elsewhere = [("origin", "https://example.org")];
-    let answer = world.call("owner", "GET /b/k", &elsewhere, "").await.ok();
+    let answer = world.call("owner", "GET /bbb/k", &elsewhere, "").await.ok();
     assert!(answer.header("access-control-allow-origin").is_none());
-    assert!(world.own("GET /b/k", "").await.ok().header("vary").is_none());
+    assert!(world.own("GET /bbb/k", "").await.ok().header("vary").is_none());
 }
 
-const SITE: &str = "b.s3-website-us-east-1.localhost:4566";
+const SITE: &str = "bbb.s3-website-us-east-1.localhost:4566";
 
 async fn site(rules: &str) -> World {
     let world = World::new();
-    world.own("PUT /b", "").await.ok();
-    world.own("DELETE /b?publicAccessBlock", "").await.ok();
-    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":["s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::b","arn:aws:s3:::b/*"]}]}"#;
-    world.own("PUT /b?policy", policy).await.ok();
+    world.own("PUT /bbb", "").await.ok();
+    world.own("DELETE /bbb?publicAccessBlock", "").await.ok();
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":["s3:GetObject","s3:ListBucket"],"Resource":["arn:aws:s3:::bbb","arn:aws:s3:::bbb/*"]}]}"#;
+    world.own("PUT /bbb?policy", policy).await.ok();
     let website = format!(
         "<WebsiteConfiguration><IndexDocument><Suffix>index.html</Suffix></IndexDocument>\
          <ErrorDocument><Key>error.html</Key></ErrorDocument>{rules}</WebsiteConfiguration>"
     );
-    world.own("PUT /b?website", website).await.ok();
+    world.own("PUT /bbb?website", website).await.ok();
     for key in ["index.html", "docs/index.html", "docs/a.html"] {
         let html = [("content-type", "text/html")];
-        world.call("owner", &format!("PUT /b/{key}"), &html, key).await.ok();
+        world.call("owner", &format!("PUT /bbb/{key}"), &html, key).await.ok();
     }
     world
 }
@@ -100,7 +100,7 @@ async fn pages() {
     assert_eq!(answer.status.as_u16(), 404);
     assert!(answer.body.contains("<li>Code: NoSuchKey</li>"), "{answer:#?}");
     assert!(answer.body.contains("Custom Error Document"), "{answer:#?}");
-    world.own("PUT /b/error.html", "oops").await.ok();
+    world.own("PUT /bbb/error.html", "oops").await.ok();
     let answer = get("/none").await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (404, "oops"));
     let answer = world.call("", &format!("POST {SITE}/"), &[], "").await;
@@ -110,7 +110,7 @@ async fn pages() {
     assert_eq!(answer.status.as_u16(), 404);
     assert!(answer.body.contains("NoSuchBucket"), "{answer:#?}");
     let there = [("x-amz-website-redirect-location", "/docs/a.html")];
-    world.call("owner", "PUT /b/moved", &there, "").await.ok();
+    world.call("owner", "PUT /bbb/moved", &there, "").await.ok();
     let answer = get("/moved").await;
     assert_eq!((answer.status.as_u16(), answer.header("location")), (301, Some("/docs/a.html")));
 }
@@ -118,7 +118,7 @@ async fn pages() {
 #[tokio::test]
 async fn private_pages_are_private() {
     let world = site("").await;
-    world.own("DELETE /b?policy", "").await.ok();
+    world.own("DELETE /bbb?policy", "").await.ok();
     let answer = world.call("", &format!("GET {SITE}/"), &[], "").await;
     assert_eq!(answer.status.as_u16(), 403);
     assert!(answer.body.contains("<li>Code: AccessDenied</li>"), "{answer:#?}");
