@@ -96,7 +96,14 @@ impl Upkeep {
         }
         if map.to_change().approach_all(&up) {
             let _alone = core.gate.write().await;
+            let before = core.map();
             core.change(|map| map.approach_all(&up)).await?;
+            // A walk under way has passed records of slots that these nodes had no part in yet.
+            for id in core.map().joined_since(&before) {
+                if let Some(link) = core.link(id) {
+                    link.missed();
+                }
+            }
             core.request_walk();
         }
         self.approached = (core.map().version, up);
@@ -132,6 +139,16 @@ impl Upkeep {
 }
 
 impl Map {
+    /// The nodes that are members of more slots than they were.
+    fn joined_since(&self, before: &Self) -> BTreeSet<NodeId> {
+        let both = self.slots.iter().zip(&before.slots);
+        let joined = both.flat_map(|(now, then)| {
+            let new = |node: &NodeId| then.iter().all(|member| member.node != *node);
+            now.iter().map(|member| member.node).filter(new)
+        });
+        joined.collect()
+    }
+
     /// Members towards their targets; then nodes that are drained go.
     fn approach_all(&mut self, up: &BTreeSet<NodeId>) -> bool {
         let changed = self.approach(|node| up.contains(&node));
