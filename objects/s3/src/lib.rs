@@ -7,6 +7,7 @@
 mod access;
 mod api;
 mod fault;
+mod form;
 mod host;
 mod identity;
 mod resign;

@@ -3,7 +3,7 @@
 use crate::{
     Gateway,
     access::{Passport, Peer},
-    fault,
+    fault, form,
     host::Domains,
     resign,
 };
@@ -47,7 +47,6 @@ pub trait Front: Send + Sync + 'static {
 }
 
 /// What [`Front::look`] made of a request.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 pub enum Passed {
     /// It is S3's.
     On(Request<Incoming>),
@@ -137,6 +136,7 @@ impl Service {
         let expects = parts.headers.contains_key(header::EXPECT);
         let again = has_odd_range(&parts.headers).then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
+        let body = form::fill_in(&parts, body).await;
         let mut response = self.call(Request::from_parts(parts, body)).await;
         // Signed as it was, but nothing that S3 takes notice of.
         if let Some(mut parts) = again
