@@ -5,7 +5,7 @@ use crate::{
     access::{Passport, Peer},
     around::{Around, broken},
     control::Control,
-    fault,
+    fault, form,
     host::Domains,
     resign,
 };
@@ -49,7 +49,6 @@ pub trait Front: Send + Sync + 'static {
 }
 
 /// What [`Front::look`] made of a request.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 pub enum Passed {
     /// It is S3's.
     On(Request<Incoming>),
@@ -142,6 +141,7 @@ impl Service {
         let expects = parts.headers.contains_key(header::EXPECT);
         let again = has_odd_range(&parts.headers).then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
+        let body = form::fill_in(&parts, body).await;
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
             Some(answered) => {
