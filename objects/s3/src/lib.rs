@@ -13,6 +13,7 @@ pub mod configuration;
 mod control;
 mod cors;
 mod fault;
+mod form;
 mod host;
 mod identity;
 pub mod lifecycle;

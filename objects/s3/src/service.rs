@@ -2,10 +2,10 @@
 
 use crate::{
     Gateway,
-    access::Peer,
+    access::{Passport, Peer},
     around::{Around, broken},
     control::Control,
-    fault,
+    fault, form,
     host::Domains,
     resign,
 };
@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
     Body,
+    config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
 use std::{
@@ -35,6 +36,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// hyper takes 100.
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
+/// The longest document in a request: 10,000 parts with their checksums fit in.
+const MAX_XML_BYTES: usize = 8 << 20;
+/// The longest file of a form. s3s holds it in memory, so it is far less than S3's 5 GiB.
+const MAX_FORM_FILE_BYTES: u64 = 64 << 20;
+
 /// Looks at each request before S3 does.
 #[async_trait::async_trait]
 pub trait Front: Send + Sync + 'static {
@@ -43,7 +49,6 @@ pub trait Front: Send + Sync + 'static {
 }
 
 /// What [`Front::look`] made of a request.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment")]
 pub enum Passed {
     /// It is S3's.
     On(Request<Incoming>),
@@ -75,6 +80,10 @@ impl Service {
         let domains = Domains::new(&gateway.settings.domains);
         builder.set_host(domains.clone());
         builder.set_route(Control(gateway.clone()));
+        let mut config = S3Config::default();
+        config.xml_max_body_size = MAX_XML_BYTES;
+        config.post_object_max_file_size = MAX_FORM_FILE_BYTES;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         Self { s3: builder.build(), gateway, domains, front: None }
     }
 
@@ -122,35 +131,57 @@ impl Service {
     /// Answers a request.
     pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
+        let passed = Passport::default();
         parts.extensions.insert(peer);
-        ignore_bad_ranges(&mut parts.headers);
+        parts.extensions.insert(passed.clone());
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let expects = parts.headers.contains_key(header::EXPECT);
+        let again = has_odd_range(&parts.headers).then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
-        let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
+        let answered = around.answer(&self.gateway, &self.s3, &parts, peer).await;
+        let ours = answered.is_some();
+        let mut response = match answered {
             Some(answered) => {
                 drop(body);
                 answered
             }
             None => {
-                let answer = self.s3.call(Request::from_parts(parts, body)).await;
-                answer.unwrap_or_else(|error| broken(&error))
+                let body = form::fill_in(&parts, body).await;
+                self.call(Request::from_parts(parts, body)).await
             }
         };
+        // Signed as it was, but nothing that S3 takes notice of.
+        if let Some(mut parts) = again
+            && !ours
+            && passed.is_stamped()
+            && response.status() == StatusCode::BAD_REQUEST
+        {
+            parts.headers.remove(header::RANGE);
+            resign::resign(&mut parts, &*self.gateway.identities).await;
+            response = self.call(Request::from_parts(parts, Body::empty())).await;
+        }
         around.complete(&mut response);
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
-        if let Some(rest) = rest
-            && !rest.drain(expects).await
-        {
+        let usable = match rest {
+            Some(rest) => rest.drain(expects).await,
+            // Who waited to be told to go on was not told, and botocore for one takes what comes
+            // next on the connection for part of this answer.
+            None => !expects,
+        };
+        if !usable {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    async fn call(&self, request: Request<Body>) -> Response<Body> {
+        self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
 }
 
@@ -240,12 +271,11 @@ async fn discard(mut body: Limited<Body>) -> bool {
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.
-fn ignore_bad_ranges(headers: &mut http::HeaderMap) {
-    let Some(value) = headers.get(header::RANGE) else { return };
-    if value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok()) {
-        return;
-    }
-    headers.remove(header::RANGE);
+fn has_odd_range(headers: &http::HeaderMap) -> bool {
+    let plain = |value: &HeaderValue| {
+        value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok())
+    };
+    headers.get(header::RANGE).is_some_and(|value| !plain(value))
 }
 
 /// Puts on what all of S3's answers have.

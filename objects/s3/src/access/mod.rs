@@ -18,7 +18,13 @@ use s3s::{
     access::{S3Access, S3AccessContext},
     auth::{S3Auth, SecretKey},
 };
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The connection that a request came on; an extension of every request.
 #[derive(Clone, Copy, Debug, Default)]
@@ -26,6 +32,16 @@ pub struct Peer {
     pub address: Option<SocketAddr>,
     /// Whether it came over TLS.
     pub secure: bool,
+}
+
+/// Says whether a request's signature was right; an extension of every request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Passport(Arc<AtomicBool>);
+
+impl Passport {
+    pub(crate) fn is_stamped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Who asks, and how; an extension of every request that reaches an operation.
@@ -83,6 +99,9 @@ impl S3Access for Gateway {
                 Some(found.ok_or(s3s::S3ErrorCode::InvalidAccessKeyId)?)
             }
         };
+        if let Some(passport) = cx.extensions_mut().get::<Passport>() {
+            passport.0.store(true, Ordering::Relaxed);
+        }
         let headers = cx.headers().clone();
         let query = cx.uri().query().unwrap_or_default().to_owned();
         if let Some(token) = identity.as_ref().and_then(|one| one.session_token.as_deref()) {

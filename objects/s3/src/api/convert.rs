@@ -355,7 +355,7 @@ impl Customer<'_> {
     }
 
     /// The key to read an object with.
-    pub(super) fn to_read(&self, gateway: &Gateway, wrapping: &Wrapping) -> S3Result<[u8; 32]> {
+    pub(super) fn reading_key(&self, gateway: &Gateway, wrapping: &Wrapping) -> S3Result<[u8; 32]> {
         match (wrapping, self.key()?) {
             (Wrapping::Store, None) => Ok(gateway.settings.master_key),
             (Wrapping::Store, Some(_)) => Err(fault::invalid_request(
@@ -373,7 +373,7 @@ impl Customer<'_> {
     }
 
     /// The key to write an object with.
-    pub(super) fn to_write(
+    pub(super) fn writing_key(
         &self,
         gateway: &Gateway,
         encryption: Option<&dto::ServerSideEncryption>,
@@ -459,7 +459,7 @@ pub(super) fn checksums(values: [Option<&str>; 5]) -> S3Result<Vec<(Algorithm, V
     let mut all = Vec::new();
     for (algorithm, value) in Algorithm::ALL.into_iter().zip(values) {
         let Some(value) = value else { continue };
-        let decoded = from_base64(value, algorithm.len()).ok_or_else(|| {
+        let decoded = from_base64(value, algorithm.value_len()).ok_or_else(|| {
             let name = algorithm.name().to_ascii_lowercase();
             fault::invalid_request(format!("Value for x-amz-checksum-{name} header is invalid."))
         })?;

@@ -162,7 +162,7 @@ pub(super) async fn copy_object(
     )?;
     let (encryption, kms_key) =
         (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());
-    let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?;
+    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?;
     let choose = |found: &Found, object: &Object| {
         source_conditions!(input).check(&object.etag, found.version.modified_ms, true)?;
         check_size(0..object.size)

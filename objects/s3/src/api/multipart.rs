@@ -106,7 +106,7 @@ pub(super) async fn create_multipart_upload(
     attributes.acl = acl;
     let (encryption, kms_key) =
         (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());
-    let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?.wrapping;
+    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?.wrapping;
     let initiator = caller.identity.as_ref().map_or_else(
         || (String::new(), "anonymous".to_owned()),
         |one| match one.root {
@@ -348,7 +348,7 @@ fn whole_checksum(
     for (algorithm, value) in Algorithm::ALL.into_iter().zip(values) {
         let Some(value) = value else { continue };
         let bare = value.split_once('-').map_or(value, |(bare, _)| bare);
-        let decoded = from_base64(bare, algorithm.len()).ok_or_else(|| {
+        let decoded = from_base64(bare, algorithm.value_len()).ok_or_else(|| {
             let name = algorithm.name().to_ascii_lowercase();
             fault::invalid_request(format!("Value for x-amz-checksum-{name} header is invalid."))
         })?;

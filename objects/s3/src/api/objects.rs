@@ -126,7 +126,7 @@ pub(super) async fn put_object(
     attributes.acl = acl;
     let kms_key = input.ssekms_key_id.as_deref();
     let encryption = input.server_side_encryption.as_ref();
-    let wrapping = customer_of!(input).to_write(gateway, encryption, kms_key)?;
+    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?;
     let conditions = convert::conditions(input.if_match, input.if_none_match);
     let length = length_of(input.body.as_ref(), input.content_length)?;
     let checksums = checksums_of!(input)?;
@@ -171,7 +171,7 @@ pub(super) async fn open(
         let found = gateway.store.find_object(bucket, key, version).await?;
         let object = found.object().ok_or_else(fault::internal)?;
         let range = pick(&found, object)?;
-        let wrapping_key = customer.to_read(gateway, &object.seal.wrapping)?;
+        let wrapping_key = customer.reading_key(gateway, &object.seal.wrapping)?;
         check_archive(gateway, object)?;
         let store = &gateway.store;
         let reading = store.read_object(bucket, key, &found, &wrapping_key, range.clone()).await?;
@@ -359,7 +359,7 @@ pub(super) async fn head_object(
     let bucket = entry.row();
     let found = gateway.store.find_object(&bucket, key, version).await?;
     let object = found.object().ok_or_else(fault::internal)?;
-    customer_of!(input).to_read(gateway, &object.seal.wrapping)?;
+    customer_of!(input).reading_key(gateway, &object.seal.wrapping)?;
     let conditions = ReadConditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -484,7 +484,7 @@ pub(super) async fn delete_objects(
         return Err(fault::malformed_xml());
     }
     let bypass = input.bypass_governance_retention == Some(true);
-    // In the order of the request, so that the same key twice ends as it says.
+    // Answered in the order of the request.
     let done: Vec<_> = futures::stream::iter(objects)
         .map(|asked| delete_one(gateway, &caller, &entry, asked, bypass))
         .buffered(DELETES_AT_A_TIME)
@@ -553,7 +553,7 @@ pub(super) async fn get_object_attributes(
     let bucket = entry.row();
     let found = gateway.store.find_object(&bucket, &input.key, version).await?;
     let object = found.object().ok_or_else(fault::internal)?;
-    customer_of!(input).to_read(gateway, &object.seal.wrapping)?;
+    customer_of!(input).reading_key(gateway, &object.seal.wrapping)?;
     // They may come as one header with commas.
     let wants = |name: &str| {
         let asked = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));

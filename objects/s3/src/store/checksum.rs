@@ -40,7 +40,7 @@ impl Algorithm {
 
     /// Its values' length in bytes.
     #[must_use]
-    pub fn len(self) -> usize {
+    pub fn value_len(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
             Self::Crc64Nvme => 8,
@@ -81,7 +81,7 @@ impl Algorithm {
         };
         let number = |bytes: &[u8]| bytes.iter().fold(0_u64, |all, one| all << 8 | u64::from(*one));
         let both = checksum_combine(crc, number(first), number(second), second_len);
-        Some(both.to_be_bytes()[8 - self.len()..].to_vec())
+        Some(both.to_be_bytes()[8 - self.value_len()..].to_vec())
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
                 .collect();
             let whole = of_parts(algorithm, Kind::FullObject, &parts).expect("a CRC combines");
             assert_eq!(whole.value, Hasher::of(algorithm, &body), "{algorithm:?}");
-            assert_eq!(whole.value.len(), algorithm.len());
+            assert_eq!(whole.value.len(), algorithm.value_len());
         }
         assert_eq!(
             of_parts(Algorithm::Sha256, Kind::FullObject, &[(&[0; 32], 1), (&[0; 32], 1)]),

@@ -250,7 +250,7 @@ fn verify(expected: &Expected, md5: [u8; 16], sums: &[(Algorithm, Vec<u8>)]) -> 
         for algorithm in &expected.in_trailer {
             let name = format!("x-amz-checksum-{}", algorithm.name().to_ascii_lowercase());
             let value = trailer.get(&name).and_then(|value| value.to_str().ok());
-            let value = value.and_then(|value| from_base64(value, algorithm.len()));
+            let value = value.and_then(|value| from_base64(value, algorithm.value_len()));
             let message = "The request contained trailing data that was not well-formed or did \
                            not conform to our published schema.";
             let missing =

@@ -4,5 +4,6 @@ mod access;
 mod background;
 mod configuration;
 mod front;
+mod http;
 mod model;
 mod world;
