@@ -138,20 +138,25 @@ impl Service {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
+        let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let expects = parts.headers.contains_key(header::EXPECT);
         let again = has_odd_range(&parts.headers).then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
-        let body = form::fill_in(&parts, body).await;
-        let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
-        let mut response = match around.answer(&self.gateway, &self.s3, &parts, peer).await {
+        let answered = around.answer(&self.gateway, &self.s3, &parts, peer).await;
+        let ours = answered.is_some();
+        let mut response = match answered {
             Some(answered) => {
                 drop(body);
                 answered
             }
-            None => self.call(Request::from_parts(parts, body)).await,
+            None => {
+                let body = form::fill_in(&parts, body).await;
+                self.call(Request::from_parts(parts, body)).await
+            }
         };
         // Signed as it was, but nothing that S3 takes notice of.
         if let Some(mut parts) = again
+            && !ours
             && passed.is_stamped()
             && response.status() == StatusCode::BAD_REQUEST
         {

@@ -9,6 +9,7 @@ use crate::{
     notification::message::Happening,
     store::{Bucket, Versioning, objects::Found},
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
 use std::sync::Arc;
 
@@ -250,10 +251,34 @@ macro_rules! changes {
 }
 
 changes! {
-    tags::put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput,
-        "ObjectTagging:Put";
     tags::delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput,
         "ObjectTagging:Delete";
     acl::put_object_acl(PutObjectAclInput) -> PutObjectAclOutput, "ObjectAcl:Put";
     objects::restore_object(RestoreObjectInput) -> RestoreObjectOutput, "ObjectRestore:Post";
+}
+
+/// Conditions of policies look at the tags that are asked for, wherever they stand.
+pub(super) async fn put_object_tagging(
+    gateway: &Gateway,
+    mut req: S3Request<dto::PutObjectTaggingInput>,
+) -> S3Result<S3Response<dto::PutObjectTaggingOutput>> {
+    let mut caller = Caller::clone(&*Caller::of(&req)?);
+    let mut tagging = String::new();
+    for tag in &req.input.tagging.tag_set {
+        let encode = |text: Option<&String>| {
+            utf8_percent_encode(text.map_or("", String::as_str), NON_ALPHANUMERIC).to_string()
+        };
+        tagging = format!("{tagging}&{}={}", encode(tag.key.as_ref()), encode(tag.value.as_ref()));
+    }
+    if let Ok(tagging) = tagging.trim_start_matches('&').parse() {
+        caller.headers.insert("x-amz-tagging", tagging);
+    }
+    req.extensions.insert(Arc::new(caller));
+    let version = req.input.version_id.clone();
+    let deed = Deed::of(gateway, &req, &req.input.bucket, &req.input.key).await;
+    let response = tags::put_object_tagging(gateway, req).await?;
+    if let Some(deed) = deed {
+        deed.written("ObjectTagging:Put", version.as_deref()).await?;
+    }
+    Ok(response)
 }

@@ -22,7 +22,11 @@ use crate::{
 use deliver::Target;
 use message::Happening;
 use s3s::{S3ErrorCode, S3Result, dto};
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+};
 use tokio::sync::Notify;
 
 /// The most bytes of the file of targets.
@@ -142,11 +146,18 @@ impl Events {
         let mut queue = queue::Walk::default();
         let longest = u64::try_from(queue::LONGEST_PAUSE.as_millis()).unwrap_or(u64::MAX);
         let mut next_ms = longest;
-        let mut targets = None;
+        let (mut targets, mut away) = (None, BTreeSet::new());
         while let Some((key, mut waiting)) = queue.next(&self.store).await? {
             let now_ms = self.store.now_ms();
             if waiting.due_ms > now_ms {
                 next_ms = next_ms.min(waiting.due_ms - now_ms);
+                continue;
+            }
+            // A target that is away holds up its own events only.
+            if away.contains(&waiting.arn) {
+                if waiting.is_too_old(now_ms) {
+                    queue::remove(&self.store, &key).await?;
+                }
                 continue;
             }
             let targets = match &targets {
@@ -161,6 +172,7 @@ impl Events {
                 Ok(()) => queue::remove(&self.store, &key).await?,
                 Err(error) => {
                     log::info!("notifying {}: {error:#}", waiting.arn);
+                    away.insert(waiting.arn.clone());
                     match waiting.again(now_ms) {
                         Some(pause_ms) => {
                             next_ms = next_ms.min(pause_ms);

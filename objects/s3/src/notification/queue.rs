@@ -28,7 +28,7 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Puts it off after an attempt that failed, and says by how much; none if it is too old.
     pub(super) fn again(&mut self, now_ms: u64) -> Option<u64> {
-        if now_ms.saturating_sub(self.since_ms) > KEPT_MS {
+        if self.is_too_old(now_ms) {
             return None;
         }
         let longest = u64::try_from(LONGEST_PAUSE.as_millis()).unwrap_or(u64::MAX);
@@ -36,6 +36,11 @@ impl Waiting {
         self.attempts += 1;
         self.due_ms = now_ms + pause_ms;
         Some(pause_ms)
+    }
+
+    /// Whether it has waited for too long.
+    pub(super) fn is_too_old(&self, now_ms: u64) -> bool {
+        now_ms.saturating_sub(self.since_ms) > KEPT_MS
     }
 
     fn to_record(&self) -> S3Result<Record> {

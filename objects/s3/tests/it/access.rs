@@ -89,7 +89,7 @@ async fn conditions_on_requests() {
         {"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"s3:ListBucket","Resource":"arn:aws:s3:::bbb","Condition":{"StringEquals":{"s3:prefix":"a/"},"NumericLessThanEquals":{"s3:max-keys":"5"}}},
         {"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"s3:GetObject","Resource":"arn:aws:s3:::bbb/*","Condition":{"StringEquals":{"s3:ExistingObjectTag/show":"yes"}}},
         {"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bbb/a/*","Condition":{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"},"StringLike":{"aws:Referer":"http://good/*"}}},
-        {"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":"s3:PutObject","Resource":"arn:aws:s3:::bbb/*","Condition":{"StringEquals":{"s3:RequestObjectTag/team":"red"}}}]}"#;
+        {"Effect":"Allow","Principal":{"AWS":"222222222222"},"Action":["s3:PutObject","s3:PutObjectTagging"],"Resource":"arn:aws:s3:::bbb/*","Condition":{"StringEquals":{"s3:RequestObjectTag/team":"red"}}}]}"#;
     world.own("PUT /bbb?policy", policy).await.ok();
     let other = |target: &'static str| world.call("other", target, &[], "");
     other("GET /bbb?prefix=a%2F&max-keys=5").await.ok();
@@ -107,6 +107,14 @@ async fn conditions_on_requests() {
     world.call("other", "PUT /bbb/new", &red, "x").await.ok();
     let blue = [("x-amz-tagging", "team=blue")];
     world.call("other", "PUT /bbb/new", &blue, "x").await.fails(403, "AccessDenied");
+    let tagging = |team: &str| {
+        format!(
+            "<Tagging><TagSet><Tag><Key>team</Key><Value>{team}</Value></Tag></TagSet></Tagging>"
+        )
+    };
+    world.call("other", "PUT /bbb/new?tagging", &[], tagging("red")).await.ok();
+    let answer = world.call("other", "PUT /bbb/new?tagging", &[], tagging("blue")).await;
+    answer.fails(403, "AccessDenied");
 }
 
 #[tokio::test]
