@@ -32,6 +32,9 @@ const QUEUE_KIB: u32 = 64 << 10;
 /// After so long without work, a checkpoint is made.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Between two steps of compaction without other work.
+const PACE: Duration = Duration::from_millis(10);
+
 /// A blob's bytes are written to its file in parts of at least this length.
 const WRITE_BYTES: usize = 1 << 20;
 
@@ -143,7 +146,7 @@ impl Drop for FolderNode {
 fn write_jobs(store: &Store, jobs: &Receiver<Job>) {
     let mut has_more = false;
     loop {
-        let wait = if has_more { Duration::ZERO } else { IDLE };
+        let wait = if has_more { PACE } else { IDLE };
         let is_idle = match jobs.recv_timeout(wait) {
             Ok(first) => {
                 write_group(store, jobs, first);

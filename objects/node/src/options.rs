@@ -32,7 +32,7 @@ impl Default for Options {
             recent_bytes: 16 << 20,
             low_water_bytes: 128 << 20,
             reserve_bytes: 16 << 20,
-            move_bytes: 512 << 10,
+            move_bytes: 128 << 10,
         }
     }
 }

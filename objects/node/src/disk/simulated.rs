@@ -6,6 +6,7 @@
 use super::{Disk, DiskFile};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     io::{self, IoSlice},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -46,16 +47,18 @@ impl Dice {
 }
 
 /// A file: as it is, as it surely survives, and what happened in between.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Inode {
     now: Vec<u8>,
     stable: Vec<u8>,
     since: Vec<Since>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Since {
     Written(usize, Vec<u8>),
+    /// A write that the power cut came upon.
+    Torn(usize, Vec<u8>),
     Length(usize),
 }
 
@@ -86,7 +89,7 @@ impl Inode {
                 }
                 continue;
             }
-            let Since::Written(at, bytes) = since else { continue };
+            let (Since::Written(at, bytes) | Since::Torn(at, bytes)) = since else { continue };
             let mut from = at;
             for sector in bytes.chunk_by_sector(at) {
                 let end = from + sector.len();
@@ -148,7 +151,7 @@ impl Naming {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Contents {
     inodes: Vec<Inode>,
     names: BTreeMap<String, usize>,
@@ -167,10 +170,16 @@ struct Contents {
 }
 
 /// A simulated disk. Clones share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimDisk {
     contents: Arc<Mutex<Contents>>,
     boot: u64,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDisk").field("boot", &self.boot).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -261,6 +270,20 @@ impl SimDisk {
         Self { contents: self.contents.clone(), boot: contents.boot }
     }
 
+    /// Ends the process, and not the power: what was written stays in the cache, not durable yet.
+    /// All files opened before work no more.
+    #[must_use]
+    pub fn kill(&self) -> Self {
+        let mut contents = self.contents();
+        for inode in &mut contents.inodes {
+            inode.since.retain(|since| !matches!(since, Since::Torn(..)));
+        }
+        contents.calls_left = None;
+        contents.off = false;
+        contents.boot += 1;
+        Self { contents: self.contents.clone(), boot: contents.boot }
+    }
+
     /// All calls of the kind on paths with this part fail from now on.
     pub fn fail(&self, call: DiskCall, path: &str, with: io::ErrorKind) {
         self.contents().faults.push((call, path.to_owned(), with));
@@ -309,6 +332,33 @@ impl SimDisk {
             *stable = *now;
         }
         true
+    }
+
+    /// Cuts a file off, as a broken file system does; false if there is none.
+    #[must_use]
+    pub fn shorten(&self, path: &str, len: u64) -> bool {
+        let mut contents = self.contents();
+        let Some(inode) = contents.names.get(path).copied() else { return false };
+        let inode = &mut contents.inodes[inode];
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        inode.now.truncate(len);
+        inode.stable.truncate(len);
+        inode.since.clear();
+        true
+    }
+
+    /// Removes a file, as nobody should; false if there is none.
+    #[must_use]
+    pub fn lose(&self, path: &str) -> bool {
+        let mut contents = self.contents();
+        contents.stable_names.remove(path);
+        contents.names.remove(path).is_some()
+    }
+
+    /// Another disk with the same content.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self { contents: Arc::new(Mutex::new(self.contents().clone())), boot: self.boot }
     }
 
     fn call(&self, call: DiskCall, path: &str) -> io::Result<MutexGuard<'_, Contents>> {
@@ -450,7 +500,7 @@ impl DiskFile for SimFile {
                 // The write that the power cut came upon may reach the disk in parts.
                 let mut contents = self.disk.contents();
                 if contents.off && !was_off && self.disk.boot == contents.boot {
-                    contents.inodes[self.inode].since.push(Since::Written(at, bytes));
+                    contents.inodes[self.inode].since.push(Since::Torn(at, bytes));
                 }
                 return Err(error);
             }

@@ -42,16 +42,14 @@ pub enum IndexFault {
 fn fault(error: impl Into<redb::Error>) -> IndexFault {
     let error = error.into();
     let text = error.to_string();
-    let corrupt = match &error {
+    let unreadable = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof];
+    let corrupt = matches!(
+        &error,
         redb::Error::Corrupted(_)
-        | redb::Error::UpgradeRequired(_)
-        | redb::Error::RepairAborted
-        | redb::Error::TableDoesNotExist(_) => true,
-        redb::Error::Io(error) => {
-            matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
-        }
-        _ => false,
-    };
+            | redb::Error::UpgradeRequired(_)
+            | redb::Error::RepairAborted
+            | redb::Error::TableDoesNotExist(_)
+    ) || matches!(&error, redb::Error::Io(error) if unreadable.contains(&error.kind()));
     if corrupt { IndexFault::Corrupt(text.into()) } else { IndexFault::Disk(text.into()) }
 }
 

@@ -90,15 +90,16 @@ impl BlobFile {
         let store = self.store.clone();
         store.alive()?;
         if let Some(file) = &self.file {
-            let disk = &store.disk;
-            let named = file
-                .sync()
-                .and_then(|()| disk.rename(&self.draft, &path(self.id)))
-                .and_then(|()| disk.sync_folder(&folder(self.id.0[0])));
-            named.map_err(|error| store.fail_by("a blob's file", &error))?;
+            file.sync().map_err(|error| store.fail_by("a blob's flush", &error))?;
+            // Together, so that a removal of what had the name before doesn't take this one.
+            let mut pending = lock(&store.pending);
+            let renamed = store.disk.rename(&self.draft, &path(self.id));
+            renamed.map_err(|error| store.fail_by("a blob's name", &error))?;
             self.file = None;
+            pending.insert(self.id, self.len);
         }
-        lock(&store.pending).insert(self.id, self.len);
+        let synced = store.disk.sync_folder(&folder(self.id.0[0]));
+        synced.map_err(|error| store.fail_by("a blob's folder", &error))?;
         Ok(self.len)
     }
 }

@@ -203,8 +203,11 @@ impl Store {
             if is_here {
                 builder.free(id);
                 named.insert(id, false);
-            } else if lock(&self.pending).remove(&id).is_some() {
-                self.remove_file(id);
+            } else {
+                let was_pending = lock(&self.pending).remove(&id).is_some();
+                if was_pending {
+                    self.remove_file(id);
+                }
             }
         }
         Ok(())
@@ -303,7 +306,12 @@ impl Store {
         }
     }
 
+    /// Removes the file of a blob, unless it was just written anew.
     fn remove_file(&self, id: BlobId) {
+        let pending = lock(&self.pending);
+        if pending.contains_key(&id) {
+            return;
+        }
         match self.disk.remove(&blob_file::path(id)) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -1,6 +1,6 @@
 //! Who a node is: `node.json`.
 
-use crate::{disk::Disk, options::OpenFault};
+use crate::{checksum, disk::Disk, options::OpenFault};
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice};
 
@@ -16,6 +16,12 @@ struct Identity {
     format: u32,
     /// In hexadecimal digits.
     id: String,
+    /// Of the ID, in hexadecimal digits.
+    checksum: String,
+}
+
+fn checksum_of(id: [u8; 16]) -> String {
+    format!("{:016x}", checksum::of(&[&FORMAT.to_le_bytes(), &id]))
 }
 
 /// The node's ID; none if this is no node yet.
@@ -34,14 +40,17 @@ pub fn read(disk: &dyn Disk) -> Result<Option<[u8; 16]>, OpenFault> {
     if identity.format != FORMAT {
         return Err(bad(&format!("format {} isn't known", identity.format)));
     }
-    u128::from_str_radix(&identity.id, 16)
-        .map(|id| Some(id.to_be_bytes()))
-        .map_err(|_| bad("no such ID"))
+    let id = u128::from_str_radix(&identity.id, 16).map_err(|_| bad("no such ID"))?.to_be_bytes();
+    if identity.checksum != checksum_of(id) {
+        return Err(bad("its checksum fails"));
+    }
+    Ok(Some(id))
 }
 
 /// Makes it a node, durably.
 pub fn write(disk: &dyn Disk, id: [u8; 16]) -> Result<(), OpenFault> {
-    let identity = Identity { format: FORMAT, id: format!("{:032x}", u128::from_be_bytes(id)) };
+    let hexadecimal = format!("{:032x}", u128::from_be_bytes(id));
+    let identity = Identity { format: FORMAT, id: hexadecimal, checksum: checksum_of(id) };
     let mut text = serde_json::to_vec(&identity).map_err(io::Error::other)?;
     text.push(b'\n');
     let file = disk.create(DRAFT)?;

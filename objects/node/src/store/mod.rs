@@ -27,7 +27,7 @@ use recent::Recent;
 use segments::Segments;
 use std::{
     collections::{BTreeSet, HashMap},
-    io,
+    fmt, io,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -43,7 +43,6 @@ const INDEX_IS_BAD: &str = "index.bad";
 const LOOKUPS: usize = 8;
 
 /// A node's state.
-#[derive(Debug)]
 pub struct Store {
     disk: Arc<dyn Disk>,
     options: Options,
@@ -76,6 +75,14 @@ struct Writer {
     immovable: BTreeSet<u32>,
     /// Nothing refers to them; they are removed after the next checkpoint.
     condemned: BTreeSet<u32>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut store = f.debug_struct("Store");
+        store.field("node", &BlobId(self.node)).field("failed", &self.failed.get());
+        store.finish_non_exhaustive()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

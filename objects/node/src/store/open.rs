@@ -9,7 +9,7 @@ use crate::{
     OpenFault, OpenReport, Options,
     disk::{Disk, DiskFile, is_full},
     group::{self, Group, Item, Place, Position},
-    index::{Index, IndexFault, Kind, SegmentUse, State},
+    index::{Index, IndexFault, Kind, State},
     reserve::Reserve,
 };
 use std::{
@@ -35,6 +35,9 @@ impl Store {
             Some(node) => node,
             None => make(&*disk, new_id)?,
         };
+        // What a killed process had named may not be durable: it is seen, and must stay.
+        disk.sync_folder("")?;
+        disk.sync_folder(segments::FOLDER)?;
         let mut report = OpenReport::default();
         let names = disk.list(segments::FOLDER)?;
         let files: BTreeSet<u32> = names.iter().filter_map(|name| segments::number(name)).collect();
@@ -357,7 +360,7 @@ impl Replay<'_> {
         file.sync()?;
         if here > self.state.position {
             self.state.position = here;
-            self.state.segments.entry(here.segment).or_insert_with(SegmentUse::default);
+            self.state.segments.entry(here.segment).or_default();
         }
         self.file = Some(file);
         Ok(())

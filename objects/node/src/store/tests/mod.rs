@@ -26,8 +26,14 @@ fn id(number: u64) -> BlobId {
 
 /// Bytes that differ from those of any other seed.
 fn bytes(seed: u64, len: usize) -> Bytes {
-    let mut dice = crate::disk::Dice::new(seed);
-    (0..len).map(|_| u8::try_from(dice.roll(256)).unwrap_or(0)).collect::<Vec<_>>().into()
+    let mut bytes = Vec::with_capacity(len + 8);
+    let mut word = seed << 20;
+    while bytes.len() < len {
+        bytes.extend_from_slice(&word.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+        word += 1;
+    }
+    bytes.truncate(len);
+    bytes.into()
 }
 
 fn put(key: &str, value: &Bytes) -> Change {
