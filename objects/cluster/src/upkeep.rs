@@ -104,12 +104,13 @@ impl Upkeep {
                     link.missed();
                 }
             }
+            // A node that is being added has a link before it is in the map.
+            let now = core.map();
+            let gone = before.nodes.keys().filter(|id| !now.nodes.contains_key(id));
+            gone.for_each(|id| core.drop_link(*id));
             core.request_walk();
         }
         self.approached = (core.map().version, up);
-        let dropped = |id: &&NodeId| !core.map().nodes.contains_key(id);
-        let gone: Vec<_> = core.links().keys().filter(dropped).copied().collect();
-        gone.into_iter().for_each(|id| core.drop_link(id));
         Ok(())
     }
 
