@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 
+def plain(**more):
+    """The environment without what it says of AWS."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | more
+
+
 def run(*words, env, cwd=None):
     done = subprocess.run(
         list(map(str, words)), env=env, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True,
@@ -70,7 +75,7 @@ def test_s3cmd(cloud, name, tree, tmp_path):
     )
 
     def s3cmd(*words):
-        return run(program, "-c", config, *words, env=dict(os.environ))
+        return run(program, "-c", config, *words, env=plain())
 
     s3cmd("mb", f"s3://{name}")
     s3cmd("sync", f"{tree}/", f"s3://{name}/tree/")
@@ -87,7 +92,7 @@ def test_s3cmd(cloud, name, tree, tmp_path):
 
 def test_rclone(cloud, name, tree, tmp_path):
     program = needs("rclone")
-    env = dict(os.environ) | {
+    env = plain() | {
         "RCLONE_CONFIG": str(tmp_path / "none"), "RCLONE_CONFIG_FOG_TYPE": "s3",
         "RCLONE_CONFIG_FOG_PROVIDER": "Other", "RCLONE_CONFIG_FOG_ENDPOINT": cloud.endpoint,
         "RCLONE_CONFIG_FOG_ACCESS_KEY_ID": cloud.key,
@@ -110,7 +115,7 @@ def test_rclone(cloud, name, tree, tmp_path):
 
 def test_restic(cloud, name, tree, tmp_path):
     program = needs("restic")
-    env = dict(os.environ) | {
+    env = plain() | {
         "AWS_ACCESS_KEY_ID": cloud.key, "AWS_SECRET_ACCESS_KEY": cloud.secret,
         "AWS_DEFAULT_REGION": "us-east-1", "RESTIC_PASSWORD": "secret",
         "RESTIC_REPOSITORY": f"s3:{cloud.endpoint}/{name}/backup",

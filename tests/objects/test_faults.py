@@ -92,8 +92,8 @@ class Writer(threading.Thread):
                 self.check(key)
             self.calls += 1
         except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
-            status = getattr(error, "response", {}).get("ResponseMetadata", {})
-            code = status.get("HTTPStatusCode", 503)
+            answer = getattr(error, "response", None) or {}
+            code = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 503)
             assert code in (500, 503), error
             time.sleep(0.02)
 
@@ -195,37 +195,37 @@ def test_killed_again_and_again(cloud):
 
 def test_a_node_is_lost_and_made_anew(cloud):
     client, chooser = cloud.client("s3"), random.Random(SEED)
-    client.create_bucket(Bucket="b")
+    client.create_bucket(Bucket="bbb")
     bodies = {f"key-{at}": body_of(chooser) for at in range(60)}
     for key, body in bodies.items():
-        client.put_object(Bucket="b", Key=key, Body=body)
+        client.put_object(Bucket="bbb", Key=key, Body=body)
     lost = node_folders(cloud)[1]
     shutil.rmtree(lost)
     for key in list(bodies)[:20]:
         bodies[key] = body_of(chooser)
-        client.put_object(Bucket="b", Key=key, Body=bodies[key])
+        client.put_object(Bucket="bbb", Key=key, Body=bodies[key])
     for key in list(bodies)[20:30]:
-        client.delete_object(Bucket="b", Key=key)
+        client.delete_object(Bucket="bbb", Key=key)
         del bodies[key]
     for key, body in bodies.items():
-        assert client.get_object(Bucket="b", Key=key)["Body"].read() == body
+        assert client.get_object(Bucket="bbb", Key=key)["Body"].read() == body
     settled(cloud)
     # What was made anew carries the store by itself with one other.
     shutil.rmtree(node_folders(cloud)[0])
     for key, body in bodies.items():
-        assert client.get_object(Bucket="b", Key=key)["Body"].read() == body
-    listed = client.list_objects_v2(Bucket="b")["Contents"]
+        assert client.get_object(Bucket="bbb", Key=key)["Body"].read() == body
+    listed = client.list_objects_v2(Bucket="bbb")["Contents"]
     assert sorted(row["Key"] for row in listed) == sorted(bodies)
     settled(cloud)
 
 
 def test_flipped_bits(cloud):
     client, chooser = cloud.client("s3"), random.Random(SEED)
-    client.create_bucket(Bucket="b")
+    client.create_bucket(Bucket="bbb")
     bodies = {f"key-{at}": body_of(chooser, size) for at, size in enumerate(
         [100, 5000, 70_000, 900_000, 3_000_000, 20_000_000])}
     for key, body in bodies.items():
-        client.put_object(Bucket="b", Key=key, Body=body)
+        client.put_object(Bucket="bbb", Key=key, Body=body)
     cloud.down()
     damaged = 0
     for path in node_folders(cloud)[2].rglob("*"):
@@ -239,19 +239,19 @@ def test_flipped_bits(cloud):
     cloud.up()
     for _ in range(3):
         for key, body in bodies.items():
-            assert client.get_object(Bucket="b", Key=key)["Body"].read() == body
+            assert client.get_object(Bucket="bbb", Key=key)["Body"].read() == body
     cloud.fogbank("objects", "scrub")
     settled(cloud)
     shutil.rmtree(node_folders(cloud)[0])
     for key, body in bodies.items():
-        assert client.get_object(Bucket="b", Key=key)["Body"].read() == body
+        assert client.get_object(Bucket="bbb", Key=key)["Body"].read() == body
 
 
 def test_where_an_object_lies(cloud):
     client = cloud.client("s3")
-    client.create_bucket(Bucket="b")
-    client.put_object(Bucket="b", Key="folder/key", Body=b"x")
-    said = cloud.fogbank("objects", "locate", "s3://b/folder/key").stdout
+    client.create_bucket(Bucket="bbb")
+    client.put_object(Bucket="bbb", Key="folder/key", Body=b"x")
+    said = cloud.fogbank("objects", "locate", "s3://bbb/folder/key").stdout
     assert len(set(re.findall(r"node-\d", said))) == 3, said
     said = cloud.fogbank("objects", "status").stdout
     for word in "node-1", "node-2", "node-3":

@@ -12,11 +12,10 @@ from fogbank_cloud import until
 
 
 def signed(cloud, method, path, body=b"", headers=()):
-    """Headers that sign a request over its body."""
+    """Headers that sign a request and its body."""
     request = botocore.awsrequest.AWSRequest(
         method, cloud.endpoint + path, data=body, headers=dict(headers)
     )
-    request.headers["X-Amz-Content-SHA256"] = "UNSIGNED-PAYLOAD"
     credentials = botocore.credentials.Credentials(cloud.key, cloud.secret)
     signer = botocore.auth.S3SigV4Auth(credentials, "s3", "us-east-1")
     signer.add_auth(request)
@@ -41,7 +40,7 @@ def test_two_services_on_one_connection(cloud, bucket):
     botocore.auth.SigV4Auth(credentials, "sts", "us-east-1").add_auth(identity)
     for at in range(3):
         path, body = f"/{bucket}/shared-{at}", str(at).encode() * 100_000
-        kept.request("PUT", path, body, signed(cloud, "PUT", path))
+        kept.request("PUT", path, body, signed(cloud, "PUT", path, body))
         answer = kept.getresponse()
         assert (answer.status, answer.read()) == (200, b"")
         kept.request("POST", "/", form, dict(identity.headers))
@@ -56,7 +55,8 @@ def test_two_services_on_one_connection(cloud, bucket):
     first.request("POST", "/", form, dict(identity.headers))
     assert b"<Account>" in first.getresponse().read()
     path = f"/{bucket}/from-the-other-side"
-    first.request("PUT", path, b"x" * 3_000_000, signed(cloud, "PUT", path))
+    body = b"x" * 3_000_000
+    first.request("PUT", path, body, signed(cloud, "PUT", path, body))
     answer = first.getresponse()
     assert (answer.status, answer.read()) == (200, b"")
 
@@ -103,7 +103,8 @@ def test_a_body_that_ends_early(cloud, s3, bucket):
     path = f"/{bucket}/short"
     for size in 5000, 3_000_000:
         sock = socket.create_connection(("127.0.0.1", cloud.port), timeout=30)
-        headers = signed(cloud, "PUT", path) | {"Content-Length": str(size), "Host": f"127.0.0.1:{cloud.port}"}
+        headers = signed(cloud, "PUT", path, b"x" * size)
+        headers |= {"Content-Length": str(size), "Host": f"127.0.0.1:{cloud.port}"}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         sock.sendall(f"PUT {path} HTTP/1.1\r\n{head}\r\n".encode() + b"x" * (size - 1))
         sock.shutdown(socket.SHUT_WR)
@@ -115,7 +116,8 @@ def test_a_body_that_ends_early(cloud, s3, bucket):
 def test_more_than_was_announced(cloud, s3, bucket):
     path = f"/{bucket}/long"
     sock = socket.create_connection(("127.0.0.1", cloud.port), timeout=30)
-    headers = signed(cloud, "PUT", path) | {"Content-Length": "5", "Host": f"127.0.0.1:{cloud.port}"}
+    headers = signed(cloud, "PUT", path, b"12345")
+    headers |= {"Content-Length": "5", "Host": f"127.0.0.1:{cloud.port}"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     sock.sendall(f"PUT {path} HTTP/1.1\r\n{head}\r\n12345EXTRA BYTES\r\n\r\n".encode())
     first = sock.recv(65536)

@@ -2,7 +2,7 @@
 
 use crate::{
     Gateway,
-    access::{Passport, Peer},
+    access::{self, Passport, Peer},
     around::{Around, broken},
     control::Control,
     fault, form,
@@ -10,7 +10,7 @@ use crate::{
     resign,
 };
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -111,7 +111,6 @@ impl Service {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD_BYTES)
-            .pipeline_flush(true)
             .serve_connection(TokioIo::new(connection), service)
             .with_upgrades()
             .await
@@ -138,6 +137,13 @@ impl Service {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
+        let query = parts.uri.query().unwrap_or_default();
+        let asks_for_attributes = access::parameter(query, "attributes").is_some();
+        let refused = outlives_a_week(query).or_else(|| self.in_no_region(&parts.headers));
+        if let Some(mut response) = refused {
+            sign_off(&mut response, &path, head);
+            return response;
+        }
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let expects = parts.headers.contains_key(header::EXPECT);
         let again = has_odd_range(&parts.headers).then(|| parts.clone());
@@ -165,6 +171,11 @@ impl Service {
             response = self.call(Request::from_parts(parts, Body::empty())).await;
         }
         around.complete(&mut response);
+        if response.status() == StatusCode::BAD_REQUEST {
+            refuse_by_policy(&mut response);
+        } else if asks_for_attributes {
+            bare_etag(&mut response);
+        }
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
         let usable = match rest {
@@ -180,11 +191,30 @@ impl Service {
         response
     }
 
+    /// Refuses a scope whose region isn't one, and names ours: clients such as s3cmd then sign again.
+    fn in_no_region(&self, headers: &HeaderMap) -> Option<Response<Body>> {
+        let signed = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let region = signed.split_once("Credential=")?.1.split('/').nth(2)?;
+        if s3s::region::Region::new(region.into()).is_ok() {
+            return None;
+        }
+        let ours = &self.gateway.settings.region;
+        let message = format!(
+            "The authorization header is malformed; the region '{region}' is wrong; expecting \
+             '{ours}'"
+        );
+        let refused =
+            fault::custom(StatusCode::BAD_REQUEST, "AuthorizationHeaderMalformed", message);
+        fault::with(refused, &[("Region", ours)]).to_http_response().ok()
+    }
+
     async fn call(&self, request: Request<Body>) -> Response<Body> {
         self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
 }
 
+/// The longest life of a presigned URL, in seconds: a week.
+const MAX_PRESIGNED_S: i64 = 604_800;
 /// The most of an unread body that is read so that the connection can be used again.
 const MAX_DRAINED_BYTES: u64 = 1 << 20;
 /// How long that may take.
@@ -271,7 +301,7 @@ async fn discard(mut body: Limited<Body>) -> bool {
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.
-fn has_odd_range(headers: &http::HeaderMap) -> bool {
+fn has_odd_range(headers: &HeaderMap) -> bool {
     let plain = |value: &HeaderValue| {
         value.to_str().is_ok_and(|range| s3s::dto::Range::parse(range).is_ok())
     };
@@ -296,6 +326,43 @@ fn sign_off(response: &mut Response<Body>, path: &str, head: bool) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Refuses a presigned request that would be good for more than a week: s3s doesn't.
+fn outlives_a_week(query: &str) -> Option<Response<Body>> {
+    let expires = access::parameter(query, "X-Amz-Expires")?;
+    let good = expires.parse::<i64>().is_ok_and(|seconds| seconds <= MAX_PRESIGNED_S);
+    if good {
+        return None;
+    }
+    let message = "X-Amz-Expires must be less than a week (in seconds); that is, the given \
+                   X-Amz-Expires must be less than 604800 seconds";
+    let code = "AuthorizationQueryParametersError";
+    fault::custom(StatusCode::BAD_REQUEST, code, message).to_http_response().ok()
+}
+
+/// A form that its policy doesn't allow is refused in S3's words, where s3s has its own.
+fn refuse_by_policy(response: &mut Response<Body>) {
+    let Some(body) = response.body().bytes() else { return };
+    let failed = "<Code>InvalidPolicyDocument</Code><Message>Policy condition";
+    if std::str::from_utf8(&body).is_ok_and(|text| text.contains(failed)) {
+        let message = "Invalid according to Policy: Policy Condition failed";
+        let refused = fault::fault(s3s::S3ErrorCode::AccessDenied, message);
+        if let Ok(refused) = refused.to_http_response() {
+            *response = refused;
+        }
+    }
+}
+
+/// GetObjectAttributes gives the ETag without the quotes that s3s writes.
+fn bare_etag(response: &mut Response<Body>) {
+    let Some(body) = response.body().bytes() else { return };
+    let Ok(text) = std::str::from_utf8(&body) else { return };
+    let Some(etag) = between(text, "<ETag>", "</ETag>") else { return };
+    let bare = etag.replace("&quot;", "").replace('"', "");
+    let text = text.replacen(etag, &bare, 1);
+    *response.body_mut() = Body::from(Bytes::from(text));
+    response.headers_mut().remove(header::CONTENT_LENGTH);
 }
 
 /// Completes an error's XML. An answer to HEAD, and 304, have no body.

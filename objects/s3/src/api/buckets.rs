@@ -30,18 +30,19 @@ fn check_name(name: &str) -> S3Result<()> {
     Err(fault::with(error, &[("BucketName", name)]))
 }
 
-/// The region that a bucket is asked to be in.
-fn check_location(gateway: &Gateway, constraint: Option<&str>) -> S3Result<()> {
-    let region = gateway.settings.region.as_str();
-    match constraint.filter(|constraint| !constraint.is_empty()) {
-        Some("EU") if region == "eu-west-1" => Ok(()),
-        Some(asked) if asked == region && region != CLASSIC_REGION => Ok(()),
-        None if region == CLASSIC_REGION => Ok(()),
-        Some(asked) if asked == CLASSIC_REGION || region == CLASSIC_REGION => {
+/// The region that a new bucket is in: the one asked for, or that of the endpoint, which is the one
+/// that the request is signed for. The oldest region's endpoint makes buckets everywhere.
+fn location<'a>(endpoint: &'a str, constraint: Option<&'a str>) -> S3Result<&'a str> {
+    let constraint = constraint.filter(|constraint| !constraint.is_empty());
+    let asked = if constraint == Some("EU") { Some("eu-west-1") } else { constraint };
+    match asked {
+        None if endpoint == CLASSIC_REGION => Ok(CLASSIC_REGION),
+        Some(asked) if asked == CLASSIC_REGION || !is_region(asked) => {
             let message = "The specified location-constraint is not valid";
             let error = fault::fault(S3ErrorCode::InvalidLocationConstraint, message);
             Err(fault::with(error, &[("LocationConstraint", asked)]))
         }
+        Some(asked) if endpoint == CLASSIC_REGION || asked == endpoint => Ok(asked),
         asked => {
             let asked = asked.unwrap_or("unspecified");
             let message = format!(
@@ -51,6 +52,17 @@ fn check_location(gateway: &Gateway, constraint: Option<&str>) -> S3Result<()> {
             Err(fault::fault(S3ErrorCode::IllegalLocationConstraintException, message))
         }
     }
+}
+
+/// Whether this looks like a region's name: letters, then words, then a number.
+fn is_region(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let mut words = name.split('-');
+    name.len() <= 32
+        && name.chars().all(plain)
+        && words.clone().count() >= 3
+        && words.next().is_some_and(|first| first.len() >= 2)
+        && words.next_back().is_some_and(|last| last.parse::<u8>().is_ok())
 }
 
 fn taken(entry: &BucketEntry, ours: &Owner) -> S3Error {
@@ -79,13 +91,13 @@ pub(super) async fn create_bucket(
     check_name(&input.bucket)?;
     let constraint = input.create_bucket_configuration.and_then(|one| one.location_constraint);
     let constraint = constraint.as_ref().map(dto::BucketLocationConstraint::as_str);
-    check_location(gateway, constraint)?;
+    let endpoint = req.region.as_ref().map_or(gateway.settings.region.as_str(), |at| at.as_str());
+    let region = location(endpoint, constraint)?;
     let owner = Owner {
         account: identity.account.clone(),
         canonical_id: identity.canonical_id.clone(),
         display_name: identity.display_name.clone(),
     };
-    let region = &gateway.settings.region;
     let mut row = Bucket::new(&input.bucket, region, owner.clone(), gateway.store.now_ms());
     of_new_bucket(&mut row.configuration, &caller.headers, &owner)?;
     if input.object_lock_enabled_for_bucket == Some(true) {
@@ -95,7 +107,7 @@ pub(super) async fn create_bucket(
     if let Err(entry) = gateway.store.create_bucket(row).await? {
         let ours = entry.row().owner.account == owner.account;
         // The oldest region says yes again, as it did before there were others.
-        if !(ours && region == CLASSIC_REGION) {
+        if !(ours && region == CLASSIC_REGION && entry.row().region == region) {
             return Err(taken(&entry, &owner));
         }
     }
@@ -127,8 +139,8 @@ pub(super) async fn head_bucket(
     let entered = enter(gateway, &caller, "s3:ListBucket", &input.bucket, None, owner).await;
     let exists = |error: &S3Error| *error.code() != S3ErrorCode::NoSuchBucket;
     match entered {
-        Ok(_) => Ok(S3Response::new(dto::HeadBucketOutput {
-            bucket_region: Some(region),
+        Ok(entry) => Ok(S3Response::new(dto::HeadBucketOutput {
+            bucket_region: Some(entry.row().region.clone()),
             ..Default::default()
         })),
         Err(error) if exists(&error) => {

@@ -65,13 +65,28 @@ impl Encoding {
     }
 }
 
-/// Where a page begins after a name that the client gives: a common prefix is passed over whole.
-pub(super) fn after(name: String, prefix: &str, delimiter: Option<&str>) -> After {
-    let common = delimiter.and_then(|delimiter| {
-        let rest = name.strip_prefix(prefix)?;
-        Some(prefix.len() + rest.find(delimiter)? + delimiter.len())
-    });
-    if common == Some(name.len()) { After::Prefix(name) } else { After::Key(name) }
+/// How long the common prefix is that a name is shown by.
+fn common(name: &str, prefix: &str, delimiter: Option<&str>) -> Option<usize> {
+    let (rest, delimiter) = (name.strip_prefix(prefix)?, delimiter?);
+    Some(prefix.len() + rest.find(delimiter)? + delimiter.len())
+}
+
+/// Where a page begins after a marker: the common prefix that it lies in is passed over whole.
+pub(super) fn after(mut name: String, prefix: &str, delimiter: Option<&str>) -> After {
+    match common(&name, prefix, delimiter) {
+        Some(len) => {
+            name.truncate(len);
+            After::Prefix(name)
+        }
+        None => After::Key(name),
+    }
+}
+
+/// Where a page begins that is to start after a key: a common prefix is shown for the keys that
+/// come after it, unless it is the key itself.
+fn after_key(name: String, prefix: &str, delimiter: Option<&str>) -> After {
+    let whole = common(&name, prefix, delimiter) == Some(name.len());
+    if whole { After::Prefix(name) } else { After::Key(name) }
 }
 
 fn owner_of(bucket: &Bucket, version: &Version) -> Owner {
@@ -190,10 +205,10 @@ pub(super) async fn list_objects_v2(
             let message = "The continuation token provided is incorrect";
             return Err(fault::invalid_argument(message, "continuation-token", ""));
         }
-        Some(given) => Some(token(given)?),
-        None => given(input.start_after.clone()),
+        Some(given) => after(token(given)?, &prefix, delimiter.as_deref()),
+        None => given(input.start_after.clone())
+            .map_or(After::Start, |name| after_key(name, &prefix, delimiter.as_deref())),
     };
-    let begin = begin.map_or(After::Start, |name| after(name, &prefix, delimiter.as_deref()));
     let query = Query { prefix, delimiter, after: begin, limit };
     let page = gateway.store.list_objects(&bucket, &query).await?;
     Ok(S3Response::new(dto::ListObjectsV2Output {

@@ -380,7 +380,13 @@ pub(super) async fn head_object(
         input.checksum_mode
     );
     let status = if partial { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
-    Ok(S3Response::with_status(output, status))
+    let mut response = S3Response::with_status(output, status);
+    // s3s has no member for it here.
+    let tags = object.attributes.tags.len();
+    if tags > 0 {
+        response.headers.insert("x-amz-tagging-count", tags.into());
+    }
+    Ok(response)
 }
 
 /// One deletion.
