@@ -117,8 +117,11 @@ impl Core {
             return Ok(());
         }
         let (old, new) = (blobs(has), blobs(shall));
+        let mut adopt = Vec::new();
         for id in new.difference(&old) {
-            self.ensure_blob(*id, sources, link).await?;
+            if self.ensure_blob(*id, sources, link).await? {
+                adopt.push(*id);
+            }
         }
         let change = |number: &&usize| Change {
             key: keys[**number].clone(),
@@ -128,6 +131,7 @@ impl Core {
             slot,
             sequence: self.sequence(),
             changes: wrong.iter().map(change).collect(),
+            adopt,
             ..Batch::default()
         };
         self.custody.doom(self, slot, old.difference(&new).copied());
@@ -136,21 +140,22 @@ impl Core {
         Ok(self.write_one(link, Write::Batch(batch)).await?)
     }
 
-    /// Copies a blob to a node that lacks it. A blob that nobody has can't be copied: who reads it
-    /// is told.
+    /// Copies a blob to a node that lacks it, and says whether it has it now; it is to be adopted,
+    /// as it may have come with a body. A blob that nobody has can't be copied: who reads it is
+    /// told.
     pub async fn ensure_blob(
         &self,
         id: BlobId,
         sources: &[Arc<Link>],
         link: &Arc<Link>,
-    ) -> ClusterResult<()> {
+    ) -> ClusterResult<bool> {
         let node = link.node()?;
         if link.within(self.limits.read, node.verify_blob(id)).await.is_ok() {
-            return Ok(());
+            return Ok(true);
         }
         match self.copy_blob(id, sources, link).await {
-            Err(node::NodeFault::NotFound(_) | node::NodeFault::CorruptBlob(_)) => Ok(()),
-            result => Ok(result?),
+            Err(node::NodeFault::NotFound(_) | node::NodeFault::CorruptBlob(_)) => Ok(false),
+            result => Ok(result.map(|()| true)?),
         }
     }
 

@@ -220,7 +220,7 @@ impl Opening {
     async fn take_over(&mut self) -> ClusterResult<()> {
         let latest = self.map.version;
         let settled = self.links.values().map(|(_, found)| found.settled).max().unwrap_or(0);
-        let mut stale = Vec::new();
+        let (mut absent, mut stale) = (Vec::new(), Vec::new());
         for id in self.map.nodes.keys().copied().collect::<Vec<_>>() {
             match self.links.get(&id) {
                 Some((link, found)) if link.is_usable() => {
@@ -237,10 +237,11 @@ impl Opening {
                         stale.push(id);
                     }
                 }
-                Some(_) | None => stale.push(id),
+                Some(_) | None => absent.push(id),
             }
         }
-        for id in stale {
+        // Who is here stays in sync rather than who isn't, and may have lost everything.
+        for id in absent.into_iter().chain(stale) {
             self.map.demote(id);
         }
         self.map.version = Version { session: self.session, epoch: 1 };

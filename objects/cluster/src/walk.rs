@@ -43,6 +43,9 @@ struct Walk<'a> {
 /// What a key has on each node.
 type Views = BTreeMap<NodeId, Bytes>;
 
+/// The members that can take a record, with the blobs of it that they have.
+type Ready = BTreeMap<NodeId, Vec<BlobId>>;
+
 /// How a walk ended.
 pub(crate) enum Ended {
     /// It saw everything.
@@ -205,18 +208,23 @@ impl Walk<'_> {
         key: &Bytes,
         truth: Option<&Bytes>,
         blobs: &[BlobId],
-    ) -> BTreeSet<NodeId> {
+    ) -> Ready {
         let sources = self.core.readers(slot);
-        let mut ready = BTreeSet::new();
+        let mut ready = Ready::new();
         for link in self.behind(slot, key, truth).await {
-            let mut whole = true;
+            let mut adopt = Some(Vec::new());
             for id in blobs {
-                whole = whole && self.core.ensure_blob(*id, &sources, &link).await.is_ok();
+                match (self.core.ensure_blob(*id, &sources, &link).await, &mut adopt) {
+                    (Ok(true), Some(adopt)) => adopt.push(*id),
+                    (Ok(false), Some(_)) => (),
+                    (Err(_), _) | (Ok(_), None) => adopt = None,
+                }
             }
-            if whole {
-                ready.insert(link.id);
-            } else {
-                link.missed();
+            match adopt {
+                Some(adopt) => {
+                    ready.insert(link.id, adopt);
+                }
+                None => link.missed(),
             }
         }
         ready
@@ -251,7 +259,7 @@ impl Walk<'_> {
         slot: u16,
         key: &Bytes,
         truth: Option<&Bytes>,
-        ready: &BTreeSet<NodeId>,
+        ready: &Ready,
     ) -> ClusterResult<Vec<NodeId>> {
         let core = self.core;
         let map = core.map();
@@ -275,7 +283,7 @@ impl Walk<'_> {
                 wrong.push(*id);
                 continue;
             }
-            if member && shall.is_some() && !ready.contains(id) {
+            if member && shall.is_some() && !ready.contains_key(id) {
                 wrong.push(*id);
                 continue;
             }
@@ -285,6 +293,7 @@ impl Walk<'_> {
                 slot,
                 sequence: core.sequence(),
                 changes: vec![Change { key: key.clone(), value: shall.cloned() }],
+                adopt: shall.and_then(|_| ready.get(id)).cloned().unwrap_or_default(),
                 free: had.into_iter().filter(|id| !kept.contains(id)).collect(),
                 ..Batch::default()
             };

@@ -117,9 +117,9 @@ impl Client {
         let source = self.dice.next();
         let len = self.length();
         let mut bodies = Vec::new();
-        for n in 0..2 {
-            bodies.push(match leaves[n] {
-                true => Some(self.body(&place, source + n as u64, len).await?),
+        for (n, leaves) in (0..).zip(leaves) {
+            bodies.push(match leaves {
+                true => Some(self.body(&place, source + n, len).await?),
                 false => None,
             });
         }

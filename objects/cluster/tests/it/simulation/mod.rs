@@ -417,12 +417,12 @@ fn simulate_many(simulated: bool, seeds: u64) {
 
 #[test]
 fn nothing_acknowledged_is_lost_in_memory() {
-    simulate_many(false, 300);
+    simulate_many(false, 200);
 }
 
 #[test]
 fn nothing_acknowledged_is_lost_on_simulated_disks() {
-    simulate_many(true, 100);
+    simulate_many(true, 50);
 }
 
 #[test]
