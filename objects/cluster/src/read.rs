@@ -61,8 +61,11 @@ impl Core {
         }
         let all = self.links();
         let map = self.map();
-        let others = map.members(slot).iter().filter(|member| !member.in_sync);
-        links.extend(others.filter_map(|member| all.get(&member.node)).cloned());
+        // Also those that are down: what they may have isn't lost.
+        let others = map.members(slot).iter().filter_map(|member| all.get(&member.node));
+        let others: Vec<_> =
+            others.filter(|other| links.iter().all(|link| link.id != other.id)).cloned().collect();
+        links.extend(others);
         links
     }
 
