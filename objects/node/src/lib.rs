@@ -5,12 +5,12 @@
 
 mod blocks;
 mod checksum;
+#[cfg(any(test, feature = "contract"))]
+pub mod contract;
 mod disk;
 mod folder;
 mod group;
 mod index;
-#[cfg(any(test, feature = "contract"))]
-pub mod contract;
 mod memory;
 mod options;
 mod reserve;

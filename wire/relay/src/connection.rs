@@ -52,17 +52,32 @@ impl Connection {
     /// Waits until more is there than was seen; gives how much. As much as was seen if the client
     /// says no more.
     async fn peek(&self, buffer: &mut [u8], seen: usize) -> io::Result<usize> {
-        let peek = |socket: BorrowedFd<'_>, buffer: &mut [u8]| {
-            let (now, _) = recv(socket, buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
-            // Waits for the next segment, not for what is there already.
-            if now == seen && seen > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(now) }
-        };
-        match self {
-            Self::Tcp(stream) => {
-                stream.async_io(Interest::READABLE, || peek(stream.as_fd(), buffer)).await
-            }
-            Self::Unix(stream) => {
-                stream.async_io(Interest::READABLE, || peek(stream.as_fd(), buffer)).await
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.ready(Interest::READABLE).await?,
+                Self::Unix(stream) => stream.ready(Interest::READABLE).await?,
+            };
+            let mut peek = |socket: BorrowedFd<'_>| {
+                let (now, _) = recv(socket, &mut *buffer, RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
+                // Waits for the next segment, not for what is there already.
+                if now == seen && seen > 0 {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(now)
+                }
+            };
+            let peeked = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, || peek(stream.as_fd())),
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The client's end stays to be read for ever: waiting for more would not wait.
+                    if ready.is_read_closed() {
+                        return Ok(seen);
+                    }
+                }
+                peeked => return peeked,
             }
         }
     }
@@ -180,6 +195,14 @@ mod tests {
         let mut read = String::new();
         connection.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, head);
+    }
+
+    #[tokio::test]
+    async fn who_goes_in_the_midst_of_a_head_is_not_waited_for() {
+        let (mut client, connection) = pair().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a").await.unwrap();
+        drop(client);
+        assert_eq!(connection.sorted(LONG).await.unwrap(), Sorted::More);
     }
 
     #[tokio::test]
