@@ -141,8 +141,8 @@ def test_garbage(cloud, s3, bucket, raw):
         sock.shutdown(socket.SHUT_WR)
         answer = sock.recv(65536)
         assert answer == b"" or answer.split()[1][:1] in (b"4", b"5")
-    except (BrokenPipeError, ConnectionResetError):
-        pass
+    except OSError:
+        pass  # It was cut off before it was read to its end.
     finally:
         sock.close()
     s3.head_bucket(Bucket=bucket)
