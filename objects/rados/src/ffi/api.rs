@@ -3,6 +3,7 @@
 
 use super::OpenFault;
 use libloading::Library;
+use std::error::Error as _;
 use std::{
     ffi::{c_char, c_int, c_void},
     sync::OnceLock,
@@ -99,7 +100,9 @@ pub fn api() -> Result<&'static Api, OpenFault> {
 }
 
 fn missing(error: libloading::Error) -> OpenFault {
-    OpenFault::Library(error.to_string().into())
+    // The system's words, which name the file, stand in the cause.
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    OpenFault::Library(format!("{error}{cause}").into())
 }
 
 #[cfg(test)]

@@ -353,6 +353,8 @@ impl World {
         }
         self.store.sweep().await.expect("swept");
         self.store.delete_bucket(&self.entry).await.expect("an empty bucket");
+        // What somebody might have been reading is freed by now.
+        self.store.cluster().close().await;
         let usage = self.node.usage().await.expect("usage");
         assert_eq!((usage.records, usage.blobs), (0, 0), "seed {}", self.seed);
     }
