@@ -5,6 +5,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -61,12 +62,16 @@ def free_port():
 
 
 def alive(pid):
-    """Whether a process runs; one that only waits to be reaped doesn't."""
+    """Whether a process runs, with any of its threads; one that only waits to be reaped doesn't."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+        ended = os.pidfd_open(pid)
+    except ProcessLookupError:
         return False
-    return stat.rpartition(") ")[2][0] != "Z"
+    try:
+        # A killed process can be a zombie by its first thread while others of it still run.
+        return not select.select([ended], [], [], 0)[0]
+    finally:
+        os.close(ended)
 
 
 class Cloud:
@@ -155,7 +160,9 @@ class Cloud:
             os.kill(pid, signal.SIGKILL)
         for pid in lost:
             until(f"process {pid} is gone", lambda pid=pid: not alive(pid))
-        assert self.processes() == {} and self.guests() == []
+        left = self.processes()
+        assert not left, f"killed, and still there: {left}"
+        assert self.guests() == []
         shutil.rmtree(self.run_folder)
 
     def up_after_boot(self):
