@@ -79,9 +79,20 @@ impl Role {
             Self::Server => drop(command.stdin(OwnedFd::from(held.endpoint.try_clone()?))),
             Self::Agent | Self::VpcCard | Self::Objects => {}
         }
+        if self == Self::Objects {
+            command.envs(OBJECTS_MALLOC);
+        }
         command.spawn().with_context(|| format!("start the {}", self.name()))
     }
 }
+
+/// Buffers of bodies pass from thread to thread: glibc would give each thread an arena, raise its
+/// threshold to their size, and keep twice the memory that is in use.
+const OBJECTS_MALLOC: [(&str, &str); 3] = [
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
+];
 
 /// Runs this process in a role.
 pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {

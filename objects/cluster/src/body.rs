@@ -54,6 +54,8 @@ pub struct BodyWriter {
     slot: u16,
     /// What is held until it is too long to travel with the record.
     held: BytesMut,
+    /// It will be too long: nothing is held.
+    is_long: bool,
     open: Option<OpenBlob>,
     done: Vec<BlobRef>,
     /// The blob before the open one, which becomes durable meanwhile.
@@ -70,7 +72,14 @@ impl fmt::Debug for BodyWriter {
 impl BodyWriter {
     pub(crate) fn new(core: Arc<Core>, slot: u16) -> Self {
         let hold = Hold { core, ids: Vec::new() };
-        Self { slot, held: BytesMut::new(), open: None, done: Vec::new(), closing: None, hold }
+        let held = BytesMut::new();
+        Self { slot, held, is_long: false, open: None, done: Vec::new(), closing: None, hold }
+    }
+
+    /// Says how long the body will be, in bytes, as far as that is known: a long one needn't be held.
+    /// Nothing depends on its being true.
+    pub fn expect(&mut self, len: u64) {
+        self.is_long = len > MAX_INLINE_BLOB_BYTES as u64;
     }
 
     /// Takes the next bytes.
@@ -78,7 +87,7 @@ impl BodyWriter {
     /// # Errors
     /// Too few replicas take it.
     pub async fn write(&mut self, data: Bytes) -> ClusterResult<()> {
-        if self.open.is_none() && self.done.is_empty() {
+        if !self.is_long && self.open.is_none() && self.done.is_empty() {
             if self.held.len() + data.len() <= MAX_INLINE_BLOB_BYTES {
                 self.held.extend_from_slice(&data);
                 return Ok(());

@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const PACE: Duration = Duration::from_millis(10);
 
 /// A blob's bytes are written to its file in parts of at least this length.
-const WRITE_BYTES: usize = 1 << 20;
+const WRITE_BYTES: usize = 128 << 10;
 
 /// Records that a scan reads without a thread of its own.
 const QUICK_RECORDS: usize = 1000;

@@ -18,8 +18,12 @@ pub fn run(name: &str) -> Result<bool> {
         "api" => api::run(&root)?,
         "launch" => launch::run(&root)?,
         "density" => density::run(&root)?,
-        "objects" => objects::run(&root)?,
-        _ => bail!("there is no benchmark {name}; there are: api, launch, density, objects"),
+        "objects" => objects::run(&root, false)?,
+        "objects-alone" => objects::run(&root, true)?,
+        _ => bail!(
+            "there is no benchmark {name}; there are: api, launch, density, objects, and objects-alone \
+             without its peers"
+        ),
     }
     Ok(true)
 }

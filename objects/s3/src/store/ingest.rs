@@ -3,7 +3,7 @@
 use super::{
     Store,
     checksum::{Algorithm, Checksum, Hasher, Kind, from_base64},
-    crypt::{Seal, Sealer, WrappingKey},
+    crypt::{Seal, Sealer, WrappingKey, sealed_len},
 };
 use crate::fault;
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 /// The largest body of one request: 5 GiB.
 pub const MAX_BODY_BYTES: u64 = 5 << 30;
 /// How much is hashed at a time, beside reading the next and writing the last.
-const BATCH_BYTES: usize = 512 << 10;
+const BATCH_BYTES: usize = 128 << 10;
 /// What is hashed at once rather than on another thread.
 const AT_ONCE_BYTES: usize = 64 << 10;
 /// How long a client may keep silent within a body.
@@ -187,6 +187,9 @@ impl Store {
         let sums = algorithms.into_iter().map(Hasher::new).collect();
         let mut hashing = Hashing { md5: Md5::new(), rest: Rest { sums, sealer } };
         let mut writer = self.cluster.write_body(place);
+        if let Some(length) = expected.length {
+            writer.expect(sealed_len(length));
+        }
         let (mut size, mut sealed) = (0, Bytes::new());
         let mut batch = gather(&mut stream).await?;
         loop {

@@ -24,7 +24,7 @@ use std::{
 use tokio::sync::mpsc;
 
 /// What is read at once, rather than streamed, in bytes.
-const AT_ONCE_BYTES: u64 = 1 << 20;
+const AT_ONCE_BYTES: u64 = 512 << 10;
 /// What is read at a time, in bytes: whole segments.
 const CHUNK_BYTES: u64 = 4 * SEGMENT_BYTES;
 

@@ -6,9 +6,8 @@ mod peers;
 use super::cloud::Cloud;
 use anyhow::{Context as _, Result};
 use client::{Access, Client};
-use peers::{Garage, garage, resident_bytes};
+use peers::{Garage, forget_peak, garage, peak_bytes};
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     path::Path,
     process::Command,
@@ -28,6 +27,7 @@ struct Side {
     name: &'static str,
     access: Access,
     keys: usize,
+    processes: Vec<u32>,
 }
 
 /// A measurement: how to do it once, with the number of the call, and what to print.
@@ -155,13 +155,13 @@ const CASES: [Case; 18] = [
     case("GET 4 KiB", 32, 0, get_small),
     case("GET 3, PUT 1 of 4 KiB", 16, 0, mixed),
     case("PUT 1 MiB", 1, MIB, put_medium),
-    case("PUT 1 MiB", 16, MIB, put_medium),
+    case("PUT 1 MiB", 32, MIB, put_medium),
     case("GET 1 MiB", 1, MIB, get_medium),
-    case("GET 1 MiB", 16, MIB, get_medium),
+    case("GET 1 MiB", 32, MIB, get_medium),
     case("PUT 64 MiB", 1, 64 * MIB, put_large),
-    case("PUT 64 MiB", 16, 64 * MIB, put_large),
+    case("PUT 64 MiB", 32, 64 * MIB, put_large),
     case("GET 64 MiB", 1, 64 * MIB, get_large),
-    case("GET 64 MiB", 16, 64 * MIB, get_large),
+    case("GET 64 MiB", 32, 64 * MIB, get_large),
     case("multipart of 1 GiB", 1, KIB * MIB, multipart),
     case("LIST 1,000 keys", 1, 0, list),
     case("LIST by delimiter", 1, 0, list_folders),
@@ -258,9 +258,9 @@ fn objects_process(cloud: &Cloud) -> Result<u32> {
     Ok(pid.parse()?)
 }
 
-/// Runs the benchmark and prints its table.
-pub fn run(root: &Path) -> Result<()> {
-    let program = garage(root)?;
+/// Runs the benchmark and prints its table; `alone` without the peers.
+pub fn run(root: &Path, alone: bool) -> Result<()> {
+    let program = if alone { None } else { Some(garage(root)?) };
     let cloud = Cloud::start(root, "simulated")?;
     let ours = Access {
         address: cloud.listen,
@@ -269,38 +269,53 @@ pub fn run(root: &Path) -> Result<()> {
         region: "us-east-1".into(),
     };
     Client::connect(&ours)?.send(("PUT", &format!("/{BUCKET}"), ""), &[], false)?;
-    let (one, three) = (Garage::start(&program, 1, BUCKET)?, Garage::start(&program, 3, BUCKET)?);
-    let sides = [
-        Side { name: "Fogbank, 3 replicas", access: ours, keys: KEYS },
-        Side { name: "Garage, 1 node", access: one.access(), keys: KEYS },
-        Side { name: "Garage, 3 nodes", access: three.access(), keys: KEYS_OF_SLOW_PEERS },
-    ];
+    let mut peers = Vec::new();
+    for nodes in [1, 3] {
+        peers.extend(program.iter().map(|program| Garage::start(program, nodes, BUCKET)));
+    }
+    let peers = peers.into_iter().collect::<Result<Vec<_>>>()?;
+    let names = ["Garage, 1 node", "Garage, 3 nodes"];
+    let mut sides = vec![Side {
+        name: "Fogbank, 3 replicas",
+        access: ours,
+        keys: KEYS,
+        processes: vec![objects_process(&cloud)?],
+    }];
+    sides.extend(peers.iter().zip(names).zip([KEYS, KEYS_OF_SLOW_PEERS]).map(
+        |((peer, name), keys)| Side {
+            name,
+            access: peer.access(),
+            keys,
+            processes: peer.processes(),
+        },
+    ));
     let bodies = Bodies { small: random(4 * KIB)?, medium: random(MIB)?, large: random(64 * MIB)? };
     for side in &sides {
         fill(side, &bodies)?;
     }
-    println!("All flush to the disk before they answer. Calls/s, or MB/s for large bodies.\n");
-    let columns: Vec<String> = sides.iter().map(|side| format!("{:>26}", side.name)).collect();
-    println!("{:<24}{}{:>18}", "", columns.concat(), "ratio to 1 node");
-    let mut memory = BTreeMap::new();
+    measure(&sides, &bodies)
+}
+
+fn measure(sides: &[Side], bodies: &Bodies) -> Result<()> {
+    println!("All flush to the disk before they answer. Calls/s or MB/s, and the most memory");
+    println!("that was resident meanwhile. Ratio: to the first peer.\n");
+    let columns: Vec<String> = sides.iter().map(|side| format!("{:>32}", side.name)).collect();
+    println!("{:<26}{}{:>8}", "", columns.concat(), "ratio");
     for case in &CASES {
-        let mut row = format!("{:<20}{:>4}", case.name, format!("c{}", case.connections));
+        let mut row = format!("{:<22}{:>4}", case.name, format!("c{}", case.connections));
         let mut rates = Vec::new();
-        for side in &sides {
-            let speed = speed(&side.access, case, &bodies)?;
+        for side in sides {
+            side.processes.iter().try_for_each(|process| forget_peak(*process))?;
+            let speed = speed(&side.access, case, bodies)?;
+            let peaks = side.processes.iter().map(|process| peak_bytes(*process));
+            let peak = peaks.sum::<Result<u64>>()?;
             rates.push(speed.rate);
-            write!(row, "{:>26}", shown(case, speed))?;
+            write!(row, "{:>32}", format!("{}, {:>3} MiB", shown(case, speed), peak >> 20))?;
         }
-        println!("{row}{:>18.2}", rates[0] / rates[1]);
-        let now = [resident_bytes(objects_process(&cloud)?)?, one.memory()?, three.memory()?];
-        for (side, bytes) in sides.iter().zip(now) {
-            let most = memory.entry(side.name).or_insert(0);
-            *most = bytes.max(*most);
+        match rates[..] {
+            [ours, peer, ..] => println!("{row}{:>8.2}", ours / peer),
+            _ => println!("{row}"),
         }
-    }
-    println!("\nMost resident memory seen after a case:");
-    for (name, bytes) in memory {
-        println!("  {name}: {} MiB", bytes >> 20);
     }
     Ok(())
 }

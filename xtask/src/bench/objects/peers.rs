@@ -96,9 +96,9 @@ impl Garage {
         Access { address, key: KEY.into(), secret: SECRET.into(), region: REGION.into() }
     }
 
-    /// Resident memory of all nodes, in bytes.
-    pub fn memory(&self) -> Result<u64> {
-        self.nodes.iter().map(|node| resident_bytes(node.child.id())).sum()
+    /// The processes of its nodes.
+    pub fn processes(&self) -> Vec<u32> {
+        self.nodes.iter().map(|node| node.child.id()).collect()
     }
 
     fn start_node(&self, at: usize, replicas: usize) -> Result<GarageNode> {
@@ -149,10 +149,15 @@ impl Garage {
     }
 }
 
-/// Resident memory of a process, in bytes.
-pub fn resident_bytes(pid: u32) -> Result<u64> {
+/// Lets a process's highest resident memory count from now on.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/clear_refs"), "5").context("reset the peak of memory")
+}
+
+/// The highest resident memory of a process, in bytes.
+pub fn peak_bytes(pid: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
     let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib << 10)
 }
