@@ -16,7 +16,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
-    Body,
+    Body, S3ErrorCode,
     config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -129,6 +129,7 @@ impl Service {
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        let Some(_under_way) = self.gateway.enter().await else { return ending(&request) };
         let (mut parts, body) = request.into_parts();
         let passed = Passport::default();
         parts.extensions.insert(peer);
@@ -211,6 +212,16 @@ impl Service {
     async fn call(&self, request: Request<Body>) -> Response<Body> {
         self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
+}
+
+/// The answer when the process is about to end: clients try again.
+fn ending(request: &Request<Body>) -> Response<Body> {
+    let refused = fault::fault(S3ErrorCode::ServiceUnavailable, "Please try again.");
+    let mut response = refused.to_http_response().unwrap_or_default();
+    sign_off(&mut response, request.uri().path(), request.method() == Method::HEAD);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// The longest life of a presigned URL, in seconds: a week.
