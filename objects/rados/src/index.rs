@@ -277,8 +277,7 @@ impl Inner {
         }
         let mut found = Vec::new();
         while let Some(read) = reads.join_next().await {
-            let (number, read) =
-                read.map_err(|error| NodeFault::Down(error.to_string().into()))?;
+            let (number, read) = read.map_err(|error| NodeFault::Down(error.to_string().into()))?;
             found.push((number, read.map_err(|errno| self.fault(errno))?.keys));
         }
         Ok(found)
