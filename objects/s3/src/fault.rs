@@ -55,6 +55,12 @@ pub(crate) fn with_header(mut error: S3Error, name: &'static str, value: &str) -
     error
 }
 
+/// The body's checksum of an algorithm isn't the one that was said.
+pub(crate) fn bad_checksum(algorithm: &str) -> S3Error {
+    let message = format!("The {algorithm} you specified did not match the calculated checksum.");
+    fault(S3ErrorCode::BadDigest, message)
+}
+
 pub(crate) fn not_implemented(operation: &str) -> S3Error {
     fault(S3ErrorCode::NotImplemented, format!("{operation} is not implemented"))
 }

@@ -5,7 +5,7 @@ use crate::{
     access::{self, Passport, Peer},
     around::{Around, broken},
     control::Control,
-    fault, form,
+    digest, fault, form, head,
     host::Domains,
     resign,
 };
@@ -16,7 +16,7 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
-    Body, S3ErrorCode,
+    Body, S3Error, S3ErrorCode,
     config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -138,6 +138,9 @@ impl Service {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
+        if let Some(refused) = head::refusal(&parts) {
+            return unread(refused, &path, head);
+        }
         let query = parts.uri.query().unwrap_or_default();
         let asks_for_attributes = access::parameter(query, "attributes").is_some();
         let refused = outlives_a_week(query).or_else(|| self.in_no_region(&parts.headers));
@@ -147,8 +150,13 @@ impl Service {
         }
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
         let expects = parts.headers.contains_key(header::EXPECT);
-        let again = has_odd_range(&parts.headers).then(|| parts.clone());
+        let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
+        let again = odd.then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
+        let (body, digests) = match digest::watch(&parts, body) {
+            Ok(watched) => watched,
+            Err(refused) => return unread(refused, &path, head),
+        };
         let answered = around.answer(&self.gateway, &self.s3, &parts, peer).await;
         let ours = answered.is_some();
         let mut response = match answered {
@@ -167,9 +175,15 @@ impl Service {
             && passed.is_stamped()
             && response.status() == StatusCode::BAD_REQUEST
         {
-            parts.headers.remove(header::RANGE);
+            if has_odd_range(&parts.headers) {
+                parts.headers.remove(header::RANGE);
+            }
+            head::drop_empty_numbers(&mut parts);
             resign::resign(&mut parts, &*self.gateway.identities).await;
             response = self.call(Request::from_parts(parts, Body::empty())).await;
+        }
+        if let Some(wrong) = digests.take() {
+            response = wrong.to_http_response().unwrap_or_default();
         }
         around.complete(&mut response);
         if response.status() == StatusCode::BAD_REQUEST {
@@ -217,8 +231,13 @@ impl Service {
 /// The answer when the process is about to end: clients try again.
 fn ending(request: &Request<Body>) -> Response<Body> {
     let refused = fault::fault(S3ErrorCode::ServiceUnavailable, "Please try again.");
+    unread(refused, request.uri().path(), request.method() == &Method::HEAD)
+}
+
+/// Refuses a request whose body was not read: nothing else may come on its connection.
+fn unread(refused: S3Error, path: &str, head: bool) -> Response<Body> {
     let mut response = refused.to_http_response().unwrap_or_default();
-    sign_off(&mut response, request.uri().path(), request.method() == Method::HEAD);
+    sign_off(&mut response, path, head);
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     response

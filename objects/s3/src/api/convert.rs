@@ -431,13 +431,16 @@ pub(super) fn encryption(
 ///
 /// # Errors
 /// `InvalidDigest`.
-pub(super) fn content_md5(value: Option<&str>) -> S3Result<Option<[u8; 16]>> {
+pub(crate) fn content_md5(value: Option<&str>) -> S3Result<Option<[u8; 16]>> {
     let Some(value) = value else { return Ok(None) };
     let decoded = from_base64(value, 16).and_then(|md5| md5.try_into().ok());
+    decoded.map(Some).ok_or_else(|| invalid_digest(value))
+}
+
+/// A `Content-MD5` that is none.
+pub(crate) fn invalid_digest(value: &str) -> S3Error {
     let message = "The Content-MD5 you specified was invalid.";
-    decoded.map(Some).ok_or_else(|| {
-        fault::with(fault::fault(S3ErrorCode::InvalidDigest, message), &[("Content-MD5", value)])
-    })
+    fault::with(fault::fault(S3ErrorCode::InvalidDigest, message), &[("Content-MD5", value)])
 }
 
 /// The checksums among an input's fields.
@@ -455,7 +458,7 @@ macro_rules! checksums_of {
 pub(super) use checksums_of;
 
 /// In the order of [`Algorithm::ALL`].
-pub(super) fn checksums(values: [Option<&str>; 5]) -> S3Result<Vec<(Algorithm, Vec<u8>)>> {
+pub(crate) fn checksums(values: [Option<&str>; 5]) -> S3Result<Vec<(Algorithm, Vec<u8>)>> {
     let mut all = Vec::new();
     for (algorithm, value) in Algorithm::ALL.into_iter().zip(values) {
         let Some(value) = value else { continue };

@@ -172,7 +172,8 @@ pub(super) async fn copy_object(
     let (source_bucket, found, range, reading) = opened.await?;
     let from = found.object().ok_or_else(fault::internal)?;
     let mut attributes = attributes(&input, from)?;
-    let (writer, acl) = of_new_object(gateway, &caller, &bucket, &asked_of!(input)).await?;
+    let (writer, acl) =
+        of_new_object(gateway, &caller, (&entry, &input.key), &asked_of!(input)).await?;
     attributes.acl = acl;
     let asked = input.checksum_algorithm.as_ref().map(convert::algorithm).transpose()?;
     let kept = from.checksum.as_ref().map(|sum| sum.algorithm);

@@ -6,7 +6,7 @@ mod acl;
 mod after;
 mod buckets;
 mod configurations;
-mod convert;
+pub(crate) mod convert;
 mod copy;
 mod cors;
 mod encryption;

@@ -122,7 +122,8 @@ pub(super) async fn put_object(
         input.object_lock_legal_hold_status.as_ref().map(dto::ObjectLockLegalHoldStatus::as_str),
     )?;
     let mut attributes = attributes_of!(input)?;
-    let (writer, acl) = of_new_object(gateway, &caller, &bucket, &asked_of!(input)).await?;
+    let asked = asked_of!(input);
+    let (writer, acl) = of_new_object(gateway, &caller, (&entry, &input.key), &asked).await?;
     attributes.acl = acl;
     let kms_key = input.ssekms_key_id.as_deref();
     let encryption = input.server_side_encryption.as_ref();
@@ -210,7 +211,9 @@ fn pick(
         )),
         (Some(range), None) => {
             let satisfied = range.check(object.size);
-            satisfied.map(|range| (range, true)).map_err(|_| {
+            // Nothing of nothing, also not its end.
+            let satisfied = satisfied.ok().filter(|range| !range.is_empty());
+            satisfied.map(|range| (range, true)).ok_or_else(|| {
                 let message = "The requested range is not satisfiable";
                 let error = fault::fault(S3ErrorCode::InvalidRange, message);
                 let (asked, size) = (range.to_header_string(), object.size.to_string());
