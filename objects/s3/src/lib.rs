@@ -7,6 +7,7 @@
 mod access;
 mod accounts;
 mod addressed;
+mod answers;
 mod api;
 mod around;
 pub mod configuration;

@@ -3,6 +3,7 @@
 use crate::{
     Gateway,
     access::{self, Passport, Peer},
+    answers::{Question, between},
     around::{Around, broken},
     control::Control,
     digest, fault, form, head,
@@ -134,21 +135,25 @@ impl Service {
         let passed = Passport::default();
         parts.extensions.insert(peer);
         parts.extensions.insert(passed.clone());
+        // As if it weren't there.
+        if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
+            parts.headers.remove(header::AUTHORIZATION);
+        }
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
-        if let Some(refused) = head::refusal(&parts) {
-            return unread(refused, &path, head);
-        }
         let query = parts.uri.query().unwrap_or_default();
-        let asks_for_attributes = access::parameter(query, "attributes").is_some();
         let refused = outlives_a_week(query).or_else(|| self.in_no_region(&parts.headers));
         if let Some(mut response) = refused {
             sign_off(&mut response, &path, head);
             return response;
         }
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
+        if let Some(refused) = head::refusal(&parts, around.addressed()) {
+            return unread(refused, &path, head);
+        }
+        let question = Question::of(&parts, around.addressed());
         let expects = parts.headers.contains_key(header::EXPECT);
         let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
         let again = odd.then(|| parts.clone());
@@ -164,10 +169,10 @@ impl Service {
                 drop(body);
                 answered
             }
-            None => {
-                let body = form::fill_in(&parts, body).await;
-                self.call(Request::from_parts(parts, body)).await
-            }
+            None => match form::fill_in(&parts, body).await {
+                Ok(body) => self.call(Request::from_parts(parts, body)).await,
+                Err(refused) => refused.to_http_response().unwrap_or_default(),
+            },
         };
         // Signed as it was, but nothing that S3 takes notice of.
         if let Some(mut parts) = again
@@ -186,11 +191,7 @@ impl Service {
             response = wrong.to_http_response().unwrap_or_default();
         }
         around.complete(&mut response);
-        if response.status() == StatusCode::BAD_REQUEST {
-            refuse_by_policy(&mut response);
-        } else if asks_for_attributes {
-            bare_etag(&mut response);
-        }
+        question.complete(&mut response, self.gateway.store.now_ms());
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
         let usable = match rest {
@@ -371,30 +372,6 @@ fn outlives_a_week(query: &str) -> Option<Response<Body>> {
     fault::custom(StatusCode::BAD_REQUEST, code, message).to_http_response().ok()
 }
 
-/// A form that its policy doesn't allow is refused in S3's words, where s3s has its own.
-fn refuse_by_policy(response: &mut Response<Body>) {
-    let Some(body) = response.body().bytes() else { return };
-    let failed = "<Code>InvalidPolicyDocument</Code><Message>Policy condition";
-    if std::str::from_utf8(&body).is_ok_and(|text| text.contains(failed)) {
-        let message = "Invalid according to Policy: Policy Condition failed";
-        let refused = fault::fault(s3s::S3ErrorCode::AccessDenied, message);
-        if let Ok(refused) = refused.to_http_response() {
-            *response = refused;
-        }
-    }
-}
-
-/// GetObjectAttributes gives the ETag without the quotes that s3s writes.
-fn bare_etag(response: &mut Response<Body>) {
-    let Some(body) = response.body().bytes() else { return };
-    let Ok(text) = std::str::from_utf8(&body) else { return };
-    let Some(etag) = between(text, "<ETag>", "</ETag>") else { return };
-    let bare = etag.replace("&quot;", "").replace('"', "");
-    let text = text.replacen(etag, &bare, 1);
-    *response.body_mut() = Body::from(Bytes::from(text));
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-}
-
 /// Completes an error's XML. An answer to HEAD, and 304, have no body.
 fn complete_error(
     response: &mut Response<Body>,
@@ -431,10 +408,6 @@ fn complete_error(
     let xml = HeaderValue::from_static("application/xml");
     response.headers_mut().insert(header::CONTENT_TYPE, xml);
     response.headers_mut().remove(header::CONTENT_LENGTH);
-}
-
-fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
-    Some(text.split_once(begin)?.1.split_once(end)?.0)
 }
 
 fn element(xml: &mut String, name: &str, value: &str) {

@@ -12,6 +12,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use s3s::{S3Error, S3ErrorCode, S3Result, crypto::Checksum as _, dto};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -426,6 +427,10 @@ pub(super) fn encryption(
         Wrapping::Customer { md5 } => (None, Some("AES256".to_owned()), Some(md5.clone())),
     }
 }
+
+/// What a URL's path leaves as it is of a key.
+pub(super) const PATH: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
 /// A digest in base64.
 ///

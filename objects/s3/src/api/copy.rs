@@ -21,7 +21,7 @@ use crate::{
         version::{Attributes, Header, Object},
     },
 };
-use s3s::{S3Request, S3Response, S3Result, dto};
+use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 use std::{ops::Range, sync::Arc};
 
 /// What a copy is made from.
@@ -55,7 +55,14 @@ impl<'a> Source<'a> {
         let entry = enter(gateway, caller, action, self.bucket, Some(self.key), owner).await?;
         let bucket = entry.row();
         let what = (&*bucket, self.key, self.version);
-        let (found, range, reading) = open(gateway, what, customer, pick).await?;
+        let opened = open(gateway, what, customer, pick).await;
+        let (found, range, reading) = opened.map_err(|error| match *error.code() {
+            S3ErrorCode::MethodNotAllowed => fault::invalid_request(
+                "The source of a copy request may not specifically refer to a delete marker by \
+                 version id.",
+            ),
+            _ => error,
+        })?;
         Ok((bucket, found, range, reading))
     }
 }

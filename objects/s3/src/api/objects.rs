@@ -23,7 +23,8 @@ use crate::{
     },
 };
 use futures::StreamExt as _;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
+use percent_encoding::utf8_percent_encode;
 use s3s::{
     S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders, dto,
     stream::ByteStream as _,
@@ -35,6 +36,9 @@ const ATTEMPTS: u32 = 4;
 /// How many keys of one request are removed at a time.
 const DELETES_AT_A_TIME: usize = 32;
 const MAX_DELETES: usize = 1000;
+
+/// What GetObjectAttributes gives.
+const ATTRIBUTES: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
 
 /// What is expected of a body.
 pub(super) fn expected(
@@ -105,6 +109,7 @@ pub(super) async fn put_object(
     req: S3Request<dto::PutObjectInput>,
 ) -> S3Result<S3Response<dto::PutObjectOutput>> {
     let caller = Caller::of(&req)?;
+    let form = req.method == Method::POST;
     let S3Request { input, headers, trailing_headers, .. } = req;
     let owner = input.expected_bucket_owner.as_deref();
     check_key(&input.key)?;
@@ -142,7 +147,18 @@ pub(super) async fn put_object(
     let object = Object { content: Content::Blobs(Vec::new()), ..new.object.clone() };
     let put = store.put_object(&entry, &input.key, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;
-    Ok(S3Response::new(put_output(&object, written)))
+    let mut response = S3Response::new(put_output(&object, written));
+    if form {
+        let host = headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let key = utf8_percent_encode(&input.key, &convert::PATH);
+        let made = format!("http://{host}/{}/{key}", bucket.name);
+        for (name, value) in [(fault::MADE, made), ("etag", format!("\"{}\"", object.etag))] {
+            if let Ok(value) = value.parse() {
+                response.headers.insert(name, value);
+            }
+        }
+    }
+    Ok(response)
 }
 
 fn put_output(object: &Object, written: Written) -> dto::PutObjectOutput {
@@ -564,10 +580,13 @@ pub(super) async fn get_object_attributes(
     let object = found.object().ok_or_else(fault::internal)?;
     customer_of!(input).reading_key(gateway, &object.seal.wrapping)?;
     // They may come as one header with commas.
-    let wants = |name: &str| {
-        let asked = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
-        asked.map(str::trim).any(|one| one == name)
-    };
+    let asked = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
+    let asked: Vec<&str> = asked.map(str::trim).collect();
+    if let Some(other) = asked.iter().find(|one| !ATTRIBUTES.contains(one)) {
+        let message = "Invalid attribute name specified.";
+        return Err(fault::invalid_argument(message, "x-amz-object-attributes", other));
+    }
+    let wants = |name: &str| asked.contains(&name);
     let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|sum| {
         let mut shown = dto::Checksum {
             checksum_type: Some(convert::kind_name(sum.kind)),
@@ -629,6 +648,10 @@ pub(super) async fn restore_object(
         Ok(before)
     });
     let (before, _) = restored.await?;
-    let status = if before { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok(S3Response::with_status(dto::RestoreObjectOutput::default(), status))
+    let mut response = S3Response::new(dto::RestoreObjectOutput::default());
+    if !before {
+        // s3s gives it 200.
+        response.headers.insert(fault::STATUS, StatusCode::ACCEPTED.as_u16().into());
+    }
+    Ok(response)
 }
