@@ -223,6 +223,8 @@ mod tests {
     use super::*;
     use crate::host::Domains;
 
+    type Headers = &'static [(&'static str, &'static str)];
+
     fn parts(method: Method, uri: &str, headers: &[(&'static str, &'static str)]) -> Parts {
         let mut request = http::Request::builder().method(method).uri(uri);
         for (name, value) in headers {
@@ -245,7 +247,7 @@ mod tests {
         for bad in ["/b?max-keys=blah", "/b?x&max-keys=2147483648", "/b/k?partNumber=one"] {
             assert_eq!(code(get.clone(), bad, &[]).as_deref(), Some("InvalidArgument"), "{bad}");
         }
-        let refused: [(&[(&str, &str)], Option<&str>); 9] = [
+        let refused: [(Headers, Option<&str>); 9] = [
             (&[("content-md5", "")], Some("InvalidDigest")),
             (&[(CHECKSUM_ALGORITHM, "CRC99")], Some("InvalidRequest")),
             (&[(CHECKSUM_ALGORITHM, "CRC32")], Some("InvalidRequest")),

@@ -11,7 +11,7 @@ use crate::{
     resign,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -175,17 +175,12 @@ impl Service {
             },
         };
         // Signed as it was, but nothing that S3 takes notice of.
-        if let Some(mut parts) = again
+        if let Some(parts) = again
             && !ours
             && passed.is_stamped()
             && response.status() == StatusCode::BAD_REQUEST
         {
-            if has_odd_range(&parts.headers) {
-                parts.headers.remove(header::RANGE);
-            }
-            head::drop_empty_numbers(&mut parts);
-            resign::resign(&mut parts, &*self.gateway.identities).await;
-            response = self.call(Request::from_parts(parts, Body::empty())).await;
+            response = self.call_without_oddities(parts).await;
         }
         if let Some(wrong) = digests.take() {
             response = wrong.to_http_response().unwrap_or_default();
@@ -224,6 +219,15 @@ impl Service {
         fault::with(refused, &[("Region", ours)]).to_http_response().ok()
     }
 
+    async fn call_without_oddities(&self, mut parts: Parts) -> Response<Body> {
+        if has_odd_range(&parts.headers) {
+            parts.headers.remove(header::RANGE);
+        }
+        head::drop_empty_numbers(&mut parts);
+        resign::resign(&mut parts, &*self.gateway.identities).await;
+        self.call(Request::from_parts(parts, Body::empty())).await
+    }
+
     async fn call(&self, request: Request<Body>) -> Response<Body> {
         self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
@@ -232,7 +236,7 @@ impl Service {
 /// The answer when the process is about to end: clients try again.
 fn ending(request: &Request<Body>) -> Response<Body> {
     let refused = fault::fault(S3ErrorCode::ServiceUnavailable, "Please try again.");
-    unread(refused, request.uri().path(), request.method() == &Method::HEAD)
+    unread(refused, request.uri().path(), *request.method() == Method::HEAD)
 }
 
 /// Refuses a request whose body was not read: nothing else may come on its connection.

@@ -56,12 +56,13 @@ impl<'a> Source<'a> {
         let bucket = entry.row();
         let what = (&*bucket, self.key, self.version);
         let opened = open(gateway, what, customer, pick).await;
-        let (found, range, reading) = opened.map_err(|error| match *error.code() {
-            S3ErrorCode::MethodNotAllowed => fault::invalid_request(
-                "The source of a copy request may not specifically refer to a delete marker by \
-                 version id.",
-            ),
-            _ => error,
+        let (found, range, reading) = opened.map_err(|error| {
+            if *error.code() != S3ErrorCode::MethodNotAllowed {
+                return error;
+            }
+            let message = "The source of a copy request may not specifically refer to a delete \
+                           marker by version id.";
+            fault::invalid_request(message)
         })?;
         Ok((bucket, found, range, reading))
     }

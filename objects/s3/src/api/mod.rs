@@ -4,6 +4,7 @@
 
 mod acl;
 mod after;
+mod attributes;
 mod buckets;
 mod configurations;
 pub(crate) mod convert;
@@ -126,7 +127,7 @@ operations! {
         get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
         put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
     }
-    objects {
+    attributes {
         get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
     }
     copy {
