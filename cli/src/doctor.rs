@@ -41,8 +41,14 @@ impl Report {
 /// What the object store's copies guard against on these disks.
 fn storage_disks(paths: &Paths) -> String {
     use std::os::unix::fs::MetadataExt as _;
-    let mut nodes =
-        Settings::load(paths).ok().flatten().map(|settings| settings.nodes).unwrap_or_default();
+    let settings = Settings::load(paths).ok().flatten();
+    if let Some(pool) = settings.as_ref().and_then(|settings| settings.ceph.as_ref()) {
+        return match objects::check_ceph(pool) {
+            Ok(()) => format!("{}, which can be reached", pool.place()),
+            Err(error) => format!("{}: {error:#}", pool.place()),
+        };
+    }
+    let mut nodes = settings.map(|settings| settings.nodes).unwrap_or_default();
     if nodes.is_empty() {
         return "three copies in folders of the data folder; on disks of their own with 'fogbank up \
                 --nodes DIR…'"

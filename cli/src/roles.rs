@@ -123,7 +123,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
             volumes: paths.volumes(),
         }),
         Role::Objects => objects::run(&objects::Config {
-            nodes: settings.nodes,
+            foundation: settings.foundation(),
             master_key: paths.objects().join("master.key"),
             notification_targets: paths.objects().join("notification-targets.json"),
             run: paths.run.clone(),

@@ -2,7 +2,7 @@
 
 use crate::paths::Paths;
 use anyhow::Context as _;
-use objects::StorageNode;
+use objects::{CephPool, Foundation, StorageNode};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
@@ -33,9 +33,12 @@ pub struct Settings {
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.
     pub memory_overcommit_percent: u32,
-    /// The object store's nodes; none before its first start.
+    /// The object store's nodes; none before its first start, and with Ceph.
     #[serde(default)]
     pub nodes: Vec<StorageNode>,
+    /// The pool of Ceph that objects are in instead.
+    #[serde(default)]
+    pub ceph: Option<CephPool>,
 }
 
 /// How many storage nodes a cloud has at first, as folders of its data folder.
@@ -57,6 +60,14 @@ pub fn storage_nodes(folders: &[PathBuf]) -> anyhow::Result<Vec<StorageNode>> {
         nodes.push(StorageNode { domain: name.clone(), name, folder, weight: DEFAULT_WEIGHT });
     }
     Ok(nodes)
+}
+
+/// A namespace in a pool of Ceph that no other cloud has: two clouds in one would take it from each
+/// other.
+pub fn new_namespace() -> anyhow::Result<String> {
+    let random = "/proc/sys/kernel/random/uuid";
+    let uuid = fs::read_to_string(random).with_context(|| format!("read {random}"))?;
+    Ok(format!("fogbank-{}", uuid.chars().take(8).collect::<String>()))
 }
 
 /// A name that no node has yet: `node-1`, `node-2` …
@@ -117,11 +128,19 @@ impl Settings {
 
     /// Gives the object store its first nodes, if it has none yet.
     pub fn provide_nodes(&mut self, paths: &Paths) -> anyhow::Result<()> {
-        if self.nodes.is_empty() {
+        if self.nodes.is_empty() && self.ceph.is_none() {
             let folder = |number| paths.objects().join(format!("node-{number}"));
             self.nodes = storage_nodes(&(1..=FIRST_NODES).map(folder).collect::<Vec<_>>())?;
         }
         Ok(())
+    }
+
+    /// What objects are kept on.
+    pub fn foundation(&self) -> Foundation {
+        match &self.ceph {
+            Some(pool) => Foundation::Ceph(pool.clone()),
+            None => Foundation::Nodes(self.nodes.clone()),
+        }
     }
 
     /// The first settings of a cloud.
@@ -135,6 +154,7 @@ impl Settings {
             vcpu_overcommit: 16,
             memory_overcommit_percent: 100,
             nodes: Vec::new(),
+            ceph: None,
         })
     }
 }

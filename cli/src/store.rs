@@ -53,7 +53,8 @@ pub enum Command {
     },
     /// Read and compare every copy of everything, from now on in the background
     ///
-    /// This is also done by itself, once a week. 'fogbank objects status' counts the rounds.
+    /// This is also done by itself, once a week. 'fogbank objects status' counts the rounds. With
+    /// Ceph, which compares its copies itself, it only frees what nothing refers to any more.
     Scrub,
     /// For tests of lifecycle rules: set the store's clock forward, and apply the rules
     ///
@@ -155,18 +156,22 @@ pub fn summary(status: &StoreStatus) -> String {
         }
         (gone, _) => format!("{gone} of {} slots can't be used", status.slots),
     };
+    let place = match &status.ceph {
+        Some(pool) => format!("in {pool}, copies are Ceph's"),
+        None => {
+            format!("on {} storage nodes, {}", status.nodes.len(), copies(status.replicas))
+        }
+    };
     format!(
-        "{}{} in {} on {} storage nodes, {}: {whole}",
+        "{}{} in {} {place}: {whole}",
         if status.objects_are_more { "more than " } else { "" },
         counted(status.objects, "object"),
         counted(status.buckets, "bucket"),
-        status.nodes.len(),
-        if status.replicas == 1 {
-            "1 copy".to_owned()
-        } else {
-            format!("{} copies", status.replicas)
-        },
     )
+}
+
+fn copies(count: u64) -> String {
+    if count == 1 { "1 copy".to_owned() } else { format!("{count} copies") }
 }
 
 fn counted(count: u64, what: &str) -> String {
@@ -183,7 +188,7 @@ fn show(status: &StoreStatus) {
         out!("{:<12}{done} of {total} {unit}", activity.name);
     }
     out!(
-        "\n{:<10} {:<8} {:<10} {:>6} {:>11} {:>10} {:>8} {:>8} {:>10} {:>10}  FOLDER",
+        "\n{:<10} {:<8} {:<10} {:>6} {:>11} {:>10} {:>8} {:>8} {:>10} {:>10}  WHERE",
         "NODE",
         "STATE",
         "DOMAIN",
@@ -276,6 +281,7 @@ fn add(
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
     let before = settings.clone();
     let folder = std::path::absolute(folder)?;
+    refuse_with_ceph(&settings)?;
     let taken = settings.nodes.iter().find(|node| node.folder == folder);
     if let Some(node) = taken {
         anyhow::bail!("{} is the folder of {} already", folder.display(), node.name);
@@ -297,9 +303,21 @@ fn add(
     Ok(())
 }
 
+fn refuse_with_ceph(settings: &Settings) -> anyhow::Result<()> {
+    match &settings.ceph {
+        Some(pool) => anyhow::bail!(
+            "this cloud keeps its objects in {}: add OSDs to Ceph, or take them away, instead of \
+             storage nodes",
+            pool.place()
+        ),
+        None => Ok(()),
+    }
+}
+
 fn remove(paths: &Paths, name: &str) -> anyhow::Result<()> {
     let mut settings =
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
+    refuse_with_ceph(&settings)?;
     anyhow::ensure!(
         settings.nodes.iter().any(|node| node.name == name),
         "there is no storage node {name}; 'fogbank objects status' lists them"

@@ -9,7 +9,7 @@ use crate::{
     store, supervisor,
 };
 use anyhow::Context as _;
-use objects::StorageNode;
+use objects::{CephPool, StorageNode};
 use server::AdminRequest;
 use std::{
     collections::BTreeSet,
@@ -61,6 +61,19 @@ pub struct Options {
     /// objects node add' [default: three folders of the data folder]
     #[arg(long, value_name = "DIR", num_args = 1..)]
     nodes: Vec<PathBuf>,
+    /// Keep objects in a Ceph cluster instead, at the first start: its ceph.conf, such as
+    /// /etc/ceph/ceph.conf
+    #[arg(long, value_name = "CONF", requires = "ceph_pool", conflicts_with = "nodes")]
+    ceph: Option<PathBuf>,
+    /// The pool of that cluster, a replicated one
+    #[arg(long, value_name = "POOL", requires = "ceph")]
+    ceph_pool: Option<String>,
+    /// Who to be there, without 'client.' [default: admin]
+    #[arg(long, value_name = "NAME", requires = "ceph")]
+    ceph_user: Option<String>,
+    /// The namespace in the pool, of this cloud alone [default: one that is made up]
+    #[arg(long, value_name = "NAME", requires = "ceph")]
+    ceph_namespace: Option<String>,
     /// Start without building images that are missing
     #[arg(long)]
     no_images: bool,
@@ -116,20 +129,7 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
-    if !options.nodes.is_empty() {
-        let nodes = settings::storage_nodes(&options.nodes)?;
-        let folders = |nodes: &[StorageNode]| {
-            nodes.iter().map(|node| node.folder.clone()).collect::<BTreeSet<_>>()
-        };
-        anyhow::ensure!(
-            settings.nodes.is_empty() || folders(&settings.nodes) == folders(&nodes),
-            "this cloud keeps its objects elsewhere; once it is up, use 'fogbank objects node add' \
-             and 'fogbank objects node remove'"
-        );
-        if settings.nodes.is_empty() {
-            settings.nodes = nodes;
-        }
-    }
+    choose_foundation(&mut settings, options)?;
     settings.provide_nodes(paths)?;
     // A server that outlived its supervisor makes room for the new one.
     end_left_over(paths, &[Role::Server]);
@@ -141,6 +141,56 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     })?;
     settings.save(paths)?;
     Ok(settings)
+}
+
+/// What objects are kept on is decided at the first start.
+fn choose_foundation(settings: &mut Settings, options: &Options) -> anyhow::Result<()> {
+    if !options.nodes.is_empty() {
+        let nodes = settings::storage_nodes(&options.nodes)?;
+        let folders = |nodes: &[StorageNode]| {
+            nodes.iter().map(|node| node.folder.clone()).collect::<BTreeSet<_>>()
+        };
+        if let Some(pool) = &settings.ceph {
+            anyhow::bail!("this cloud keeps its objects in {}", pool.place());
+        }
+        anyhow::ensure!(
+            settings.nodes.is_empty() || folders(&settings.nodes) == folders(&nodes),
+            "this cloud keeps its objects elsewhere; once it is up, use 'fogbank objects node add' \
+             and 'fogbank objects node remove'"
+        );
+        if settings.nodes.is_empty() {
+            settings.nodes = nodes;
+        }
+    }
+    if let (Some(conf), Some(pool)) = (&options.ceph, &options.ceph_pool) {
+        anyhow::ensure!(
+            settings.nodes.is_empty(),
+            "this cloud keeps its objects in {} folders already: Ceph can only be chosen at the \
+             first start, so take another --data for a cloud in Ceph",
+            settings.nodes.len()
+        );
+        let known = settings.ceph.take();
+        let chosen = CephPool {
+            conf: std::path::absolute(conf)?,
+            pool: pool.clone(),
+            user: options.ceph_user.clone().unwrap_or_else(|| "admin".to_owned()),
+            namespace: match (&options.ceph_namespace, &known) {
+                (Some(namespace), _) => namespace.clone(),
+                (None, Some(known)) => known.namespace.clone(),
+                (None, None) => settings::new_namespace()?,
+            },
+        };
+        if let Some(known) = known {
+            anyhow::ensure!(
+                (&known.pool, &known.namespace) == (&chosen.pool, &chosen.namespace),
+                "this cloud keeps its objects in {}",
+                known.place()
+            );
+        }
+        objects::check_ceph(&chosen)?;
+        settings.ceph = Some(chosen);
+    }
+    Ok(())
 }
 
 fn start_supervisor(paths: &Paths) -> anyhow::Result<()> {

@@ -270,3 +270,36 @@ def test_where_an_object_lies(cloud):
     said = cloud.fogbank("objects", "status").stdout
     for word in "node-1", "node-2", "node-3":
         assert word in said
+
+
+def test_access_log_lines_are_kept_by_down(cloud):
+    client = cloud.client("s3")
+    client.create_bucket(Bucket="bbb")
+    client.create_bucket(Bucket="logs")
+    client.put_bucket_logging(Bucket="bbb", BucketLoggingStatus={
+        "LoggingEnabled": {"TargetBucket": "logs", "TargetPrefix": "of-bbb/"}})
+    for at in range(50):
+        client.put_object(Bucket="bbb", Key=f"key-{at}", Body=b"x")
+    cloud.down()
+    cloud.up()
+    client = cloud.client("s3")
+    text = ""
+    for row in client.list_objects_v2(Bucket="logs", Prefix="of-bbb/").get("Contents", []):
+        text += client.get_object(Bucket="logs", Key=row["Key"])["Body"].read().decode()
+    for at in range(50):
+        assert text.count(f" REST.PUT.OBJECT key-{at} ") == 1, f"key-{at} in:\n{text}"
+
+
+def test_no_request_is_cut_off_by_down(cloud):
+    """What is under way is waited for, and what comes after is told to come again."""
+    group = writers(cloud, 4)
+    until("they write", lambda: sum(writer.calls for writer in group) > 20)
+    for writer in group:
+        writer.stop.set()
+    cloud.down()
+    cloud.up()
+    for writer in group:
+        writer.client = cloud.client("s3")
+        writer.join(60)
+        assert not writer.is_alive()
+        writer.check_all()

@@ -42,6 +42,10 @@ pub fn run(names: &[&str]) -> Result<bool> {
 pub fn command(root: &Path, program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     command.current_dir(root).args(args);
+    succeed(command)
+}
+
+fn succeed(mut command: Command) -> Result<()> {
     let status = command.status().with_context(|| format!("start {command:?}"))?;
     ensure!(status.success(), "{command:?}: {status}");
     Ok(())
@@ -68,24 +72,22 @@ fn rust(root: &Path) -> Result<()> {
     command.current_dir(root).env("PATH", path);
     command.args(if nextest { &["nextest", "run"][..] } else { &["test"] });
     command.args(["--workspace", "--no-fail-fast"]);
-    let status = command.status().context("start cargo")?;
-    ensure!(status.success(), "{command:?}: {status}");
-    Ok(())
+    succeed(command)
 }
 
 fn api(root: &Path) -> Result<()> {
-    pytest(root, "tests/api")
+    succeed(pytest(root, "tests/api")?)
 }
 
 fn objects(root: &Path) -> Result<()> {
-    pytest(root, "tests/objects")
+    succeed(pytest(root, "tests/objects")?)
 }
 
 fn guest(root: &Path) -> Result<()> {
-    pytest(root, "tests/guest")
+    succeed(pytest(root, "tests/guest")?)
 }
 
-/// The storage node over RADOS, with a throw-away Ceph.
+/// The storage node over RADOS, and a cloud on it, with a throw-away Ceph.
 fn ceph(root: &Path) -> Result<()> {
     let script = root.join("tests/ceph/ceph.sh");
     command(root, &script, &["install"])?;
@@ -97,18 +99,21 @@ fn ceph(root: &Path) -> Result<()> {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(root).env("FOGBANK_CEPH_CONF", folder.join("ceph.conf"));
         cargo.args(test).args(["--", "--ignored", "--test-threads=4"]);
-        let status = cargo.status().context("start cargo")?;
-        ensure!(status.success(), "{cargo:?}: {status}");
-        Ok(())
+        succeed(cargo)?;
+        let mut pytest = pytest(root, "tests/ceph")?;
+        pytest.env("FOGBANK_CEPH_CONF", folder.join("ceph.conf"));
+        succeed(pytest)
     });
     let stopped = command(root, &script, &["stop", path]);
     ran.and(stopped)
 }
 
-fn pytest(root: &Path, folder: &str) -> Result<()> {
+/// The end-to-end tests of a folder, with the program built.
+fn pytest(root: &Path, folder: &str) -> Result<Command> {
     command(root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
-    let python = python(root)?;
-    command(root, python, &["-m", "pytest", "--quiet", "--durations=5", folder])
+    let mut pytest = Command::new(python(root)?);
+    pytest.current_dir(root).args(["-m", "pytest", "--quiet", "--durations=5", folder]);
+    Ok(pytest)
 }
 
 /// The Python of the project's own environment, with what the tests need.

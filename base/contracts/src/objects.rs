@@ -43,6 +43,39 @@ pub struct StorageNode {
     pub domain: String,
 }
 
+/// What the object store is kept on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Foundation {
+    /// Folders, each a storage node.
+    Nodes(Vec<StorageNode>),
+    /// A pool of Ceph, which keeps the copies itself.
+    Ceph(CephPool),
+}
+
+/// A namespace in a pool of a Ceph cluster, of one cloud alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CephPool {
+    /// The cluster's `ceph.conf`.
+    pub conf: PathBuf,
+    /// A replicated pool.
+    pub pool: String,
+    /// The user, without `client.`.
+    pub user: String,
+    /// The namespace in the pool.
+    pub namespace: String,
+}
+
+impl CephPool {
+    /// Its only storage node's name.
+    pub const NODE: &str = "ceph";
+
+    /// Where it is, for people: `ceph:POOL/NAMESPACE`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("ceph:{}/{}", self.pool, self.namespace)
+    }
+}
+
 /// The reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ObjectsReply {
@@ -63,8 +96,11 @@ pub struct StoreStatus {
     pub nodes: Vec<NodeStatus>,
     /// Slots of the key space.
     pub slots: u64,
-    /// Copies of everything.
+    /// Copies of everything; 1 where Ceph keeps more by itself.
     pub replicas: u64,
+    /// The pool of Ceph that everything is in, as `ceph:POOL/NAMESPACE`, if it is.
+    #[serde(default)]
+    pub ceph: Option<String>,
     /// Slots that lack a copy in sync.
     pub slots_missing_copies: u64,
     /// Slots without enough copies in sync to be written.
@@ -99,7 +135,7 @@ pub struct Activity {
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
-    /// Where its data is.
+    /// Where its data is: a folder, or `ceph:POOL/NAMESPACE`.
     pub folder: PathBuf,
     /// What fails as one.
     pub domain: String,

@@ -12,6 +12,60 @@ use types::IpNet;
 /// S3's limit of a bucket policy's text, in bytes.
 pub const MAX_POLICY_BYTES: usize = 20 * 1024;
 
+/// S3's own condition keys without `s3:`, in lower case and in order.
+const CONDITION_KEYS: &[&str] = &[
+    "accessgrantsinstancearn",
+    "accesspointnetworkorigin",
+    "authtype",
+    "dataaccesspointaccount",
+    "dataaccesspointarn",
+    "delimiter",
+    "destinationregion",
+    "existingjoboperation",
+    "existingjobpriority",
+    "if-match",
+    "if-none-match",
+    "inventoryaccessibleoptionalfields",
+    "isreplicationpauserequest",
+    "jobsuspendedcause",
+    "locationconstraint",
+    "max-keys",
+    "object-lock-legal-hold",
+    "object-lock-mode",
+    "object-lock-remaining-retention-days",
+    "object-lock-retain-until-date",
+    "objectcreationoperation",
+    "prefix",
+    "requestjoboperation",
+    "requestjobpriority",
+    "requestobjecttagkeys",
+    "resourceaccount",
+    "signatureage",
+    "signatureversion",
+    "tlsversion",
+    "versionid",
+    "x-amz-acl",
+    "x-amz-bypass-governance-retention",
+    "x-amz-content-sha256",
+    "x-amz-copy-source",
+    "x-amz-grant-full-control",
+    "x-amz-grant-read",
+    "x-amz-grant-read-acp",
+    "x-amz-grant-write",
+    "x-amz-grant-write-acp",
+    "x-amz-metadata-directive",
+    "x-amz-object-ownership",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-customer-algorithm",
+    "x-amz-storage-class",
+    "x-amz-website-redirect-location",
+];
+
+/// Those that end with a tag's key.
+const TAG_KEYS: &[&str] =
+    &["accesspointtag/", "buckettag/", "existingobjecttag/", "requestobjecttag/"];
+
 /// Actions on a bucket's objects, without `s3:`.
 const OBJECT_ACTIONS: &[&str] = &[
     "AbortMultipartUpload",
@@ -176,8 +230,7 @@ fn check_statement(statement: &Statement, version: Version, bucket: &str) -> Res
         reached.objects |= scope.objects;
     }
     for condition in statement.conditions() {
-        let vendor = condition.key().split(':').next().unwrap_or_default();
-        if !vendor.eq_ignore_ascii_case("aws") && !vendor.eq_ignore_ascii_case("s3") {
+        if !is_condition_key(condition.key()) {
             return Err(Reason::ConditionKey(condition.key().to_owned()));
         }
     }
@@ -194,6 +247,16 @@ fn check_statement(statement: &Statement, version: Version, bucket: &str) -> Res
         Some((action, _)) if plain => Err(Reason::ActionWithoutResource(action.clone())),
         Some(_) | None => Ok(()),
     }
+}
+
+/// A key that S3 doesn't know would never hold a value, and a typing error never come to light.
+fn is_condition_key(key: &str) -> bool {
+    let (vendor, name) = key.split_once(':').unwrap_or((key, ""));
+    let name = name.to_ascii_lowercase();
+    let of_tag = |tag: &&str| name.strip_prefix(*tag).is_some_and(|tag| !tag.is_empty());
+    vendor.eq_ignore_ascii_case("aws")
+        || vendor.eq_ignore_ascii_case("s3")
+            && (CONDITION_KEYS.binary_search(&&*name).is_ok() || TAG_KEYS.iter().any(of_tag))
 }
 
 fn action_scope(action: &str) -> Result<Scope, Reason> {

@@ -1,5 +1,5 @@
-//! Blobs that no record refers to: those that wait for theirs, and those that have lost it and are
-//! still being read.
+//! Blobs that no record refers to: those that wait for theirs, and those that have lost it and may
+//! still be read.
 
 use crate::{
     BlobId, ClusterResult,
@@ -40,7 +40,6 @@ struct Inside {
     pending: BTreeMap<BlobId, Pending>,
     doomed: VecDeque<Doomed>,
     doomed_ids: BTreeSet<BlobId>,
-    leases: BTreeMap<BlobId, usize>,
 }
 
 #[derive(Debug, Default)]
@@ -116,23 +115,6 @@ impl Custody {
         lock(&self.0).doomed_ids.contains(&id)
     }
 
-    pub fn lease(&self, ids: impl Iterator<Item = BlobId>) {
-        let mut inside = lock(&self.0);
-        ids.for_each(|id| *inside.leases.entry(id).or_default() += 1);
-    }
-
-    pub fn release(&self, ids: impl Iterator<Item = BlobId>) {
-        let mut inside = lock(&self.0);
-        for id in ids {
-            if let Some(count) = inside.leases.get_mut(&id) {
-                *count -= 1;
-                if *count == 0 {
-                    inside.leases.remove(&id);
-                }
-            }
-        }
-    }
-
     /// Dooms what nobody has committed for long, and takes up to [`FREES`] blobs that are due.
     fn due(&self, core: &Core, all: bool) -> Vec<(u16, BlobId)> {
         let now = Instant::now();
@@ -151,13 +133,8 @@ impl Custody {
                 Some(first) if due.len() < FREES && (all || first.due <= now) => (),
                 Some(_) | None => break,
             }
-            let Some(mut first) = inside.doomed.pop_front() else { break };
-            if inside.leases.contains_key(&first.id) {
-                first.due = now + core.limits.free_after;
-                inside.doomed.push_back(first);
-            } else {
-                due.push((first.slot, first.id));
-            }
+            let Some(first) = inside.doomed.pop_front() else { break };
+            due.push((first.slot, first.id));
         }
         due
     }

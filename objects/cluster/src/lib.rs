@@ -24,7 +24,6 @@ mod read;
 mod record;
 mod scan;
 mod status;
-mod stream;
 mod update;
 mod upkeep;
 mod walk;
@@ -35,10 +34,9 @@ pub use limits::Limits;
 pub use link::Health;
 pub use map::Standing;
 pub use node::BlobId;
-pub use place::{Place, SLOTS, Table, after_key, after_keys, range};
+pub use place::{Place, SLOTS, Table, after_key, after_keys, range, slot_of_part};
 pub use record::Record;
 pub use status::{Located, NodeStatus, Status};
-pub use stream::BodyStream;
 pub use update::{Changes, Update};
 
 use crate::{
@@ -173,12 +171,14 @@ impl Cluster {
         Arc::new(Self { core })
     }
 
-    /// Waits for the commits under way, and ends all that the cluster does in the background.
+    /// Waits for the commits under way, ends all that the cluster does in the background, and lets
+    /// go of the nodes.
     pub async fn close(&self) {
         let _alone = self.core.gate.write().await;
         self.core.closing.store(true, Ordering::Release);
         custody::free_due(&self.core, true).await;
         self.core.take_tasks().shutdown().await;
+        self.core.links().values().for_each(|link| link.let_go());
     }
 
     /// A record, as of the last commit.
@@ -214,7 +214,9 @@ impl Cluster {
     }
 
     /// Reads a part of a blob of a place, verified, from whichever replica has it whole. Gives at
-    /// most `len` bytes, and at least one unless the blob ends at `offset`.
+    /// most `len` bytes, and at least one unless the blob ends at `offset`. A blob that a commit
+    /// has replaced is there for some time ([`Limits::free_after`]); who reads for longer sees to
+    /// it that a record keeps it.
     ///
     /// # Errors
     /// No replica has it.
@@ -226,20 +228,6 @@ impl Cluster {
         len: usize,
     ) -> ClusterResult<Bytes> {
         self.core.read_blob(slot, id, offset, len).await
-    }
-
-    /// Reads a part of a body of a place, a few chunks ahead of its reader. Ends after a fault. As
-    /// long as it is read, its blobs aren't freed; to begin, it has some time after its record was
-    /// read ([`Limits::free_after`]), even if the record is replaced.
-    #[must_use]
-    pub fn read_body(
-        self: &Arc<Self>,
-        slot: u16,
-        blobs: &[BlobRef],
-        offset: u64,
-        len: u64,
-    ) -> BodyStream {
-        BodyStream::new(&self.core, slot, stream::parts(blobs, offset, len))
     }
 
     /// Verifies every record and blob on every node in the background, mends what is bad, and frees

@@ -21,6 +21,9 @@ pub struct Limits {
     pub down_out: Duration,
     /// From the end of a scrub to the next.
     pub scrub_every: Duration,
+    /// Whether a scrub reads everything. Where the only node is a store that does so by itself, it
+    /// frees what nothing refers to, and no more.
+    pub scrub_reads: bool,
     /// How many times as long as a piece of scrubbing took the scrubber rests after it.
     pub scrub_rest: u32,
     /// The same for healing.
@@ -38,6 +41,7 @@ impl Default for Limits {
             pending: Duration::from_secs(60),
             down_out: Duration::from_mins(30),
             scrub_every: Duration::from_hours(7 * 24),
+            scrub_reads: true,
             scrub_rest: 4,
             heal_rest: 1,
         }

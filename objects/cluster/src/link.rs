@@ -134,6 +134,13 @@ impl Link {
         self.inside().damaged
     }
 
+    /// The cluster is closed: nobody needs the node any more.
+    pub fn let_go(&self) {
+        let mut inside = self.inside();
+        inside.node = None;
+        inside.health = Health::Down("the object store is closed".into());
+    }
+
     /// It is out of sync, where others are not.
     pub fn demoted(&self) {
         self.inside().damaged = false;

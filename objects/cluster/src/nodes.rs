@@ -5,7 +5,7 @@ use crate::{
     core::unavailable,
     link::{Health, Link},
     map::{Entry, NodeId, Standing},
-    open::Identity,
+    open::{Identity, holds_records},
     place::internal,
 };
 use bytes::Bytes;
@@ -29,7 +29,7 @@ impl Cluster {
             }
             return Err(unavailable("it belongs to another cluster, or was removed from this one"));
         }
-        if node.usage().await?.records > 0 {
+        if holds_records(&*node).await? {
             return Err(unavailable("it isn't empty"));
         }
         if let Some(id) = map.find(&config.name) {

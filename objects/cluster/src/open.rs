@@ -15,7 +15,7 @@ use crate::{
     scan::after,
 };
 use bytes::Bytes;
-use node::{Batch, Change, Node, NodeFault, Scan};
+use node::{Batch, Change, Node, NodeFault, NodeResult, Scan};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -58,6 +58,11 @@ fn number(bytes: Option<Bytes>) -> u64 {
     bytes.and_then(|bytes| bytes.as_ref().try_into().ok()).map_or(0, u64::from_be_bytes)
 }
 
+/// Whether a node has any record: to count them may take long.
+pub(crate) async fn holds_records(node: &dyn Node) -> NodeResult<bool> {
+    Ok(!node.scan(Scan { from: Bytes::new(), until: None, limit: 1 }).await?.is_empty())
+}
+
 async fn find(config: NodeConfig, node: Arc<dyn Node>) -> Result<Found, NodeFault> {
     let identity = node.get(internal::IDENTITY).await?;
     Ok(Found {
@@ -65,7 +70,7 @@ async fn find(config: NodeConfig, node: Arc<dyn Node>) -> Result<Found, NodeFaul
         session: number(node.get(internal::SESSION).await?),
         map: node.get(internal::MAP).await?.and_then(Map::decode),
         settled: number(node.get(internal::SETTLED).await?),
-        used: node.usage().await?.records > 0,
+        used: holds_records(&*node).await?,
         config,
         node,
     })
@@ -278,6 +283,9 @@ impl Opening {
 
 /// Makes replicas in sync agree about commits that a crash cut short.
 async fn recover(core: &Arc<Core>, opening: &Opening) -> ClusterResult<()> {
+    if core.map().nodes.len() == 1 {
+        return Ok(());
+    }
     let since = opening.links.values().map(|(_, found)| found.settled).max().unwrap_or(0);
     let mut keys = BTreeSet::new();
     let mut unknown = Vec::new();

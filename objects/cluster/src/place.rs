@@ -104,6 +104,15 @@ impl Place {
     }
 }
 
+/// The slot that all records from `from`, inclusive, to `until`, exclusive, belong to; none if they
+/// may be of several.
+#[must_use]
+pub fn slot_of_part(from: &[u8], until: Option<&[u8]>) -> Option<u16> {
+    let (table, place, _) = Place::of_record(from)?;
+    let end = after_key(table, place.bucket, &place.key);
+    until.is_some_and(|until| until <= &end[..]).then(|| place.slot())
+}
+
 /// The slot of a record's key; none if it isn't one.
 pub(crate) fn slot_of(record: &[u8]) -> Option<u16> {
     Place::of_record(record).map(|(_, place, _)| place.slot())
@@ -172,6 +181,20 @@ mod tests {
         for bad in [&b""[..], b"\x03", b"\x03\0\0\0\0\0\0\0\0abc", b"\x63\0\0\0\0\0\0\0\0\0\x01"] {
             assert_eq!(Place::of_record(bad), None);
         }
+    }
+
+    #[test]
+    fn a_part_has_a_slot_if_all_its_records_do() {
+        let place = Place::new(7, "a\0b");
+        let (from, end) = (place.record(Table::Parts, b"x"), after_key(Table::Parts, 7, b"a\0b"));
+        let next = [&from[..], b"\0"].concat();
+        assert_eq!(slot_of_part(&from, Some(&next)), Some(place.slot()));
+        assert_eq!(slot_of_part(&from, Some(&end)), Some(place.slot()));
+        assert_eq!(slot_of_part(&from, Some(&[&end[..], b"\0"].concat())), None);
+        assert_eq!(slot_of_part(&from, None), None);
+        let range = range(Table::Parts, 7, b"a");
+        assert_eq!(slot_of_part(&range.start, Some(&range.end)), None);
+        assert_eq!(slot_of_part(internal::MAP, Some(b"\0map\0")), None);
     }
 
     #[test]

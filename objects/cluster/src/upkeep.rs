@@ -8,7 +8,7 @@ use crate::{
     limits::RESERVE_AHEAD,
     link::{Health, Link},
     map::{Map, NodeId, Standing, Version},
-    open::Identity,
+    open::{Identity, holds_records},
     place::internal,
 };
 use bytes::Bytes;
@@ -219,9 +219,9 @@ impl Core {
         let within = tokio::time::timeout(self.limits.read, async {
             let identity = node.get(internal::IDENTITY).await?;
             let map = node.get(internal::MAP).await?;
-            Ok::<_, node::NodeFault>((identity, map, node.usage().await?))
+            Ok::<_, node::NodeFault>((identity, map, holds_records(&*node).await?))
         });
-        let (identity, had, usage) =
+        let (identity, had, used) =
             within.await.map_err(|_| unavailable("it takes too long to read"))??;
         let map = self.map();
         let mine = Identity { cluster: map.cluster, node: link.id };
@@ -240,7 +240,7 @@ impl Core {
                     }
                 }
                 Some(_) => return Err(unavailable("it belongs to another cluster or node")),
-                None if usage.records > 0 => {
+                None if used => {
                     return Err(unavailable("it holds records, but not its identity"));
                 }
                 None => self.set_out_of_sync(link.id).await?,

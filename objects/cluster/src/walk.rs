@@ -403,7 +403,9 @@ impl Walk<'_> {
 pub(crate) async fn walker(core: Arc<Core>) {
     let mut scrub = core.first_scrub().await;
     loop {
-        let work = if !core.healable().is_empty() || core.take_walk_request() {
+        // A lone node has nobody to be compared with.
+        let requested = core.take_walk_request() && core.map().nodes.len() > 1;
+        let work = if requested || !core.healable().is_empty() {
             core.walk_once(Depth::Heal, Bytes::new()).await.map(|_| ())
         } else if scrub.due <= Instant::now() || core.take_scrub_request() {
             core.scrub_on(&mut scrub).await
@@ -441,7 +443,12 @@ impl Core {
 
     /// A scrub, and then the sweep of orphans.
     async fn scrub_on(self: &Arc<Self>, scrub: &mut Scrub) -> ClusterResult<()> {
-        match self.walk_once(Depth::Scrub, scrub.from.clone()).await? {
+        let walked = if self.limits.scrub_reads {
+            self.walk_once(Depth::Scrub, scrub.from.clone()).await?
+        } else {
+            Ended::Whole
+        };
+        match walked {
             Ended::Paused(at) => {
                 scrub.from = at;
                 scrub.due = Instant::now();

@@ -244,8 +244,13 @@ pub async fn blobs(node: &dyn Node) {
     }
     listed(node, &kept.keys().copied().collect()).await;
     repaired(node, &mut dice, &mut kept).await;
-    let free: Vec<BlobId> = kept.keys().copied().chain([dice.blob_id()]).collect();
+    let mut free: Vec<BlobId> = kept.keys().copied().chain([dice.blob_id()]).collect();
+    // Some by a batch of another slot, which has nothing else to do.
+    let others = free.split_off(free.len() / 2);
+    let batch_of_another = Batch { slot: slot_of_key(b"c"), free: others.clone(), ..batch(&[]) };
+    node.commit(batch_of_another).await.expect("commit");
     node.commit(Batch { free: free.clone(), ..batch(&[(b"b", None)]) }).await.expect("commit");
+    free.extend(others);
     for id in free {
         assert!(is_missing(&node.read_blob(id, 0, 1).await, id));
         assert!(is_missing(&node.blob_len(id).await, id));

@@ -75,7 +75,7 @@ pub struct Batch {
     pub blobs: Vec<(BlobId, Bytes)>,
     /// Blobs written before (`create_blob`) that a record of this batch refers to from now on.
     pub adopt: Vec<BlobId>,
-    /// Blobs that no record refers to any more. Unknown ones are ignored.
+    /// Blobs of any slots that no record refers to any more. Unknown ones are ignored.
     pub free: Vec<BlobId>,
 }
 

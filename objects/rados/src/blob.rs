@@ -14,10 +14,7 @@ use node::{BlobId, BlobWriter, MAX_BLOB_BYTES, NodeFault, NodeResult};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
     ffi::CStr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::Semaphore;
 
@@ -44,8 +41,6 @@ pub struct Blobs {
     /// Freed, with the object about to go.
     gone: Mutex<HashSet<BlobId>>,
     removals: Arc<Semaphore>,
-    /// Whether the index of repaired blobs may have any.
-    repaired: AtomicBool,
 }
 
 fn with<R>(set: &Mutex<HashSet<BlobId>>, then: impl FnOnce(&mut HashSet<BlobId>) -> R) -> R {
@@ -53,12 +48,11 @@ fn with<R>(set: &Mutex<HashSet<BlobId>>, then: impl FnOnce(&mut HashSet<BlobId>)
 }
 
 impl Blobs {
-    pub fn new(repaired: bool) -> Self {
+    pub fn new() -> Self {
         Self {
             finished: Mutex::default(),
             gone: Mutex::default(),
             removals: Arc::new(Semaphore::new(REMOVALS)),
-            repaired: AtomicBool::new(repaired),
         }
     }
 
@@ -142,16 +136,14 @@ impl Inner {
         }
     }
 
-    /// Removes the objects of blobs that the index no longer names. They are gone at once, though
-    /// Ceph may take some time: what is written under these names later isn't touched.
-    pub async fn free(self: &Arc<Self>, ids: BTreeSet<BlobId>) {
-        with(&self.blobs.finished, |finished| ids.iter().for_each(|id| _ = finished.remove(id)));
-        if self.blobs.repaired.load(Ordering::Acquire) && !ids.is_empty() {
-            let names = ids.iter().map(|id| keys::blob(*id)).collect();
-            if let Err(fault) = self.change(self.repaired_shard(), Vec::new(), names).await {
-                log::warn!("repaired blobs that were freed are still listed: {fault}");
-            }
+    /// Takes blobs, of any slots, from the index, and removes their objects then. They are gone at
+    /// once, though Ceph may take some time: what is written under these names later isn't touched.
+    pub async fn free(self: &Arc<Self>, ids: BTreeSet<BlobId>) -> NodeResult<()> {
+        if ids.is_empty() {
+            return Ok(());
         }
+        self.unlist(&ids).await?;
+        with(&self.blobs.finished, |finished| ids.iter().for_each(|id| _ = finished.remove(id)));
         for id in ids {
             with(&self.blobs.gone, |gone| gone.insert(id));
             // Nobody closes the semaphore.
@@ -164,6 +156,7 @@ impl Inner {
                 with(&inner.blobs.gone, |gone| gone.remove(&id));
             });
         }
+        Ok(())
     }
 
     fn blob_fault(&self, id: BlobId, errno: Errno) -> NodeFault {
@@ -235,7 +228,6 @@ impl Inner {
         written.map_err(|errno| self.fault(errno))?;
         let key = keys::blob(id);
         if self.find(self.slot_shards(), vec![key.clone()]).await?.is_empty() {
-            self.blobs.repaired.store(true, Ordering::Release);
             self.change(self.repaired_shard(), vec![(key, Bytes::new())], Vec::new()).await?;
         }
         Ok(())

@@ -48,8 +48,6 @@ pub struct Owned {
     pub epoch: Bytes,
     /// Those of slots, and the one of repaired blobs.
     pub shards: Vec<Arc<Shard>>,
-    /// Whether there are repaired blobs.
-    pub repaired: bool,
 }
 
 /// An epoch as it stands in attributes: it sorts as its number.
@@ -91,14 +89,8 @@ pub async fn take_over(pool: &Arc<Pool>) -> Result<Owned, crate::ConnectFault> {
             Ok(()) => {
                 // The last one is for blobs that were repaired, whose slot isn't told.
                 stamp(pool, &epoch, shards + 1).await?;
-                let names = Keys::Names { after: CString::default(), limit: 1 };
-                let read = Read { keys: Some(names), ..Read::default() };
-                let repaired = pool.read(&keys::index_object(shards), &read).await?;
-                return Ok(Owned {
-                    epoch,
-                    shards: (0..=shards).map(|n| Arc::new(Shard::new(n))).collect(),
-                    repaired: !repaired.keys.is_empty(),
-                });
+                let shards = (0..=shards).map(|n| Arc::new(Shard::new(n))).collect();
+                return Ok(Owned { epoch, shards });
             }
             Err(Errno::CANCELED) => {}
             Err(errno) => return Err(errno.into()),
@@ -211,12 +203,8 @@ impl Inner {
             .collect();
         self.write_inline(&inline).await?;
         self.adopt(&before).await?;
-        changes.extend(free.iter().map(|id| (keys::blob(*id), None)));
         let kept = inline.keys().chain(&before);
         changes.extend(kept.map(|id| (keys::blob(*id), Some(Bytes::new()))));
-        if changes.is_empty() {
-            return Ok(());
-        }
         let (mut set, mut remove) = (Vec::new(), Vec::new());
         for (key, value) in changes {
             match value {
@@ -224,14 +212,31 @@ impl Inner {
                 None => remove.push(key),
             }
         }
-        if let Err(fault) = self.change(&shard, set, remove).await {
-            if matches!(fault, NodeFault::Full) {
+        if !set.is_empty() || !remove.is_empty() {
+            let changed = self.change(&shard, set, remove).await;
+            if matches!(changed, Err(NodeFault::Full)) {
                 self.forget(inline.into_keys()).await;
             }
-            return Err(fault);
+            changed?;
         }
         self.blobs.adopted(&before);
-        self.free(free).await;
+        self.free(free).await
+    }
+
+    /// Lets all index objects that keep any of these blobs forget them.
+    pub async fn unlist(self: &Arc<Self>, ids: &BTreeSet<BlobId>) -> NodeResult<()> {
+        let wanted: Vec<Bytes> = ids.iter().map(|id| keys::blob(*id)).collect();
+        let mut changes = JoinSet::new();
+        for (number, found) in self.found_in(&self.shards, wanted).await? {
+            let names: Vec<Bytes> = found.into_iter().map(|(name, _)| name).collect();
+            if !names.is_empty() {
+                let (inner, shard) = (self.clone(), self.shards[number].clone());
+                changes.spawn(async move { inner.change(&shard, Vec::new(), names).await });
+            }
+        }
+        while let Some(change) = changes.join_next().await {
+            change.map_err(|error| NodeFault::Down(error.to_string().into()))??;
+        }
         Ok(())
     }
 
@@ -254,16 +259,26 @@ impl Inner {
         shards: &[Arc<Shard>],
         wanted: Vec<Bytes>,
     ) -> NodeResult<Vec<(Bytes, Bytes)>> {
+        let found = self.found_in(shards, wanted).await?;
+        Ok(found.into_iter().flat_map(|(_, found)| found).collect())
+    }
+
+    /// The same for each shard, by its place among these.
+    async fn found_in(
+        &self,
+        shards: &[Arc<Shard>],
+        wanted: Vec<Bytes>,
+    ) -> NodeResult<Vec<(usize, Vec<(Bytes, Bytes)>)>> {
         let read = Arc::new(Read { keys: Some(Keys::Each(wanted)), ..Read::default() });
         let mut reads = JoinSet::new();
-        for shard in shards {
+        for (number, shard) in shards.iter().enumerate() {
             let (pool, shard, read) = (self.pool.clone(), shard.clone(), read.clone());
-            reads.spawn(async move { pool.read(&shard.object, &read).await });
+            reads.spawn(async move { (number, pool.read(&shard.object, &read).await) });
         }
         let mut found = Vec::new();
         while let Some(read) = reads.join_next().await {
-            let read = read.map_err(|error| NodeFault::Down(error.to_string().into()))?;
-            found.extend(read.map_err(|errno| self.fault(errno))?.keys);
+            let (number, read) = read.map_err(|error| NodeFault::Down(error.to_string().into()))?;
+            found.push((number, read.map_err(|errno| self.fault(errno))?.keys));
         }
         Ok(found)
     }

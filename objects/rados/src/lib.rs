@@ -100,6 +100,14 @@ struct Inner {
 }
 
 impl RadosNode {
+    /// Whether the pool can be opened: connects, and changes nothing. Blocks for up to the time-out.
+    ///
+    /// # Errors
+    /// As of [`Self::connect`].
+    pub fn check(settings: &Settings) -> Result<(), ConnectFault> {
+        Ok(Pool::open(settings).map(drop)?)
+    }
+
     /// Connects, takes the namespace over from any earlier owner, and begins to sweep what that
     /// one left unfinished.
     ///
@@ -110,7 +118,7 @@ impl RadosNode {
         let pool = tokio::task::spawn_blocking(move || Pool::open(&opening))
             .await
             .map_err(|error| ConnectFault::Namespace(error.to_string().into()))??;
-        let index::Owned { epoch, shards, repaired } = index::take_over(&pool).await?;
+        let index::Owned { epoch, shards } = index::take_over(&pool).await?;
         let node = Self(Arc::new(Inner {
             pool,
             settings,
@@ -118,7 +126,7 @@ impl RadosNode {
             shards,
             refill: Arc::default(),
             fenced: AtomicBool::new(false),
-            blobs: blob::Blobs::new(repaired),
+            blobs: blob::Blobs::new(),
             counted: sweep::Counted::default(),
         }));
         let sweeping = node.clone();

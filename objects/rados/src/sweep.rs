@@ -11,10 +11,10 @@ use node::{BlobId, NodeFault, NodeResult, Usage};
 use serde_json::Value;
 use std::{
     collections::HashSet,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{mpsc, watch};
 
 /// How many objects are looked at together.
 const SWEPT: usize = 512;
@@ -25,6 +25,9 @@ const COUNTED: u64 = 1000;
 /// How long a count is good for.
 const COUNT_AGE: Duration = Duration::from_secs(120);
 
+/// How long the first count is waited for.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
@@ -34,9 +37,21 @@ pub struct Sweep {
     pub removed: u64,
 }
 
-/// The last count of records and blobs, and when it was.
+/// Records and blobs, as they were counted last.
 #[derive(Debug, Default)]
-pub struct Counted(Arc<Mutex<Option<(Instant, u64, u64)>>>);
+pub struct Counted {
+    count: watch::Sender<Count>,
+    /// When the last count began, and whether it goes on.
+    begun: Mutex<(Option<Instant>, bool)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    records: u64,
+    blobs: u64,
+    /// It is one of everything.
+    whole: bool,
+}
 
 impl RadosNode {
     /// Removes the blobs that an earlier owner had begun or finished, and no batch adopted. Reads
@@ -96,8 +111,8 @@ impl Inner {
     }
 
     /// Counts the keys of all index objects: records and blobs.
-    async fn count(&self) -> NodeResult<(u64, u64)> {
-        let (mut records, mut blobs) = (0, 0);
+    async fn count(&self, first: bool) -> NodeResult<()> {
+        let mut count = Count::default();
         for shard in &self.shards {
             let mut after = Bytes::new();
             loop {
@@ -107,7 +122,10 @@ impl Inner {
                 let answer = answer.map_err(|errno| self.fault(errno))?;
                 for (key, _) in &answer.keys {
                     let of_blob = key.starts_with(keys::BLOBS);
-                    *(if of_blob { &mut blobs } else { &mut records }) += 1;
+                    *(if of_blob { &mut count.blobs } else { &mut count.records }) += 1;
+                }
+                if first {
+                    self.counted.count.send_replace(count);
                 }
                 match answer.keys.last() {
                     Some((last, _)) if answer.more => after = last.clone(),
@@ -115,31 +133,34 @@ impl Inner {
                 }
             }
         }
-        Ok((records, blobs))
+        count.whole = true;
+        self.counted.count.send_replace(count);
+        Ok(())
     }
 
-    /// The last count, made anew if it is old: meanwhile, others get the old one.
-    async fn counts(self: &Arc<Self>) -> NodeResult<(u64, u64)> {
-        let mut counted = self.counted.0.clone().lock_owned().await;
-        let Some((when, records, blobs)) = *counted else {
-            let (records, blobs) = self.count().await?;
-            *counted = Some((Instant::now(), records, blobs));
-            return Ok((records, blobs));
-        };
-        if when.elapsed() > COUNT_AGE {
-            *counted = Some((Instant::now(), records, blobs));
-            drop(counted);
-            let inner = self.clone();
-            tokio::spawn(async move {
-                match inner.count().await {
-                    Ok((records, blobs)) => {
-                        *inner.counted.0.lock().await = Some((Instant::now(), records, blobs));
+    /// The last count; the first is waited for, but not for long: then it is what was counted by
+    /// then. It is made anew in the background if it is old.
+    async fn counts(self: &Arc<Self>) -> Count {
+        {
+            let mut begun = self.counted.begun.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = begun.0.is_none_or(|begun| begun.elapsed() > COUNT_AGE);
+            let first = begun.0.is_none();
+            if old && !begun.1 {
+                *begun = (Some(Instant::now()), true);
+                let inner = self.clone();
+                tokio::spawn(async move {
+                    if let Err(fault) = inner.count(first).await {
+                        log::warn!("records in the Ceph pool are not counted: {fault}");
                     }
-                    Err(fault) => log::warn!("records in the Ceph pool are not counted: {fault}"),
-                }
-            });
+                    inner.counted.begun.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
+                });
+            }
         }
-        Ok((records, blobs))
+        let mut counted = self.counted.count.subscribe();
+        let whole = counted.wait_for(|count| count.whole);
+        // What was counted by then is better than nothing.
+        let _late = tokio::time::timeout(COUNT_TIMEOUT, whole).await;
+        *self.counted.count.borrow()
     }
 
     pub async fn usage(self: &Arc<Self>) -> NodeResult<Usage> {
@@ -150,7 +171,7 @@ impl Inner {
         let answer = answer.map_err(|errno| self.fault(errno))?;
         let (used_bytes, available_bytes) = room(&answer, &self.settings.pool)
             .ok_or_else(|| NodeFault::Down("Ceph doesn't tell its use".into()))?;
-        let (records, blobs) = self.counts().await?;
+        let Count { records, blobs, .. } = self.counts().await;
         Ok(Usage { used_bytes, available_bytes, records, blobs })
     }
 }

@@ -47,6 +47,11 @@ impl Around {
         Self { addressed, grant, line }
     }
 
+    /// What it is about.
+    pub(crate) fn addressed(&self) -> &Addressed {
+        &self.addressed
+    }
+
     /// Answers what isn't for S3's API.
     pub(crate) async fn answer(
         &self,

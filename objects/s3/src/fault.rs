@@ -9,6 +9,12 @@ use s3s::{S3Error, S3ErrorCode};
 /// the XML and takes the header out.
 pub(crate) const DETAILS: &str = "x-fogbank-error-details";
 
+/// Carries the status of an answer that s3s gives another.
+pub(crate) const STATUS: &str = "x-fogbank-status";
+
+/// Carries the URL of what a form has made.
+pub(crate) const MADE: &str = "x-fogbank-made";
+
 /// An error with a code that s3s knows the status of.
 pub(crate) fn fault(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
     S3Error::with_message(code, message.into())
@@ -53,6 +59,18 @@ pub(crate) fn with_header(mut error: S3Error, name: &'static str, value: &str) -
     }
     error.set_headers(headers);
     error
+}
+
+/// The body's checksum of an algorithm isn't the one that was said.
+pub(crate) fn bad_checksum(algorithm: &str) -> S3Error {
+    let message = format!("The {algorithm} you specified did not match the calculated checksum.");
+    fault(S3ErrorCode::BadDigest, message)
+}
+
+pub(crate) fn method_not_allowed(method: &http::Method, what: &str) -> S3Error {
+    let message = "The specified method is not allowed against this resource.";
+    let error = fault(S3ErrorCode::MethodNotAllowed, message);
+    with(error, &[("Method", method.as_str()), ("ResourceType", what)])
 }
 
 pub(crate) fn not_implemented(operation: &str) -> S3Error {

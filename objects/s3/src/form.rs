@@ -1,11 +1,12 @@
 //! Forms: puts the file's own name where the form says `${filename}`.
 
+use crate::fault;
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use http::{Method, header, request::Parts};
 use http_body::Frame;
 use http_body_util::StreamBody;
-use s3s::{Body, StdError};
+use s3s::{Body, S3Result, StdError};
 
 /// How much of a form may come before its file, to be looked at.
 const MAX_FIELDS_BYTES: usize = 64 << 10;
@@ -14,15 +15,18 @@ const LOOK_BYTES: usize = 1 << 10;
 const PLACEHOLDER: &[u8] = b"${filename}";
 
 /// A request's body, with the name filled in if it is a form.
-pub(crate) async fn fill_in(parts: &Parts, mut body: Body) -> Body {
+///
+/// # Errors
+/// `InvalidArgument`: the form has no file, or no key before it.
+pub(crate) async fn fill_in(parts: &Parts, mut body: Body) -> S3Result<Body> {
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if parts.method != Method::POST
         || !kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
     {
-        return body;
+        return Ok(body);
     }
     let mut front = BytesMut::new();
-    let mut broken = None;
+    let (mut broken, mut ended) = (None, false);
     let mut looked = 0;
     while front.len() < MAX_FIELDS_BYTES {
         if front.len() >= looked + LOOK_BYTES {
@@ -37,13 +41,28 @@ pub(crate) async fn fill_in(parts: &Parts, mut body: Body) -> Body {
                 broken = Some(error);
                 break;
             }
-            None => break,
+            None => {
+                ended = true;
+                break;
+            }
         }
+    }
+    match file_part(&front) {
+        None if ended => {
+            let message = "POST requires exactly one file upload per request.";
+            return Err(fault::invalid_argument(message, "file", "0"));
+        }
+        Some((begin, _)) if find(&front[..begin], b"name=\"key\"").is_none() => {
+            let message = "Bucket POST must contain a field named 'key'.  If it is specified, \
+                           please check the order of the fields.";
+            return Err(fault::invalid_argument(message, "key", ""));
+        }
+        Some(_) | None => {}
     }
     let front = replaced(&front).map_or_else(|| front.freeze(), Bytes::from);
     let front = stream::iter([Some(Ok(front)), broken.map(Err::<Bytes, StdError>)]);
     let whole = front.filter_map(std::future::ready).chain(body).map_ok(Frame::data);
-    Body::http_body_unsync(StreamBody::new(whole))
+    Ok(Body::http_body_unsync(StreamBody::new(whole)))
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {

@@ -7,13 +7,16 @@
 mod access;
 mod accounts;
 mod addressed;
+mod answers;
 mod api;
 mod around;
 pub mod configuration;
 mod control;
 mod cors;
+mod digest;
 mod fault;
 mod form;
+mod head;
 mod host;
 mod identity;
 pub mod lifecycle;
@@ -34,9 +37,18 @@ use cluster::Cluster;
 use configuration::Configuration;
 use lifecycle::rules::Calendar;
 use s3s::S3Result;
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use store::{BucketEntry, Store};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock, RwLockReadGuard};
+
+/// How long requests under way are waited for at the end.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The store, with all that its operations need.
 #[derive(Clone, Debug)]
@@ -50,6 +62,15 @@ pub struct Gateway {
     pub(crate) calendar: Calendar,
     /// Held while lifecycle rules are applied.
     pub(crate) lifecycle: Arc<Mutex<()>>,
+    end: Arc<End>,
+}
+
+/// The end of a gateway: requests are let in before it, and waited for.
+#[derive(Debug, Default)]
+struct End {
+    begun: AtomicBool,
+    /// Shared by requests until they are answered and logged.
+    under_way: RwLock<()>,
 }
 
 impl Gateway {
@@ -61,8 +82,8 @@ impl Gateway {
         let accounts = Arc::default();
         let events = Arc::new(notification::Events::new(store.clone(), None));
         let logs = Arc::new(logs::Logs::new(store.clone()));
-        let (calendar, lifecycle) = (Calendar::default(), Arc::default());
-        Self { store, identities, settings, accounts, events, logs, calendar, lifecycle }
+        let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
+        Self { store, identities, settings, accounts, events, logs, calendar, lifecycle, end }
     }
 
     /// Names the file that says which web hook or file stands for which ARN of a notification's
@@ -113,9 +134,28 @@ impl Gateway {
         self.store.update_bucket(bucket, change).await
     }
 
-    /// Writes what waits in memory: lines of access logs. To be called before the store is closed.
+    /// To be held by a request until it is logged; none if no more are taken.
+    pub(crate) async fn enter(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        let ended = || self.end.begun.load(Ordering::Acquire);
+        if ended() {
+            return None;
+        }
+        Some(self.end.under_way.read().await).filter(|_| !ended())
+    }
+
+    /// Writes what waits in memory: lines of access logs.
     pub async fn flush(&self) {
         self.logs.write().await;
+    }
+
+    /// Takes no more requests, waits for some seconds for those under way, and writes what waits in
+    /// memory. To be called before the store is closed.
+    pub async fn finish(&self) {
+        self.end.begun.store(true, Ordering::Release);
+        if tokio::time::timeout(FINISH_TIMEOUT, self.end.under_way.write()).await.is_err() {
+            log::warn!("some requests take too long to wait for");
+        }
+        self.flush().await;
     }
 
     /// Does what is to be done in the background, until it is dropped.

@@ -3,20 +3,21 @@
 use crate::{
     Gateway,
     access::{self, Passport, Peer},
+    answers::{Question, between},
     around::{Around, broken},
     control::Control,
-    fault, form,
+    digest, fault, form, head,
     host::Domains,
     resign,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
 use s3s::{
-    Body,
+    Body, S3Error, S3ErrorCode,
     config::{S3Config, StaticConfigProvider},
     service::{S3Service, S3ServiceBuilder},
 };
@@ -129,25 +130,38 @@ impl Service {
 
     /// Answers a request.
     pub async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        let Some(_under_way) = self.gateway.enter().await else { return ending(&request) };
         let (mut parts, body) = request.into_parts();
         let passed = Passport::default();
         parts.extensions.insert(peer);
         parts.extensions.insert(passed.clone());
+        // As if it weren't there.
+        if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
+            parts.headers.remove(header::AUTHORIZATION);
+        }
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
         let query = parts.uri.query().unwrap_or_default();
-        let asks_for_attributes = access::parameter(query, "attributes").is_some();
         let refused = outlives_a_week(query).or_else(|| self.in_no_region(&parts.headers));
         if let Some(mut response) = refused {
             sign_off(&mut response, &path, head);
             return response;
         }
         let mut around = Around::of(&self.gateway, &self.domains, &parts, peer).await;
+        if let Some(refused) = head::refusal(&parts, around.addressed()) {
+            return unread(refused, &path, head);
+        }
+        let question = Question::of(&parts, around.addressed());
         let expects = parts.headers.contains_key(header::EXPECT);
-        let again = has_odd_range(&parts.headers).then(|| parts.clone());
+        let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
+        let again = odd.then(|| parts.clone());
         let (body, rest) = Watched::watch(body);
+        let (body, digests) = match digest::watch(&parts, body) {
+            Ok(watched) => watched,
+            Err(refused) => return unread(refused, &path, head),
+        };
         let answered = around.answer(&self.gateway, &self.s3, &parts, peer).await;
         let ours = answered.is_some();
         let mut response = match answered {
@@ -155,27 +169,24 @@ impl Service {
                 drop(body);
                 answered
             }
-            None => {
-                let body = form::fill_in(&parts, body).await;
-                self.call(Request::from_parts(parts, body)).await
-            }
+            None => match form::fill_in(&parts, body).await {
+                Ok(body) => self.call(Request::from_parts(parts, body)).await,
+                Err(refused) => refused.to_http_response().unwrap_or_default(),
+            },
         };
         // Signed as it was, but nothing that S3 takes notice of.
-        if let Some(mut parts) = again
+        if let Some(parts) = again
             && !ours
             && passed.is_stamped()
             && response.status() == StatusCode::BAD_REQUEST
         {
-            parts.headers.remove(header::RANGE);
-            resign::resign(&mut parts, &*self.gateway.identities).await;
-            response = self.call(Request::from_parts(parts, Body::empty())).await;
+            response = self.call_without_oddities(parts).await;
+        }
+        if let Some(wrong) = digests.take() {
+            response = wrong.to_http_response().unwrap_or_default();
         }
         around.complete(&mut response);
-        if response.status() == StatusCode::BAD_REQUEST {
-            refuse_by_policy(&mut response);
-        } else if asks_for_attributes {
-            bare_etag(&mut response);
-        }
+        question.complete(&mut response, self.gateway.store.now_ms());
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
         let usable = match rest {
@@ -208,9 +219,33 @@ impl Service {
         fault::with(refused, &[("Region", ours)]).to_http_response().ok()
     }
 
+    async fn call_without_oddities(&self, mut parts: Parts) -> Response<Body> {
+        if has_odd_range(&parts.headers) {
+            parts.headers.remove(header::RANGE);
+        }
+        head::drop_empty_numbers(&mut parts);
+        resign::resign(&mut parts, &*self.gateway.identities).await;
+        self.call(Request::from_parts(parts, Body::empty())).await
+    }
+
     async fn call(&self, request: Request<Body>) -> Response<Body> {
         self.s3.call(request).await.unwrap_or_else(|error| broken(&error))
     }
+}
+
+/// The answer when the process is about to end: clients try again.
+fn ending(request: &Request<Body>) -> Response<Body> {
+    let refused = fault::fault(S3ErrorCode::ServiceUnavailable, "Please try again.");
+    unread(refused, request.uri().path(), *request.method() == Method::HEAD)
+}
+
+/// Refuses a request whose body was not read: nothing else may come on its connection.
+fn unread(refused: S3Error, path: &str, head: bool) -> Response<Body> {
+    let mut response = refused.to_http_response().unwrap_or_default();
+    sign_off(&mut response, path, head);
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// The longest life of a presigned URL, in seconds: a week.
@@ -341,30 +376,6 @@ fn outlives_a_week(query: &str) -> Option<Response<Body>> {
     fault::custom(StatusCode::BAD_REQUEST, code, message).to_http_response().ok()
 }
 
-/// A form that its policy doesn't allow is refused in S3's words, where s3s has its own.
-fn refuse_by_policy(response: &mut Response<Body>) {
-    let Some(body) = response.body().bytes() else { return };
-    let failed = "<Code>InvalidPolicyDocument</Code><Message>Policy condition";
-    if std::str::from_utf8(&body).is_ok_and(|text| text.contains(failed)) {
-        let message = "Invalid according to Policy: Policy Condition failed";
-        let refused = fault::fault(s3s::S3ErrorCode::AccessDenied, message);
-        if let Ok(refused) = refused.to_http_response() {
-            *response = refused;
-        }
-    }
-}
-
-/// GetObjectAttributes gives the ETag without the quotes that s3s writes.
-fn bare_etag(response: &mut Response<Body>) {
-    let Some(body) = response.body().bytes() else { return };
-    let Ok(text) = std::str::from_utf8(&body) else { return };
-    let Some(etag) = between(text, "<ETag>", "</ETag>") else { return };
-    let bare = etag.replace("&quot;", "").replace('"', "");
-    let text = text.replacen(etag, &bare, 1);
-    *response.body_mut() = Body::from(Bytes::from(text));
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-}
-
 /// Completes an error's XML. An answer to HEAD, and 304, have no body.
 fn complete_error(
     response: &mut Response<Body>,
@@ -401,10 +412,6 @@ fn complete_error(
     let xml = HeaderValue::from_static("application/xml");
     response.headers_mut().insert(header::CONTENT_TYPE, xml);
     response.headers_mut().remove(header::CONTENT_LENGTH);
-}
-
-fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
-    Some(text.split_once(begin)?.1.split_once(end)?.0)
 }
 
 fn element(xml: &mut String, name: &str, value: &str) {

@@ -11,20 +11,21 @@ mod key;
 mod owner;
 mod storage;
 
-pub use contracts::objects::StorageNode;
+pub use contracts::objects::{CephPool, Foundation, StorageNode};
+pub use storage::check_ceph;
 
 use anyhow::Context as _;
 use door::Listeners;
 use identities::Known;
 use owner::Owner;
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 use storage::Storage;
 
 /// The process's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The storage nodes.
-    pub nodes: Vec<StorageNode>,
+    /// What objects are kept on.
+    pub foundation: Foundation,
     /// Where the key is that wraps the objects' keys; made if it isn't there.
     pub master_key: PathBuf,
     /// The file that says which web hook or file stands for which ARN of a notification's target;
@@ -35,6 +36,9 @@ pub struct Config {
     /// The region that buckets are in by default.
     pub region: String,
 }
+
+/// How long threads that block may go on at the end.
+const SHUT_DOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The names under which the store is reached; `BUCKET.NAME` is a bucket's.
 const DOMAINS: [&str; 4] = ["localhost", "s3.localhost", "fogbank.internal", "s3.fogbank.internal"];
@@ -50,12 +54,15 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start the runtime")?;
-    runtime.block_on(serve(config))
+    let ended = runtime.block_on(serve(config));
+    // Ends what still holds a connection to Ceph, whose threads must not outlive this one.
+    runtime.shutdown_timeout(SHUT_DOWN_TIMEOUT);
+    ended
 }
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let master_key = key::provide(&config.master_key)?;
-    let storage = Storage::open(&config.nodes).await?;
+    let storage = Storage::open(&config.foundation).await?;
     let known = Arc::new(Known::default());
     let clock = Arc::new(s3::AdjustableClock::default());
     let settings = s3::Settings {
@@ -70,7 +77,10 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         (config.run.join("objects-admin.sock"), config.run.join("identities.sock"));
     let listeners = Listeners::new(s3::Service::new(gateway.clone()), known.clone(), &config.run);
     listeners.take_passed()?;
-    log::info!("serving S3 from {} storage nodes", config.nodes.len());
+    match &config.foundation {
+        Foundation::Nodes(nodes) => log::info!("serving S3 from {} storage nodes", nodes.len()),
+        Foundation::Ceph(pool) => log::info!("serving S3 from {}", pool.place()),
+    }
     let asked = Owner { gateway: gateway.clone(), storage: storage.clone(), clock };
     let ended = tokio::select! {
         ended = listeners.take_requests() => ended,
@@ -80,8 +90,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         () = storage.look_after() => Ok(()),
         ended = terminated() => ended,
     };
-    // What was acknowledged is durable; what is under way never was.
+    // What was acknowledged is durable; but for lines of access logs.
     listeners.close();
+    gateway.finish().await;
     storage.close().await;
     ended
 }

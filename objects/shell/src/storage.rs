@@ -1,9 +1,12 @@
-//! The storage nodes in their folders, and the cluster over them.
+//! The storage nodes in their folders, or the one in Ceph, and the cluster over them.
 
 use anyhow::Context as _;
-use cluster::{Cluster, Config, Health, NodeConfig, Place, Standing, Table};
-use contracts::objects::{Activity, Copy, NodeStatus, StorageNode, StoreStatus};
+use cluster::{Cluster, Config, Health, Limits, NodeConfig, Place, Standing, Table};
+use contracts::objects::{
+    Activity, CephPool, Copy, Foundation, NodeStatus, StorageNode, StoreStatus,
+};
 use node::{FolderNode, Node, OpenFault, Options};
+use rados::RadosNode;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -13,11 +16,20 @@ use std::{
 /// How often a node that is down is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long to wait for an answer of Ceph, in seconds. It is late, but comes, when an OSD has died:
+/// the monitors take it out after `osd_heartbeat_grace`, 20 s if nobody has changed it.
+const CEPH_TIMEOUT_S: u32 = 60;
+
+/// The same for a look at a pool before the first start.
+const CHECK_TIMEOUT_S: u32 = 15;
+
 /// The cluster, and what it is made of.
 #[derive(Debug, Clone)]
 pub struct Storage {
     cluster: Arc<Cluster>,
+    /// None with Ceph.
     nodes: Arc<Mutex<Vec<StorageNode>>>,
+    ceph: Option<CephPool>,
 }
 
 impl Storage {
@@ -26,7 +38,33 @@ impl Storage {
     ///
     /// # Errors
     /// There are too few.
-    pub async fn open(nodes: &[StorageNode]) -> anyhow::Result<Self> {
+    pub async fn open(foundation: &Foundation) -> anyhow::Result<Self> {
+        match foundation {
+            Foundation::Nodes(nodes) => Self::open_nodes(nodes).await,
+            Foundation::Ceph(pool) => Self::open_ceph(pool).await,
+        }
+    }
+
+    /// One node without replicas: Ceph keeps those, compares and mends them.
+    async fn open_ceph(pool: &CephPool) -> anyhow::Result<Self> {
+        let node = RadosNode::connect(settings(pool)).await?;
+        let (name, domain) = (CephPool::NODE.to_owned(), CephPool::NODE.to_owned());
+        let node: Arc<dyn Node> = Arc::new(node);
+        let node = NodeConfig { name, domain, weight: 1, node: Some(node), damaged: false };
+        // Longer than Ceph's: who gave up doesn't know what came of a write.
+        let answer = Duration::from_secs(u64::from(CEPH_TIMEOUT_S) + 5);
+        let limits = Limits {
+            read: answer,
+            write: answer,
+            wait: answer,
+            scrub_reads: false,
+            ..Limits::default()
+        };
+        let cluster = Cluster::open(Config { limits, ..Config::new(vec![node]) }).await?;
+        Ok(Self { cluster, nodes: Arc::default(), ceph: Some(pool.clone()) })
+    }
+
+    async fn open_nodes(nodes: &[StorageNode]) -> anyhow::Result<Self> {
         anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
         let mut opened = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -42,7 +80,7 @@ impl Storage {
             });
         }
         let cluster = Cluster::open(Config::new(opened)).await?;
-        Ok(Self { cluster, nodes: Arc::new(Mutex::new(nodes.to_vec())) })
+        Ok(Self { cluster, nodes: Arc::new(Mutex::new(nodes.to_vec())), ceph: None })
     }
 
     /// The cluster.
@@ -50,7 +88,8 @@ impl Storage {
         &self.cluster
     }
 
-    /// Opens nodes again that were lost and are back, for ever: with what they had, or empty.
+    /// Opens nodes again that were lost and are back, for ever: with what they had, or empty. A
+    /// connection to Ceph comes back by itself.
     pub async fn look_after(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -102,6 +141,7 @@ impl Storage {
             nodes: found.nodes.into_iter().map(|node| self.node_status(node)).collect(),
             slots,
             replicas: count(found.replicas),
+            ceph: self.ceph.as_ref().map(CephPool::place),
             slots_missing_copies: to_heal,
             slots_unavailable: count(found.slots_unwritable),
             scrubs: found.scrubs,
@@ -121,7 +161,10 @@ impl Storage {
         };
         let usage = node.usage.unwrap_or_default();
         NodeStatus {
-            folder: self.find(&node.name).map(|node| node.folder).unwrap_or_default(),
+            folder: match &self.ceph {
+                Some(pool) => pool.place().into(),
+                None => self.find(&node.name).map(|node| node.folder).unwrap_or_default(),
+            },
             name: node.name,
             domain: node.domain,
             weight: node.weight,
@@ -162,6 +205,7 @@ impl Storage {
     /// # Errors
     /// It can't be opened, or belongs elsewhere.
     pub async fn add(&self, node: StorageNode) -> anyhow::Result<()> {
+        self.refuse_with_ceph()?;
         let opened = open(&node).await.with_context(|| node.folder.display().to_string())?;
         self.cluster.add_node(configured(&node, Some(opened))).await?;
         log::info!("{} is a storage node: {}", node.name, node.folder.display());
@@ -176,15 +220,41 @@ impl Storage {
     /// # Errors
     /// There is no such node, or too few would be left.
     pub async fn remove(&self, name: &str) -> anyhow::Result<()> {
+        self.refuse_with_ceph()?;
         self.cluster.remove_node(name).await?;
         log::info!("{name} is to go");
         Ok(())
     }
 
-    /// Begins to read and compare everything.
+    fn refuse_with_ceph(&self) -> anyhow::Result<()> {
+        match &self.ceph {
+            Some(pool) => anyhow::bail!(
+                "objects are in {}: add OSDs to Ceph, or take them away, instead of storage nodes",
+                pool.place()
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to read and compare everything; with Ceph, to look for blobs that nothing refers to.
     pub fn scrub(&self) {
         self.cluster.scrub();
     }
+}
+
+fn settings(pool: &CephPool) -> rados::Settings {
+    let CephPool { conf, pool, user, namespace } = pool.clone();
+    let (timeout_s, slot_of) = (CEPH_TIMEOUT_S, cluster::slot_of_part);
+    rados::Settings { conf, pool, user, namespace, timeout_s, slot_of }
+}
+
+/// Whether a pool of Ceph can be opened here and now: connects, and changes nothing.
+///
+/// # Errors
+/// librados isn't installed, or the cluster can't be reached, or has no such pool, or refuses.
+pub fn check_ceph(pool: &CephPool) -> anyhow::Result<()> {
+    let timeout_s = CHECK_TIMEOUT_S;
+    Ok(RadosNode::check(&rados::Settings { timeout_s, ..settings(pool) })?)
 }
 
 /// An open node, and whether something that it had acknowledged is lost.

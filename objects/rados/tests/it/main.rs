@@ -1,5 +1,6 @@
 //! The node over a real Ceph: that of `FOGBANK_CEPH_CONF`, which `tests/ceph/ceph.sh` starts.
 
+mod clustered;
 mod fault;
 mod own;
 

@@ -246,7 +246,7 @@ impl Acl {
 }
 
 /// What a request asks for by `x-amz-acl` or by `x-amz-grant-*`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked<'a> {
     pub canned: Option<&'a str>,
     pub full_control: Option<&'a str>,

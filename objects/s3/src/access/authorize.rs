@@ -28,10 +28,40 @@ pub(crate) async fn authorize(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) 
     if is_plain(caller, &row) {
         return Ok(());
     }
-    match weigh(gateway, caller, ask, &row).await? {
+    match weigh(gateway, caller, ask, &row, By::All).await? {
         Answer::Allow => Ok(()),
         Answer::AskObject | Answer::Deny(None) => Err(fault::access_denied()),
         Answer::Deny(Some(why)) => Err(denied(caller, ask.action, &arn(&row, ask.key), &why)),
+    }
+}
+
+/// Lets somebody who may write an object give it a list. Whom a list lets write needs no more.
+///
+/// # Errors
+/// `AccessDenied`.
+pub(super) async fn may_give_list(
+    gateway: &Gateway,
+    caller: &Caller,
+    bucket: &BucketEntry,
+    key: &str,
+) -> S3Result<()> {
+    let row = bucket.row();
+    if is_plain(caller, &row) {
+        return Ok(());
+    }
+    let (action, writing) = ("s3:PutObjectAcl", "s3:PutObject");
+    let ask = |action| Ask { action, bucket: Some(bucket), key: Some(key) };
+    let own = caller.identity.as_ref().is_some_and(|one| one.account == row.owner.account);
+    match weigh(gateway, caller, ask(action), &row, By::Policies).await? {
+        Answer::Allow => Ok(()),
+        Answer::AskObject if !own => {
+            match weigh(gateway, caller, ask(writing), &row, By::Policies).await? {
+                Answer::Allow => Err(fault::access_denied()),
+                Answer::AskObject | Answer::Deny(_) => Ok(()),
+            }
+        }
+        Answer::AskObject | Answer::Deny(None) => Err(fault::access_denied()),
+        Answer::Deny(Some(why)) => Err(denied(caller, action, &arn(&row, Some(key)), &why)),
     }
 }
 
@@ -56,18 +86,33 @@ pub(crate) struct ObjectFacts {
     pub tags: BTreeMap<String, String>,
 }
 
-async fn weigh(gateway: &Gateway, caller: &Caller, ask: Ask<'_>, row: &Bucket) -> S3Result<Answer> {
+/// What is weighed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    All,
+    /// Neither the bucket's list nor an object that is there.
+    Policies,
+}
+
+async fn weigh(
+    gateway: &Gateway,
+    caller: &Caller,
+    ask: Ask<'_>,
+    row: &Bucket,
+    by: By,
+) -> S3Result<Answer> {
     let configuration = &row.configuration;
     let policy = configuration.policy.as_ref().and_then(|text| text.policy());
     let bucket = decide::Bucket {
         account: &row.owner.account,
         owner_id: &row.owner.canonical_id,
-        acl: configuration.acl.as_ref(),
+        acl: configuration.acl.as_ref().filter(|_| by == By::All),
         ownership: configuration.ownership(),
         block: block_of(gateway, row).await?,
         policy: policy.map(|policy| &**policy),
     };
-    let listed = decide::of_object(ask.action).is_some()
+    let listed = by == By::All
+        && decide::of_object(ask.action).is_some()
         && bucket.ownership != Ownership::BucketOwnerEnforced;
     let object = match ask.key {
         Some(key) if listed || policy.is_some_and(|policy| policy.asks_for_tags) => {

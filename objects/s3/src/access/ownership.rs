@@ -3,13 +3,14 @@
 use super::{
     Caller,
     acl::{Acl, Asked, Of, Owner},
+    authorize::may_give_list,
     block_of,
 };
 use crate::{
     Gateway,
     configuration::{Configuration, Ownership},
     fault,
-    store::{self, Bucket},
+    store::{self, BucketEntry},
 };
 use http::HeaderMap;
 use s3s::{S3ErrorCode, S3Result};
@@ -31,13 +32,18 @@ pub(crate) fn headers_of(headers: &HeaderMap) -> Asked<'_> {
 /// anonymous caller writes is the bucket owner's.
 ///
 /// # Errors
-/// `AccessControlListNotSupported`, `AccessDenied` by the public-access block, and those of lists.
+/// `AccessControlListNotSupported`, `AccessDenied` to give a list or by the public-access block,
+/// and those of lists.
 pub(crate) async fn of_new_object(
     gateway: &Gateway,
     caller: &Caller,
-    row: &Bucket,
+    (entry, key): (&BucketEntry, &str),
     asked: &Asked<'_>,
 ) -> S3Result<(Option<store::Owner>, Option<String>)> {
+    let row = &*entry.row();
+    if *asked != Asked::default() {
+        may_give_list(gateway, caller, entry, key).await?;
+    }
     let bucket_owner = Owner::of(&row.owner);
     let writer = caller.identity.as_deref().map(|identity| store::Owner {
         account: identity.account.clone(),

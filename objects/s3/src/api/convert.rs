@@ -12,6 +12,7 @@ use crate::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use s3s::{S3Error, S3ErrorCode, S3Result, crypto::Checksum as _, dto};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -427,17 +428,24 @@ pub(super) fn encryption(
     }
 }
 
+/// What a URL's path leaves as it is of a key.
+pub(super) const PATH: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
 /// A digest in base64.
 ///
 /// # Errors
 /// `InvalidDigest`.
-pub(super) fn content_md5(value: Option<&str>) -> S3Result<Option<[u8; 16]>> {
+pub(crate) fn content_md5(value: Option<&str>) -> S3Result<Option<[u8; 16]>> {
     let Some(value) = value else { return Ok(None) };
     let decoded = from_base64(value, 16).and_then(|md5| md5.try_into().ok());
+    decoded.map(Some).ok_or_else(|| invalid_digest(value))
+}
+
+/// A `Content-MD5` that is none.
+pub(crate) fn invalid_digest(value: &str) -> S3Error {
     let message = "The Content-MD5 you specified was invalid.";
-    decoded.map(Some).ok_or_else(|| {
-        fault::with(fault::fault(S3ErrorCode::InvalidDigest, message), &[("Content-MD5", value)])
-    })
+    fault::with(fault::fault(S3ErrorCode::InvalidDigest, message), &[("Content-MD5", value)])
 }
 
 /// The checksums among an input's fields.
@@ -455,7 +463,7 @@ macro_rules! checksums_of {
 pub(super) use checksums_of;
 
 /// In the order of [`Algorithm::ALL`].
-pub(super) fn checksums(values: [Option<&str>; 5]) -> S3Result<Vec<(Algorithm, Vec<u8>)>> {
+pub(crate) fn checksums(values: [Option<&str>; 5]) -> S3Result<Vec<(Algorithm, Vec<u8>)>> {
     let mut all = Vec::new();
     for (algorithm, value) in Algorithm::ALL.into_iter().zip(values) {
         let Some(value) = value else { continue };

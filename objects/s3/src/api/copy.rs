@@ -21,7 +21,7 @@ use crate::{
         version::{Attributes, Header, Object},
     },
 };
-use s3s::{S3Request, S3Response, S3Result, dto};
+use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 use std::{ops::Range, sync::Arc};
 
 /// What a copy is made from.
@@ -55,7 +55,15 @@ impl<'a> Source<'a> {
         let entry = enter(gateway, caller, action, self.bucket, Some(self.key), owner).await?;
         let bucket = entry.row();
         let what = (&*bucket, self.key, self.version);
-        let (found, range, reading) = open(gateway, what, customer, pick).await?;
+        let opened = open(gateway, what, customer, pick).await;
+        let (found, range, reading) = opened.map_err(|error| {
+            if *error.code() != S3ErrorCode::MethodNotAllowed {
+                return error;
+            }
+            let message = "The source of a copy request may not specifically refer to a delete \
+                           marker by version id.";
+            fault::invalid_request(message)
+        })?;
         Ok((bucket, found, range, reading))
     }
 }
@@ -172,7 +180,8 @@ pub(super) async fn copy_object(
     let (source_bucket, found, range, reading) = opened.await?;
     let from = found.object().ok_or_else(fault::internal)?;
     let mut attributes = attributes(&input, from)?;
-    let (writer, acl) = of_new_object(gateway, &caller, &bucket, &asked_of!(input)).await?;
+    let (writer, acl) =
+        of_new_object(gateway, &caller, (&entry, &input.key), &asked_of!(input)).await?;
     attributes.acl = acl;
     let asked = input.checksum_algorithm.as_ref().map(convert::algorithm).transpose()?;
     let kept = from.checksum.as_ref().map(|sum| sum.algorithm);

@@ -15,6 +15,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::{S3Request, S3Response, S3Result, dto};
+use std::sync::Arc;
 
 /// What `encoding-type=url` leaves as it is.
 const PLAIN: AsciiSet =
@@ -153,30 +154,66 @@ fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
+/// What a list of objects asks for, in either version of the operation.
+struct Asked<'a> {
+    bucket: &'a str,
+    expected_owner: Option<&'a str>,
+    prefix: Option<String>,
+    delimiter: Option<String>,
+    max_keys: Option<i32>,
+}
+
+/// A page of a list of objects, and what it is a page of.
+struct Answer {
+    bucket: Arc<Bucket>,
+    query: Query,
+    page: Page<Listed>,
+}
+
+/// Reads a page; `begin` says where it starts, from the prefix and the delimiter.
+async fn answer(
+    gateway: &Gateway,
+    caller: &Caller,
+    asked: Asked<'_>,
+    begin: impl FnOnce(&str, Option<&str>) -> S3Result<After>,
+) -> S3Result<Answer> {
+    let action = "s3:ListBucket";
+    let entry = enter(gateway, caller, action, asked.bucket, None, asked.expected_owner).await?;
+    let bucket = entry.row();
+    let (prefix, delimiter) = (asked.prefix.unwrap_or_default(), given(asked.delimiter));
+    let limit = convert::page_size(asked.max_keys, "max-keys")?;
+    let after = begin(&prefix, delimiter.as_deref())?;
+    let query = Query { prefix, delimiter, after, limit };
+    let page = gateway.store.list_objects(&bucket, &query).await?;
+    Ok(Answer { bucket, query, page })
+}
+
 pub(super) async fn list_objects(
     gateway: &Gateway,
     req: S3Request<dto::ListObjectsInput>,
 ) -> S3Result<S3Response<dto::ListObjectsOutput>> {
     let caller = Caller::of(&req)?;
     let input = req.input;
-    let owner = input.expected_bucket_owner.as_deref();
-    let entry = enter(gateway, &caller, "s3:ListBucket", &input.bucket, None, owner).await?;
-    let bucket = entry.row();
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let delimiter = given(input.delimiter);
-    let limit = convert::page_size(input.max_keys, "max-keys")?;
-    let begin = given(input.marker.clone());
-    let begin = begin.map_or(After::Start, |name| after(name, &prefix, delimiter.as_deref()));
-    let query = Query { prefix, delimiter, after: begin, limit };
-    let page = gateway.store.list_objects(&bucket, &query).await?;
+    let asked = Asked {
+        bucket: &input.bucket,
+        expected_owner: input.expected_bucket_owner.as_deref(),
+        prefix: input.prefix,
+        delimiter: input.delimiter,
+        max_keys: input.max_keys,
+    };
+    let marker = given(input.marker.clone());
+    let begin = |prefix: &str, delimiter: Option<&str>| {
+        Ok(marker.map_or(After::Start, |name| after(name, prefix, delimiter)))
+    };
+    let Answer { bucket, query, page } = answer(gateway, &caller, asked, begin).await?;
     // Without a delimiter, the last key says it.
     let next = last_name(&page).filter(|_| query.delimiter.is_some());
     Ok(S3Response::new(dto::ListObjectsOutput {
         name: Some(input.bucket),
         prefix: Some(encoding.apply(query.prefix)),
         marker: Some(encoding.apply(input.marker.unwrap_or_default())),
-        max_keys: i32::try_from(limit).ok(),
+        max_keys: i32::try_from(query.limit).ok(),
         is_truncated: Some(page.truncated),
         contents: contents(&bucket, &page, &encoding, true),
         common_prefixes: encoding.prefixes(&page.lines),
@@ -193,28 +230,28 @@ pub(super) async fn list_objects_v2(
 ) -> S3Result<S3Response<dto::ListObjectsV2Output>> {
     let caller = Caller::of(&req)?;
     let input = req.input;
-    let owner = input.expected_bucket_owner.as_deref();
-    let entry = enter(gateway, &caller, "s3:ListBucket", &input.bucket, None, owner).await?;
-    let bucket = entry.row();
     let encoding = Encoding::of(input.encoding_type.as_ref())?;
-    let prefix = input.prefix.clone().unwrap_or_default();
-    let delimiter = given(input.delimiter);
-    let limit = convert::page_size(input.max_keys, "max-keys")?;
-    let begin = match &input.continuation_token {
+    let asked = Asked {
+        bucket: &input.bucket,
+        expected_owner: input.expected_bucket_owner.as_deref(),
+        prefix: input.prefix,
+        delimiter: input.delimiter,
+        max_keys: input.max_keys,
+    };
+    let start = given(input.start_after.clone());
+    let begin = |prefix: &str, delimiter: Option<&str>| match &input.continuation_token {
         Some(given) if given.is_empty() => {
             let message = "The continuation token provided is incorrect";
-            return Err(fault::invalid_argument(message, "continuation-token", ""));
+            Err(fault::invalid_argument(message, "continuation-token", ""))
         }
-        Some(given) => after(token(given)?, &prefix, delimiter.as_deref()),
-        None => given(input.start_after.clone())
-            .map_or(After::Start, |name| after_key(name, &prefix, delimiter.as_deref())),
+        Some(given) => Ok(after(token(given)?, prefix, delimiter)),
+        None => Ok(start.map_or(After::Start, |name| after_key(name, prefix, delimiter))),
     };
-    let query = Query { prefix, delimiter, after: begin, limit };
-    let page = gateway.store.list_objects(&bucket, &query).await?;
+    let Answer { bucket, query, page } = answer(gateway, &caller, asked, begin).await?;
     Ok(S3Response::new(dto::ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(encoding.apply(query.prefix)),
-        max_keys: i32::try_from(limit).ok(),
+        max_keys: i32::try_from(query.limit).ok(),
         key_count: i32::try_from(page.lines.len()).ok(),
         continuation_token: input.continuation_token,
         is_truncated: Some(page.truncated),

@@ -4,9 +4,10 @@
 
 mod acl;
 mod after;
+mod attributes;
 mod buckets;
 mod configurations;
-mod convert;
+pub(crate) mod convert;
 mod copy;
 mod cors;
 mod encryption;
@@ -126,7 +127,7 @@ operations! {
         get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
         put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
     }
-    objects {
+    attributes {
         get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
     }
     copy {

@@ -102,7 +102,7 @@ pub(super) async fn create_multipart_upload(
     )?;
     let mut attributes = attributes_of!(input)?;
     let asked = asked_of!(input);
-    let (writer, acl) = of_new_object(gateway, &caller, &entry.row(), &asked).await?;
+    let (writer, acl) = of_new_object(gateway, &caller, (&entry, &input.key), &asked).await?;
     attributes.acl = acl;
     let (encryption, kms_key) =
         (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());

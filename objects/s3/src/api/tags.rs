@@ -62,7 +62,11 @@ pub(super) fn of_query(query: &str) -> S3Result<Vec<(String, String)>> {
     let mut tags = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        tags.push((decode(key)?, decode(value)?));
+        let (key, value) = (decode(key)?, decode(value)?);
+        if tags.iter().any(|(other, _)| *other == key) {
+            return Err(bad());
+        }
+        tags.push((key, value));
     }
     check(&tags)?;
     Ok(tags)

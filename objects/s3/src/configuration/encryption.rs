@@ -1,12 +1,13 @@
 //! The default encryption of what is put into a bucket.
 
 use super::{invalid_argument, malformed_xml};
+use crate::fault;
 use s3s::{S3Result, dto};
 
 /// Checks a configuration that is to be kept.
 ///
 /// # Errors
-/// `MalformedXML`, `InvalidArgument`.
+/// `MalformedXML`, `InvalidArgument`; `NotImplemented` for keys of KMS.
 pub fn check(configuration: &dto::ServerSideEncryptionConfiguration) -> S3Result<()> {
     let [rule] = configuration.rules.as_slice() else { return Err(malformed_xml()) };
     let Some(default) = &rule.apply_server_side_encryption_by_default else {
@@ -18,7 +19,10 @@ pub fn check(configuration: &dto::ServerSideEncryptionConfiguration) -> S3Result
             "a KMSMasterKeyID is not applicable if the default sse algorithm is not aws:kms or \
              aws:kms:dsse",
         )),
-        "AES256" | "aws:kms" | "aws:kms:dsse" => Ok(()),
+        "AES256" => Ok(()),
+        "aws:kms" | "aws:kms:dsse" => {
+            Err(fault::not_implemented("Default encryption with AWS KMS (SSE-KMS)"))
+        }
         _ => Err(malformed_xml()),
     }
 }
@@ -54,7 +58,8 @@ mod tests {
                 });
             check(&configuration).is_ok()
         };
-        assert!(with("aws:kms", Some("alias/a")));
+        assert!(with("AES256", None));
+        assert!(!with("aws:kms", Some("alias/a")));
         assert!(!with("AES256", Some("alias/a")));
         assert!(!with("ROT13", None));
         assert!(check(&dto::ServerSideEncryptionConfiguration { rules: vec![] }).is_err());

@@ -2,6 +2,8 @@
 //! tiering. They are kept and listed as S3 does; nothing here acts on them.
 
 use super::{invalid_argument, malformed_xml};
+use crate::fault;
+use http::StatusCode;
 use s3s::{S3Error, S3ErrorCode, S3Result, dto};
 use std::collections::BTreeMap;
 
@@ -28,7 +30,11 @@ pub fn put<T>(
         return Err(with_status(code, message, http::StatusCode::BAD_REQUEST));
     }
     if id != id_within {
-        return Err(invalid_argument("The ID in the request does not match the configuration's."));
+        return Err(fault::custom(
+            StatusCode::BAD_REQUEST,
+            "IdMismatch",
+            "Document ID does not match the specified configuration ID.",
+        ));
     }
     if kept.len() >= MAX_CONFIGURATIONS && !kept.contains_key(&id) {
         let code = S3ErrorCode::Custom("TooManyConfigurations".into());

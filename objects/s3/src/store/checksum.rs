@@ -32,6 +32,18 @@ impl Algorithm {
         }
     }
 
+    /// The header that a value comes in.
+    #[must_use]
+    pub fn header(self) -> &'static str {
+        match self {
+            Self::Crc32 => "x-amz-checksum-crc32",
+            Self::Crc32c => "x-amz-checksum-crc32c",
+            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Self::Sha1 => "x-amz-checksum-sha1",
+            Self::Sha256 => "x-amz-checksum-sha256",
+        }
+    }
+
     /// The algorithm of a name, in whatever case.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
@@ -114,7 +126,7 @@ pub fn from_base64(text: &str, len: usize) -> Option<Vec<u8>> {
 }
 
 /// Computes a checksum.
-pub(super) enum Hasher {
+pub(crate) enum Hasher {
     Crc32(Crc32),
     Crc32c(Crc32c),
     Crc64Nvme(Crc64Nvme),
@@ -123,7 +135,7 @@ pub(super) enum Hasher {
 }
 
 impl Hasher {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Crc32 => Self::Crc32(Crc32::new()),
             Algorithm::Crc32c => Self::Crc32c(Crc32c::new()),
@@ -133,7 +145,7 @@ impl Hasher {
         }
     }
 
-    pub(super) fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         match self {
             Self::Crc32(_) => Algorithm::Crc32,
             Self::Crc32c(_) => Algorithm::Crc32c,
@@ -143,7 +155,7 @@ impl Hasher {
         }
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Crc32(one) => one.update(bytes),
             Self::Crc32c(one) => one.update(bytes),
@@ -153,7 +165,7 @@ impl Hasher {
         }
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         match self {
             Self::Crc32(one) => one.finalize().to_vec(),
             Self::Crc32c(one) => one.finalize().to_vec(),
@@ -164,7 +176,7 @@ impl Hasher {
     }
 
     /// The checksum of `bytes`.
-    pub(super) fn of(algorithm: Algorithm, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn of(algorithm: Algorithm, bytes: &[u8]) -> Vec<u8> {
         let mut hasher = Self::new(algorithm);
         hasher.update(bytes);
         hasher.finish()

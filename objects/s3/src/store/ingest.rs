@@ -263,10 +263,7 @@ fn verify(expected: &Expected, md5: [u8; 16], sums: &[(Algorithm, Vec<u8>)]) -> 
     }
     for (algorithm, wanted) in values {
         if !sums.iter().any(|(one, value)| *one == algorithm && *value == wanted) {
-            let name = algorithm.name();
-            let message =
-                format!("The {name} you specified did not match the calculated checksum.");
-            return Err(fault::fault(S3ErrorCode::BadDigest, message));
+            return Err(fault::bad_checksum(algorithm.name()));
         }
     }
     Ok(())

@@ -271,6 +271,19 @@ impl Walk {
 }
 
 impl Store {
+    /// Keeps what a version's body is kept under from being removed. The version must be there
+    /// still: what removes it looks for pins after that.
+    async fn pin(
+        self: &Arc<Self>,
+        place: &Place,
+        version: VersionKey,
+        id: [u8; 16],
+    ) -> Result<Pinned, ReadFault> {
+        let pin = Pinned::new(self, id);
+        let record = self.cluster.get(&place.record(Table::Objects, &version.0)).await?;
+        record.map(|_| pin).ok_or(ReadFault::Gone)
+    }
+
     /// Reads a range of an object; `key` is the one that wraps its body's.
     pub(super) async fn read(
         self: &Arc<Self>,
@@ -290,13 +303,13 @@ impl Store {
                 if len <= AT_ONCE_BYTES {
                     return Ok(Reading::Whole(piece.read(self, range).await?));
                 }
-                let pin = Pinned::new(self, version.0);
+                let pin = self.pin(&place, version, version.0).await?;
                 let current = Some((piece, range));
                 let (key, upload, parts) = (*key, [0; 16], Vec::new());
                 Walk { store: self.clone(), place, key, upload, parts, current, _pin: pin }
             }
             Content::Upload { id, runs } => {
-                let pin = Pinned::new(self, *id);
+                let pin = self.pin(&place, version, *id).await?;
                 let parts = parts_of(runs, &range).into_iter().rev().collect();
                 let (key, upload, current) = (*key, *id, None);
                 Walk { store: self.clone(), place, key, upload, parts, current, _pin: pin }

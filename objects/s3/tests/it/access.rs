@@ -189,3 +189,37 @@ async fn objects_of_others() {
     world.own("PUT /bbb?ownershipControls", enforced).await.ok();
     world.call("other", "GET /bbb/given", &[], "").await.fails(403, "AccessDenied");
 }
+
+#[tokio::test]
+async fn a_list_by_header_needs_its_own_permission() {
+    let world = World::new();
+    world.open_bucket("bbb").await;
+    let allowing = |actions: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"222222222222"}},"Action":{actions},"Resource":"arn:aws:s3:::bbb/*"}}]}}"#
+        )
+    };
+    let acl = [("x-amz-acl", "bucket-owner-full-control")];
+    let grant = format!("id={}", canonical("owner"));
+    let grant = [("x-amz-grant-read", grant.as_str())];
+    world.own("PUT /bbb?policy", allowing(r#""s3:PutObject""#)).await.ok();
+    world.call("other", "PUT /bbb/k", &[], "x").await.ok();
+    world.call("other", "PUT /bbb/k", &acl, "x").await.fails(403, "AccessDenied");
+    world.call("other", "PUT /bbb/k", &grant, "x").await.fails(403, "AccessDenied");
+    world.call("other", "POST /bbb/k?uploads", &acl, "").await.fails(403, "AccessDenied");
+    let both = r#"["s3:PutObject","s3:PutObjectAcl"]"#;
+    world.own("PUT /bbb?policy", allowing(both)).await.ok();
+    world.call("other", "PUT /bbb/k", &acl, "x").await.ok();
+    world.call("other", "PUT /bbb/k", &grant, "x").await.ok();
+    world.call("other", "POST /bbb/k?uploads", &acl, "").await.ok();
+    let deny = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*","Action":"s3:PutObjectAcl","Resource":"arn:aws:s3:::bbb/*"}]}"#;
+    world.own("PUT /bbb?policy", deny).await.ok();
+    world.call("user", "PUT /bbb/k", &[], "x").await.ok();
+    world.call("user", "PUT /bbb/k", &acl, "x").await.fails(403, "AccessDenied");
+    // Whom the bucket's list lets write may give the object's.
+    world.own("DELETE /bbb?policy", "").await.ok();
+    let open = [("x-amz-acl", "public-read-write")];
+    world.call("owner", "PUT /bbb?acl", &open, "").await.ok();
+    world.call("other", "PUT /bbb/l", &acl, "x").await.ok();
+    world.call("", "PUT /bbb/l", &[("x-amz-acl", "public-read")], "x").await.ok();
+}

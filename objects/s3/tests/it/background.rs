@@ -293,3 +293,29 @@ async fn access_logs() {
     assert!(lines[2].contains(" 192.0.2.1 - "), "{log}");
     assert!(lines[2].contains(" 403 AccessDenied "), "{log}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_being_read_is_read_to_its_end() {
+    let world = World::new();
+    world.own("PUT /bbb", "").await.ok();
+    let (store, wrapping) = (world.gateway.store(), [7; 32]);
+    let entry = store.bucket("bbb").await.expect("a bucket");
+    for replaced in [true, false] {
+        let long = "0123456789abcdef".repeat(300_000);
+        world.own("PUT /bbb/k", long.clone()).await.ok();
+        let found = store.find_object(&entry.row(), "k", None).await.expect("an object");
+        let range = 0..long.len() as u64;
+        let reading = store.read_object(&entry.row(), "k", &found, &wrapping, range.clone()).await;
+        let reading = reading.expect("readable").expect("there");
+        let gone = if replaced { ("PUT /bbb/k", "short") } else { ("DELETE /bbb/k", "") };
+        world.own(gone.0, gone.1).await.ok();
+        // What nobody reads would be freed by then.
+        store.sweep().await.expect("swept");
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        store.sweep().await.expect("swept");
+        assert!(reading.collect().await.expect("all of it") == long.as_bytes());
+        // A row that was read before is of no use any more.
+        let late = store.read_object(&entry.row(), "k", &found, &wrapping, range).await;
+        assert!(late.expect("no fault").is_none(), "it is to be looked for again");
+    }
+}

@@ -76,10 +76,10 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
     (
         "encryption",
         "<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>\
-         <SSEAlgorithm>aws:kms</SSEAlgorithm></ApplyServerSideEncryptionByDefault></Rule>\
-         </ServerSideEncryptionConfiguration>",
-        "aws:kms",
-        "AES256",
+         <SSEAlgorithm>AES256</SSEAlgorithm></ApplyServerSideEncryptionByDefault>\
+         <BucketKeyEnabled>true</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>",
+        "<BucketKeyEnabled>true",
+        "<BucketKeyEnabled>false",
     ),
     (
         "ownershipControls",

@@ -145,3 +145,54 @@ async fn routing_rules() {
     assert_eq!(answer.header("location"), Some("http://elsewhere.example/none"));
     world.call("", &format!("GET {SITE}/"), &[], "").await.ok();
 }
+
+#[tokio::test]
+async fn documents_are_what_was_sent() {
+    let world = World::new();
+    world.own("PUT /bbb", "").await.ok();
+    world.own("PUT /bbb/k", "x").await.ok();
+    let document = "<Delete><Object><Key>k</Key></Object></Delete>";
+    let wrong = [
+        ("content-md5", "rL0Y20xC+Fzt72VPzMSk2A==", "BadDigest"),
+        ("content-md5", "rL0Y", "InvalidDigest"),
+        ("content-md5", "", "InvalidDigest"),
+        ("x-amz-checksum-crc32", "AAAAAA==", "BadDigest"),
+        ("x-amz-checksum-sha256", "AAAA", "InvalidRequest"),
+    ];
+    for (name, value, code) in wrong {
+        let answer = world.call("owner", "POST /bbb?delete", &[(name, value)], document).await;
+        answer.fails(400, code);
+        world.own("GET /bbb/k", "").await.ok();
+    }
+    let versioning = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    let md5 = [("content-md5", "rL0Y20xC+Fzt72VPzMSk2A==")];
+    world.call("owner", "PUT /bbb?versioning", &md5, versioning).await.fails(400, "BadDigest");
+    let status = world.own("GET /bbb?versioning", "").await.ok();
+    assert_eq!(status.element("Status"), None, "{status:#?}");
+    let right = [("content-md5", "5DKh5iefM5MSKvRILIuFwQ==")];
+    let answer = world.call("owner", "POST /bbb?delete", &right, document).await;
+    assert!(answer.body.contains("<Deleted><Key>k</Key></Deleted>"), "{answer:#?}");
+}
+
+#[tokio::test]
+async fn nothing_comes_in_after_the_end() {
+    let world = World::new();
+    world.own("PUT /bbb", "").await.ok();
+    world.gateway.finish().await;
+    let answer = world.own("PUT /bbb/k", "x").await.fails(503, "ServiceUnavailable");
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+#[tokio::test]
+async fn an_archived_object_is_restored_and_then_again() {
+    let world = World::new();
+    world.own("PUT /bbb", "").await.ok();
+    let cold = [("x-amz-storage-class", "GLACIER")];
+    world.call("owner", "PUT /bbb/k", &cold, "x").await.ok();
+    let document = "<RestoreRequest><Days>1</Days></RestoreRequest>";
+    for status in [202, 200] {
+        let answer = world.own("POST /bbb/k?restore", document).await;
+        assert_eq!(answer.status.as_u16(), status, "{answer:#?}");
+        assert_eq!(answer.header("x-fogbank-status"), None);
+    }
+}
