@@ -113,6 +113,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         }),
         Role::Objects => objects::run(&objects::Config {
             nodes: settings.nodes,
+            folder: paths.objects(),
             master_key: paths.objects().join("master.key"),
             notification_targets: paths.objects().join("notification-targets.json"),
             run: paths.run.clone(),

@@ -223,6 +223,9 @@ impl Core {
         });
         let (identity, had, usage) =
             within.await.map_err(|_| unavailable("it takes too long to read"))??;
+        if link.is_full() && usage.available_bytes == 0 {
+            return Err(unavailable("it is full"));
+        }
         let map = self.map();
         let mine = Identity { cluster: map.cluster, node: link.id };
         if self.is_durable() {
