@@ -366,3 +366,28 @@ async fn a_node_that_is_down_can_be_let_go_of() {
     put(&cluster, "more", b"1").await.expect("one that is up is kept");
     assert!(whole(&cluster.status().await));
 }
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_lost_something_at_once_are_let_in_again() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    for n in 0..20 {
+        put(&cluster, &format!("key {n:02}"), b"some bytes").await.expect("it is taken");
+    }
+    let before = keys(&cluster).await;
+    // Neither alone is a majority with the one that is left.
+    for (name, damaged) in [("node-1", false), ("node-2", false)] {
+        let empty: Arc<dyn Node> = Arc::new(MemoryNode::default());
+        cluster.attach_node(name, empty, damaged).expect("it is known");
+    }
+    until(&cluster, whole).await;
+    assert_eq!(keys(&cluster).await, before);
+    // One is empty, the other has found that it lost something.
+    let damaged: Arc<dyn Node> = Arc::new(memory[0].clone());
+    cluster.attach_node("node-0", damaged, true).expect("it is known");
+    let empty: Arc<dyn Node> = Arc::new(MemoryNode::default());
+    cluster.attach_node("node-1", empty, false).expect("it is known");
+    until(&cluster, whole).await;
+    assert_eq!(keys(&cluster).await, before);
+    put(&cluster, "new", b"2").await.expect("all are there");
+}
