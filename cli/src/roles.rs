@@ -124,6 +124,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         }),
         Role::Objects => objects::run(&objects::Config {
             foundation: settings.foundation(),
+            folder: paths.objects(),
             master_key: paths.objects().join("master.key"),
             notification_targets: paths.objects().join("notification-targets.json"),
             run: paths.run.clone(),

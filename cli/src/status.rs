@@ -76,6 +76,9 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
         Ok(store) => {
             well &= store::is_well(&store);
             out!("Objects   {}", store::summary(&store));
+            for line in store::complaints(&store) {
+                out!("          {line}");
+            }
         }
         Err(error) => {
             out!("Objects   {error:#}");

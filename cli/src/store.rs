@@ -13,13 +13,15 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long the object store may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a node that is to go is looked at.
 const DRAIN_POLL: Duration = Duration::from_millis(200);
+/// How often it is said how far that is, at least.
+const DRAIN_SAY: Duration = Duration::from_secs(10);
 
 /// What can be asked of the object store.
 #[derive(Debug, clap::Subcommand)]
@@ -50,6 +52,21 @@ pub enum Command {
     Node {
         #[command(subcommand)]
         command: NodeCommand,
+    },
+    /// Go on without storage nodes that are gone for good, though the others lack copies
+    ///
+    /// A store whose disks are away for the moment needs no command: it starts, or goes on, once
+    /// they are back. This one is for when more than half of the nodes will never come back, so
+    /// that nobody can say any more what was stored. Objects of which the others have no copy are
+    /// LOST; of some they may have an older version, and deleted ones may be back. The nodes are
+    /// made anew, empty, in their folders, and filled from the others.
+    AcceptLoss {
+        /// The nodes that are gone, as the error of the start names them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Read and compare every copy of everything, from now on in the background
     ///
@@ -94,6 +111,24 @@ pub enum NodeCommand {
     Remove {
         /// As 'fogbank objects status' shows it
         name: String,
+        /// Give up waiting when nothing has moved for so long
+        #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+        patience: u64,
+    },
+    /// Make a node anew whose disk is lost, empty, and fill it from the others
+    ///
+    ///   fogbank objects node replace node-2
+    ///   fogbank objects node replace node-2 --folder /mnt/new-disk
+    ///
+    /// A node whose folder is empty may only be unmounted: so this is never done without being
+    /// asked for.
+    #[command(verbatim_doc_comment)]
+    Replace {
+        /// As 'fogbank objects status' shows it, or its folder
+        node: String,
+        /// Where it shall be from now on [default: where it was]
+        #[arg(long, value_name = "DIR")]
+        folder: Option<PathBuf>,
     },
 }
 
@@ -113,7 +148,13 @@ pub fn run(paths: &Paths, command: Command) -> anyhow::Result<ExitCode> {
         Command::Node { command: NodeCommand::Add { folder, weight, domain, name } } => {
             add(paths, &folder, weight, domain, name)?;
         }
-        Command::Node { command: NodeCommand::Remove { name } } => remove(paths, &name)?,
+        Command::Node { command: NodeCommand::Remove { name, patience } } => {
+            remove(paths, &name, Duration::from_secs(patience))?;
+        }
+        Command::Node { command: NodeCommand::Replace { node, folder } } => {
+            replace(paths, &node, folder)?;
+        }
+        Command::AcceptLoss { names, yes } => accept_loss(paths, &names, yes)?,
         Command::Scrub => {
             done(paths, &ObjectsRequest::Scrub)?;
             out!("Scrubbing has begun; 'fogbank objects status' counts what it finds.");
@@ -141,7 +182,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<StoreStatus> {
 
 /// Whether all that is stored has all its copies.
 pub fn is_well(status: &StoreStatus) -> bool {
-    let down = |node: &NodeStatus| node.state == "down" || node.state == "out";
+    let down = |node: &NodeStatus| ["down", "lost", "out"].contains(&node.state.as_str());
     status.slots_missing_copies == 0
         && status.slots_unavailable == 0
         && !status.nodes.iter().any(down)
@@ -176,6 +217,25 @@ fn copies(count: u64) -> String {
 
 fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The nodes that don't take part, a line each.
+pub fn complaints(status: &StoreStatus) -> Vec<String> {
+    let away = status.nodes.iter().filter(|node| node.state == "down" || node.state == "lost");
+    away.map(|node| {
+        let reason = node.reason.as_deref().unwrap_or("no reason is known");
+        let advice = if node.state == "lost" {
+            format!(
+                ". Mount it, or, if it is gone for good, make the node anew: 'fogbank objects node \
+                 replace {}'",
+                node.name
+            )
+        } else {
+            String::new()
+        };
+        format!("{} in {} is {}: {reason}{advice}", node.name, node.folder.display(), node.state)
+    })
+    .collect()
 }
 
 fn show(status: &StoreStatus) {
@@ -314,7 +374,7 @@ fn refuse_with_ceph(settings: &Settings) -> anyhow::Result<()> {
     }
 }
 
-fn remove(paths: &Paths, name: &str) -> anyhow::Result<()> {
+fn remove(paths: &Paths, name: &str, patience: Duration) -> anyhow::Result<()> {
     let mut settings =
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
     refuse_with_ceph(&settings)?;
@@ -322,19 +382,120 @@ fn remove(paths: &Paths, name: &str) -> anyhow::Result<()> {
         settings.nodes.iter().any(|node| node.name == name),
         "there is no storage node {name}; 'fogbank objects status' lists them"
     );
-    done(paths, &ObjectsRequest::RemoveNode(name.to_owned()))?;
-    // The node is needed until the last of its share is elsewhere, over restarts, too.
-    let mut said: Option<u64> = None;
-    while let Some(node) = status(paths)?.nodes.iter().find(|node| node.name == name) {
-        if said.is_none_or(|slots| slots > node.slots) {
-            eprintln!("{} of its slots are still to move …", node.slots);
-            said = Some(node.slots / 2);
-        }
-        std::thread::sleep(DRAIN_POLL);
+    // It may be gone from the store already, and only not from the settings.
+    if status(paths)?.nodes.iter().any(|node| node.name == name) {
+        done(paths, &ObjectsRequest::RemoveNode(name.to_owned()))?;
+        drained(paths, name, patience)?;
     }
     settings.nodes.retain(|node| node.name != name);
     settings.save(paths)?;
     out!("{name} is no storage node any more; its folder may be deleted.");
+    Ok(())
+}
+
+/// Waits until a node is none of the store's. It is needed until the last of its share is
+/// elsewhere, over restarts, too.
+fn drained(paths: &Paths, name: &str, patience: Duration) -> anyhow::Result<()> {
+    let (mut moved, mut said) = (Instant::now(), None::<Instant>);
+    let mut before = Vec::new();
+    loop {
+        let status = status(paths)?;
+        let Some(node) = status.nodes.iter().find(|node| node.name == name) else { return Ok(()) };
+        let now = progress(&status, node);
+        if now != before {
+            (moved, before) = (Instant::now(), now);
+        }
+        let why = node.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
+        anyhow::ensure!(
+            moved.elapsed() < patience,
+            "nothing has moved for {} s{why}: {} slots are still on {name}. It goes on by itself; the \
+             same command waits for it again",
+            patience.as_secs(),
+            node.slots
+        );
+        if said.is_none_or(|at| at.elapsed() >= DRAIN_SAY) {
+            let all = status.activities.iter().find(|activity| activity.name == "healing");
+            let copies = all.map_or(String::new(), |all| {
+                format!(", {} copies of slots to be made elsewhere", all.total - all.done)
+            });
+            eprintln!("{} of its slots are still to move{copies}{why} …", node.slots);
+            said = Some(Instant::now());
+        }
+        std::thread::sleep(DRAIN_POLL);
+    }
+}
+
+/// What changes as long as a node's share moves.
+fn progress(status: &StoreStatus, node: &NodeStatus) -> Vec<u64> {
+    let others = status.nodes.iter().map(|node| node.records);
+    let activities = status.activities.iter().map(|activity| activity.done);
+    [node.slots, status.slots_missing_copies].into_iter().chain(others).chain(activities).collect()
+}
+
+/// In the settings first, as in [`add`].
+fn replace(paths: &Paths, node: &str, folder: Option<PathBuf>) -> anyhow::Result<()> {
+    let mut settings =
+        Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
+    refuse_with_ceph(&settings)?;
+    let before = settings.clone();
+    let named = std::path::absolute(node)?;
+    let known = settings.nodes.iter_mut().find(|known| known.name == node || known.folder == named);
+    let known = known.with_context(|| {
+        format!("there is no storage node {node}; see 'fogbank objects status'")
+    })?;
+    if let Some(folder) = folder {
+        known.folder = std::path::absolute(folder)?;
+    }
+    let known = known.clone();
+    let same = settings.nodes.iter().filter(|node| node.folder == known.folder).count();
+    anyhow::ensure!(same == 1, "{} is another node's folder", known.folder.display());
+    settings.save(paths)?;
+    if let Err(error) = done(paths, &ObjectsRequest::ReplaceNode(known.clone())) {
+        before.save(paths)?;
+        return Err(error);
+    }
+    out!("{} is made anew; 'fogbank objects status' shows how it is filled.", known.name);
+    Ok(())
+}
+
+fn accept_loss(paths: &Paths, names: &[String], yes: bool) -> anyhow::Result<()> {
+    let settings =
+        Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
+    refuse_with_ceph(&settings)?;
+    for name in names {
+        anyhow::ensure!(
+            settings.nodes.iter().any(|node| node.name == *name),
+            "there is no storage node {name}"
+        );
+    }
+    anyhow::ensure!(
+        status(paths).is_err(),
+        "the store runs, so enough of its nodes are there; 'fogbank objects node replace' makes one \
+         anew that is lost"
+    );
+    let left: Vec<_> = settings.nodes.iter().filter(|node| !names.contains(&node.name)).collect();
+    let left: Vec<_> = left.iter().map(|node| node.name.as_str()).collect();
+    eprintln!(
+        "This gives up what is on {}, and goes on with {}.\nObjects of which there is no other copy \
+         are LOST, some may be older than they were, and deleted ones may be back.\nIf those disks \
+         can be brought back, do that instead: nothing is lost then.",
+        names.join(", "),
+        if left.is_empty() {
+            "an empty store".to_owned()
+        } else {
+            format!("what is on {}", left.join(", "))
+        }
+    );
+    if !yes {
+        eprint!("Type 'accept loss': ");
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer)?;
+        anyhow::ensure!(answer.trim() == "accept loss", "nothing was given up");
+    }
+    let path = paths.objects().join(contracts::objects::ACCEPT_LOSS);
+    std::fs::write(&path, serde_json::to_vec(names)?)
+        .with_context(|| format!("write {}", path.display()))?;
+    out!("Accepted: the store goes on without them when it starts ('fogbank up').");
     Ok(())
 }
 

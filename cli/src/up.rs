@@ -18,7 +18,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 use types::Ipv4Net;
 
@@ -218,6 +218,7 @@ pub fn supervise(paths: &Paths) -> anyhow::Result<()> {
 fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     let settings = Settings::load(paths)?.context("the settings are gone")?;
     let waiting = Instant::now();
+    let since = SystemTime::now();
     let mut said = waiting;
     let wanted = if settings.hypervisor == "simulated" { 1 } else { image::ALL.len() };
     let built = image::ALL.iter().filter(|recipe| recipe.is_built(paths)).count();
@@ -228,6 +229,9 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
         }) && store::status(paths).is_ok();
         if ready && answers(settings.listen) {
             break;
+        }
+        if let Some(why) = refused(paths, since) {
+            anyhow::bail!("the object store can't be opened: {why}");
         }
         if waiting.elapsed() > START_TIMEOUT {
             anyhow::bail!(
@@ -245,6 +249,16 @@ fn wait_and_show(paths: &Paths, began: Instant) -> anyhow::Result<()> {
     }
     admin::ask(paths, &AdminRequest::StartUp)?;
     show(paths, &settings, began)
+}
+
+/// Why the object store couldn't be opened since then.
+fn refused(paths: &Paths, since: SystemTime) -> Option<String> {
+    let path = paths.run_file(contracts::objects::REFUSED);
+    let written = fs::metadata(&path).and_then(|found| found.modified()).ok()?;
+    if written < since {
+        return None;
+    }
+    fs::read_to_string(path).ok().filter(|why| !why.is_empty())
 }
 
 /// The last error in each process's log.
@@ -281,6 +295,9 @@ fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()
             host.vcpus,
             host.memory_mib
         );
+    }
+    for line in store::status(paths).map(|store| store::complaints(&store)).unwrap_or_default() {
+        eprintln!("WARNING: the storage node {line}");
     }
     let tiny = image::Recipe::named("tiny")?.ami_name();
     out!(

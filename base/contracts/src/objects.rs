@@ -3,6 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
+/// The file in the object store's folder that names, as a JSON list, the storage nodes whose loss
+/// its owner accepts at the next start.
+pub const ACCEPT_LOSS: &str = "accept-loss.json";
+
+/// The file in the folder of sockets that says why the object store can't be opened, for people;
+/// written anew at each try, and gone once it is open.
+pub const REFUSED: &str = "objects.refused";
+
 /// What the owner may ask of the object store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ObjectsRequest {
@@ -19,6 +27,8 @@ pub enum ObjectsRequest {
     AddNode(StorageNode),
     /// Moves a node's share to the others, then lets go of it.
     RemoveNode(String),
+    /// Makes a node anew that was lost, empty, in this folder; it is filled from the others.
+    ReplaceNode(StorageNode),
     /// Reads and compares everything, from now on in the background.
     Scrub,
     /// Drops all buckets of all accounts, and what the accounts have set.
@@ -131,7 +141,7 @@ pub struct Activity {
 }
 
 /// A storage node for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
@@ -141,9 +151,10 @@ pub struct NodeStatus {
     pub domain: String,
     /// Its share, in proportion to the others'.
     pub weight: u32,
-    /// `up`, `full`, `down`, `leaving`, or `out` if its share is elsewhere until it is back.
+    /// `up`, `full`, `down`, `leaving`, `out` if its share is elsewhere until it is back, or `lost`
+    /// if its folder doesn't hold it any more.
     pub state: String,
-    /// Why it is down.
+    /// Why it is down or lost, or why its share doesn't move away.
     pub reason: Option<String>,
     /// Slots that it has a copy of.
     pub slots: u64,

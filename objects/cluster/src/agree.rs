@@ -68,6 +68,24 @@ impl Core {
         Ok(())
     }
 
+    /// Gives others what one replica has for the keys of a place.
+    pub async fn follow(
+        &self,
+        slot: u16,
+        keys: &[Bytes],
+        truth: &Arc<Link>,
+        others: &[Arc<Link>],
+    ) -> ClusterResult<()> {
+        let shall = self.view(keys, truth).await?;
+        let all: Vec<usize> = (0..keys.len()).collect();
+        let sources: Vec<_> = others.iter().chain([truth]).cloned().collect();
+        for link in others {
+            let has = self.view(keys, link).await?;
+            self.adjust(slot, keys, &all, (link, &has), &shall, &sources).await?;
+        }
+        Ok(())
+    }
+
     async fn view(&self, keys: &[Bytes], link: &Link) -> ClusterResult<View> {
         let node = link.node()?;
         let mut view = Vec::with_capacity(keys.len());

@@ -6,7 +6,7 @@ use crate::{
     core::{Core, Flight, lock, unavailable},
     custody::Holders,
     link::{Link, Write},
-    map::Member,
+    map::{Member, NodeId},
 };
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
@@ -200,10 +200,18 @@ impl Commit {
             return Err(fault);
         }
         let core = self.core.clone();
-        let applied: BTreeSet<_> = of_in_sync()
-            .filter(|(_, outcome)| *outcome == Outcome::Applied)
-            .map(|(node, _)| node)
-            .collect();
+        let those = |wanted: Outcome| -> BTreeSet<NodeId> {
+            let found = of_in_sync().filter(|(_, outcome)| *outcome == wanted);
+            found.map(|(node, _)| node).collect()
+        };
+        let (applied, refused) = (those(Outcome::Applied), those(Outcome::Refused));
+        if applied.len() < core.map().enough()
+            && self.taken_back(&applied, &refused, &held).await.is_ok()
+        {
+            self.adopt.iter().for_each(|id| core.custody.adopted(*id));
+            core.request_walk();
+            return Err(fault);
+        }
         if !applied.is_empty() {
             let changed = core.change(|map| {
                 let failed = of_in_sync().filter(|(_, outcome)| *outcome != Outcome::Applied);
@@ -225,6 +233,36 @@ impl Commit {
         }
         core.request_walk();
         Err(fault)
+    }
+
+    /// Takes a write back from those that have taken it, if they are too few for it and others have
+    /// surely not: else the slot would be left with too few replicas in sync for anything, and what
+    /// frees space could not be written.
+    async fn taken_back(
+        &self,
+        applied: &BTreeSet<NodeId>,
+        refused: &BTreeSet<NodeId>,
+        held: &Held,
+    ) -> ClusterResult<()> {
+        let (core, links) = (&self.core, self.core.links());
+        let usable = |id: &NodeId| links.get(id).filter(|link| link.is_usable()).cloned();
+        let Some(truth) = refused.iter().find_map(usable) else {
+            return Err(unavailable("no replica has surely refused it"));
+        };
+        core.change(|map| {
+            let unknown: Vec<_> = map
+                .in_sync(self.slot)
+                .filter(|id| !applied.contains(id) && !refused.contains(id))
+                .collect();
+            let demoted = unknown.into_iter().filter(|id| map.demote(*id));
+            demoted.count() > 0
+        })
+        .await?;
+        let behind: Vec<_> = applied.iter().filter_map(usable).collect();
+        if behind.len() < applied.len() {
+            return Err(unavailable("a replica that has taken it can't be asked"));
+        }
+        core.follow(self.slot, held.flight.keys(), &truth, &behind).await
     }
 
     fn applied(&self) {

@@ -6,6 +6,7 @@ use crate::{
     limits::{RESERVE, RESERVE_AHEAD},
     link::{self, Link, Write},
     map::{Map, NodeId},
+    open::Identity,
     orphans::Filter,
     place::{SLOTS, internal},
     scan::Plan,
@@ -235,6 +236,17 @@ impl Core {
     /// # Errors
     /// It isn't. It may turn out to be at the next start; see `doubtful`.
     pub async fn change(&self, change: impl FnOnce(&mut Map) -> bool) -> ClusterResult<()> {
+        self.change_with(None, change).await
+    }
+
+    /// The same, with a node that doesn't take part yet among those that have it. That the map is
+    /// durable on it counts, whatever else it may have lost: or else two nodes, of which each can
+    /// only be let in by a changed map, would wait for each other for ever.
+    pub async fn change_with(
+        &self,
+        newcomer: Option<&Arc<Link>>,
+        change: impl FnOnce(&mut Map) -> bool,
+    ) -> ClusterResult<()> {
         let _turn = self.mapping.lock().await;
         let old = self.map();
         let mut new = old.to_change();
@@ -249,7 +261,12 @@ impl Core {
         if self.durable {
             self.doubtful.store(true, Ordering::Release);
             let links = self.links();
-            let taken = self.write_map(&new, links.values()).await;
+            let mut taken = self.write_map(&new, links.values()).await;
+            if let Some(link) = newcomer.filter(|link| !taken.contains(&link.id))
+                && self.introduce(&new, link).await
+            {
+                taken.insert(link.id);
+            }
             if !old.majority(&taken) || !new.majority(&taken) {
                 return Err(unavailable("fewer than half of the storage nodes take part"));
             }
@@ -258,6 +275,24 @@ impl Core {
         *self.map.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new);
         self.wake.notify_waiters();
         Ok(())
+    }
+
+    /// Writes a map to a node that doesn't take part, together with whose node it is. True if it
+    /// has both.
+    async fn introduce(&self, map: &Map, link: &Arc<Link>) -> bool {
+        let identity = Identity { cluster: map.cluster, node: link.id }.encode();
+        let own = [(internal::IDENTITY, identity), (internal::MAP, map.encode())];
+        let changes =
+            own.map(|(key, value)| Change { key: Bytes::from_static(key), value: Some(value) });
+        let batch =
+            Batch { sequence: self.sequence(), changes: changes.into(), ..Batch::default() };
+        let Ok(node) = link.any() else { return false };
+        let written = tokio::time::timeout(self.limits.write, node.commit(batch)).await;
+        let has = matches!(written, Ok(Ok(())));
+        if has {
+            link.confirm(map.version);
+        }
+        has
     }
 
     /// Writes a map to nodes, and gives those that have it.

@@ -47,6 +47,7 @@ use crate::{
 use bytes::Bytes;
 use node::{MAX_BLOB_BYTES, Node, NodeFault};
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{Arc, atomic::Ordering},
 };
@@ -107,6 +108,9 @@ pub struct Config {
     pub limits: Limits,
     /// Names blobs.
     pub random: Random,
+    /// Nodes that are given up if they aren't there, even if they are more than half: what only
+    /// they had is lost, and what the others have counts, be it old.
+    pub accept_loss: BTreeSet<String>,
 }
 
 impl Config {
@@ -114,7 +118,9 @@ impl Config {
     #[must_use]
     pub fn new(nodes: Vec<NodeConfig>) -> Self {
         let replicas = nodes.len().min(3);
-        Self { nodes, replicas, limits: Limits::default(), random: Arc::new(rand::random) }
+        let random = Arc::new(rand::random);
+        let accept_loss = BTreeSet::new();
+        Self { nodes, replicas, limits: Limits::default(), random, accept_loss }
     }
 }
 

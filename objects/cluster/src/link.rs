@@ -105,6 +105,10 @@ impl Link {
         self.inside().health == Health::Up
     }
 
+    pub fn is_full(&self) -> bool {
+        self.inside().health == Health::Full
+    }
+
     pub fn is_settled(&self) -> bool {
         self.unanswered.load(Ordering::Acquire) == 0
     }
@@ -128,6 +132,14 @@ impl Link {
         let mut inside = self.inside();
         inside.node = Some(node);
         inside.damaged |= damaged;
+    }
+
+    /// Lets go of the node if it is down.
+    pub fn detach(&self) {
+        let mut inside = self.inside();
+        if matches!(inside.health, Health::Down(_)) {
+            inside.node = None;
+        }
     }
 
     pub fn is_damaged(&self) -> bool {

@@ -78,6 +78,14 @@ impl Cluster {
         self.attach(id, node, damaged)
     }
 
+    /// Lets go of a node that is down, so that it can be opened again. Does nothing to others.
+    pub fn detach_node(&self, name: &str) {
+        let link = self.core.map().find(name).and_then(|id| self.core.link(id));
+        if let Some(link) = link {
+            link.detach();
+        }
+    }
+
     fn attach(&self, id: NodeId, node: Arc<dyn Node>, damaged: bool) -> ClusterResult<()> {
         let link = self.core.link(id).ok_or_else(|| unavailable("there is no such node"))?;
         link.attach(node, damaged);

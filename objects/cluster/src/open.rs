@@ -102,8 +102,22 @@ pub(crate) async fn open(config: Config) -> ClusterResult<Arc<Cluster>> {
     };
     let fresh = latest.is_none();
     let (links, strangers) = assign(&map, found, fresh);
+    let mut map = map.to_change();
+    let lost: BTreeSet<NodeId> = map
+        .nodes
+        .iter()
+        .filter(|(id, entry)| config.accept_loss.contains(&entry.name) && !links.contains_key(id))
+        .map(|(id, _)| *id)
+        .collect();
+    if !lost.is_empty() {
+        let stale = map.give_up(&lost);
+        log::error!(
+            "{} storage nodes are given up; {stale} slots may have lost records",
+            lost.len()
+        );
+    }
     let session = promise(&map, &links).await?;
-    let mut opening = Opening { map: map.to_change(), links, session };
+    let mut opening = Opening { map, links, session };
     opening.take_over().await?;
     let all: Links = opening
         .map

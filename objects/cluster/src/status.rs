@@ -2,9 +2,9 @@
 
 use crate::{
     Cluster, ClusterResult, Health, Place, Standing, Table, after_key,
-    core::{Core, lock},
+    core::{Core, Links, lock},
     limits::PAGE,
-    map::NodeId,
+    map::{Map, NodeId},
     walk::Depth,
 };
 use bytes::Bytes;
@@ -57,6 +57,8 @@ pub struct NodeStatus {
     pub repaired: u64,
     /// None while it is down.
     pub usage: Option<Usage>,
+    /// Why its share doesn't move away, if it shall and can't now.
+    pub held_up: Option<String>,
 }
 
 /// A replica of a place.
@@ -97,6 +99,18 @@ impl Core {
     }
 }
 
+/// The nodes that should take a share and can't now.
+fn held_up(map: &Map, links: &Links) -> Option<String> {
+    let takes = map.nodes.iter().filter(|(_, entry)| entry.standing == Standing::In);
+    let why = takes.filter_map(|(id, entry)| match links.get(id)?.health() {
+        Health::Up => None,
+        Health::Full => Some(format!("{} is full", entry.name)),
+        Health::Down(why) => Some(format!("{} is down: {why}", entry.name)),
+    });
+    let why: Vec<_> = why.collect();
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
 impl Cluster {
     /// The state of the cluster and of its nodes.
     pub async fn status(&self) -> Status {
@@ -122,6 +136,9 @@ impl Cluster {
                 corrupt: link.counts.corrupt.load(Ordering::Relaxed),
                 repaired: link.counts.repaired.load(Ordering::Relaxed),
                 usage,
+                held_up: (entry.standing == Standing::Draining)
+                    .then(|| held_up(&map, &links))
+                    .flatten(),
             });
         }
         let first = |key: &Bytes| key.iter().skip(1).take(2).fold(0, |n, b| n << 8 | u64::from(*b));

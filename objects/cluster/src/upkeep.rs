@@ -219,10 +219,14 @@ impl Core {
         let within = tokio::time::timeout(self.limits.read, async {
             let identity = node.get(internal::IDENTITY).await?;
             let map = node.get(internal::MAP).await?;
-            Ok::<_, node::NodeFault>((identity, map, holds_records(&*node).await?))
+            let full = link.is_full() && node.usage().await?.available_bytes == 0;
+            Ok::<_, node::NodeFault>((identity, map, holds_records(&*node).await?, full))
         });
-        let (identity, had, used) =
+        let (identity, had, used, full) =
             within.await.map_err(|_| unavailable("it takes too long to read"))??;
+        if full {
+            return Err(unavailable("it is full"));
+        }
         let map = self.map();
         let mine = Identity { cluster: map.cluster, node: link.id };
         if self.is_durable() {
@@ -230,20 +234,20 @@ impl Core {
                 Some(bytes) if Identity::decode(&bytes) == Some(mine) => {
                     let has = had.and_then(Map::decode).map(|map| map.version).unwrap_or_default();
                     if link.is_damaged() {
-                        self.change(|map| map.demote(link.id)).await?;
+                        self.change_with(Some(link), |map| map.demote(link.id)).await?;
                         link.demoted();
                         self.request_walk();
                     }
                     if has < link.confirmed() {
                         log::error!("storage node {} has gone back in time", link.id);
-                        self.set_out_of_sync(link.id).await?;
+                        self.set_out_of_sync(link).await?;
                     }
                 }
                 Some(_) => return Err(unavailable("it belongs to another cluster or node")),
                 None if used => {
                     return Err(unavailable("it holds records, but not its identity"));
                 }
-                None => self.set_out_of_sync(link.id).await?,
+                None => self.set_out_of_sync(link).await?,
             }
         }
         let write = node.commit(node::Batch {
@@ -261,10 +265,10 @@ impl Core {
     }
 
     /// A node lacks what it had acknowledged.
-    async fn set_out_of_sync(&self, id: NodeId) -> ClusterResult<()> {
-        log::warn!("storage node {id} is filled again");
-        self.change(|map| {
-            map.empty(id);
+    async fn set_out_of_sync(&self, link: &Arc<Link>) -> ClusterResult<()> {
+        log::warn!("storage node {} is filled again", link.id);
+        self.change_with(Some(link), |map| {
+            map.empty(link.id);
             true
         })
         .await?;

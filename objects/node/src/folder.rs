@@ -4,7 +4,7 @@ use crate::{
     Batch, BlobId, BlobWriter, MAX_BATCH_BYTES, MAX_BLOB_BYTES, MAX_INLINE_BLOB_BYTES, Node,
     NodeFault, NodeResult, OpenFault, OpenReport, Options, Scan, Usage,
     disk::{Disk, RealDisk},
-    store::{BlobFile, Store, Work},
+    store::{self, BlobFile, Store, Work},
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -64,16 +64,43 @@ impl FolderNode {
     /// # Errors
     /// Another process has it open, it isn't a node, or the disk fails.
     pub fn open(folder: &Path, options: Options) -> Result<(Self, OpenReport), OpenFault> {
-        let disk = match RealDisk::open(folder) {
-            Ok(disk) => disk,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(OpenFault::InUse);
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let disk = lock(folder)?;
         let mut id = [0; 16];
         std::fs::File::open("/dev/urandom")?.read_exact(&mut id)?;
         Self::over(Arc::new(disk), options, id)
+    }
+
+    /// Opens the node with this ID, and makes nothing if it isn't there: the folder of a disk that
+    /// isn't mounted is left as it is.
+    ///
+    /// # Errors
+    /// Those of [`FolderNode::open`]; the folder is empty or has another node.
+    pub fn reopen(
+        folder: &Path,
+        options: Options,
+        id: [u8; 16],
+    ) -> Result<(Self, OpenReport), OpenFault> {
+        if !store::is_node(folder)? {
+            return Err(OpenFault::Absent);
+        }
+        let disk = lock(folder)?;
+        match store::identity_of(&disk)? {
+            Some(found) if found == id => Self::over(Arc::new(disk), options, id),
+            Some(_) => Err(OpenFault::Other),
+            None => Err(OpenFault::Absent),
+        }
+    }
+
+    /// Its ID, made with it and never changed.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.store.id()
+    }
+
+    /// Whether it has given up, for good: only opening it again helps.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.store.alive().is_err()
     }
 
     fn over(
@@ -119,6 +146,13 @@ impl FolderNode {
     ) -> NodeResult<T> {
         wait(self.store.clone(), call).await
     }
+}
+
+fn lock(folder: &Path) -> Result<RealDisk, OpenFault> {
+    RealDisk::open(folder).map_err(|error| {
+        let held = error.kind() == io::ErrorKind::WouldBlock;
+        if held { OpenFault::InUse } else { error.into() }
+    })
 }
 
 /// Runs what waits for the disk on a thread made for that.

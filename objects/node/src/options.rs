@@ -87,6 +87,12 @@ impl OpenReport {
 pub enum OpenFault {
     #[error("another process has the storage node open")]
     InUse,
+    /// It was there before: its disk may not be mounted.
+    #[error("the folder holds no storage node, or isn't there")]
+    Absent,
+    /// It was there before, and something else has its place.
+    #[error("the folder holds another storage node")]
+    Other,
     #[error("not a storage node of this version: {0}")]
     Format(String),
     #[error("the storage node's disk: {0}")]

@@ -20,9 +20,10 @@ pub struct Reserve {
 }
 
 impl Reserve {
-    /// Nothing held yet.
+    /// Holds what was held at the last start: on a full disk it may be needed to open the node.
     pub fn new(disk: Arc<dyn Disk>, bytes: u64) -> Self {
-        Self { disk, bytes, held: AtomicBool::new(false) }
+        let held = disk.open(PATH).and_then(|file| file.len()).is_ok_and(|len| len == bytes);
+        Self { disk, bytes, held: AtomicBool::new(held) }
     }
 
     /// Takes the space if it isn't held and so much more is left.

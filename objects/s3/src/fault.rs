@@ -139,6 +139,12 @@ pub(crate) fn storage(fault_below: &ClusterFault) -> S3Error {
     }
 }
 
+/// A body isn't what its client has announced.
+pub(crate) fn sha256_mismatch() -> S3Error {
+    let message = "The provided 'x-amz-content-sha256' header does not match what was computed.";
+    custom(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch", message)
+}
+
 pub(crate) fn internal() -> S3Error {
     fault(S3ErrorCode::InternalError, "We encountered an internal error. Please try again.")
 }

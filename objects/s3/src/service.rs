@@ -16,6 +16,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use percent_encoding::percent_decode_str;
+use ring::digest::{Context as Context256, SHA256};
 use s3s::{
     Body, S3Error, S3ErrorCode,
     config::{S3Config, StaticConfigProvider},
@@ -156,8 +157,10 @@ impl Service {
         let question = Question::of(&parts, around.addressed());
         let expects = parts.headers.contains_key(header::EXPECT);
         let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
-        let again = odd.then(|| parts.clone());
-        let (body, rest) = Watched::watch(body);
+        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+        let again = (reads && odd).then(|| parts.clone());
+        let promised = promised_sha256(&parts.headers, query);
+        let (body, rest) = Watched::watch(body, promised);
         let (body, digests) = match digest::watch(&parts, body) {
             Ok(watched) => watched,
             Err(refused) => return unread(refused, &path, head),
@@ -184,6 +187,13 @@ impl Service {
         }
         if let Some(wrong) = digests.take() {
             response = wrong.to_http_response().unwrap_or_default();
+        }
+        // The client's own failure, which s3s takes for ours.
+        if response.status() == StatusCode::INTERNAL_SERVER_ERROR
+            && let Some(fault) = rest.as_ref().and_then(Rest::fault)
+            && let Ok(refused) = fault.to_http_response()
+        {
+            response = refused;
         }
         around.complete(&mut response);
         question.complete(&mut response, self.gateway.store.now_ms());
@@ -260,26 +270,53 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 struct Watched {
     body: Option<Body>,
     rest: Rest,
+    /// What came so far, where the client has said what it comes to.
+    digest: Option<(Context256, [u8; 32])>,
+    broken: bool,
 }
 
-/// What is left of a body.
+/// What is left of a body, and what was wrong with it.
 #[derive(Clone, Default)]
-struct Rest(Arc<Mutex<Option<Body>>>);
+struct Rest(Arc<Mutex<Left>>);
+
+#[derive(Default)]
+struct Left {
+    body: Option<Body>,
+    broken: bool,
+    differs: bool,
+}
 
 impl Watched {
-    fn watch(body: Body) -> (Body, Option<Rest>) {
+    fn watch(body: Body, promised: Option<[u8; 32]>) -> (Body, Option<Rest>) {
         if http_body::Body::is_end_stream(&body) {
             return (body, None);
         }
         let rest = Rest::default();
-        (Body::http_body(Self { body: Some(body), rest: rest.clone() }), Some(rest))
+        let digest = promised.map(|promised| (Context256::new(&SHA256), promised));
+        let watched = Self { body: Some(body), rest: rest.clone(), digest, broken: false };
+        (Body::http_body(watched), Some(rest))
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) = self.body.take();
+        let whole = http_body::Body::is_end_stream(self);
+        let digest = self.digest.take().filter(|_| whole);
+        let differs = digest.is_some_and(|(digest, promised)| digest.finish().as_ref() != promised);
+        *self.rest.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Left { broken: self.broken, differs, body: self.body.take() };
     }
+}
+
+/// The SHA-256 that a client has announced of a document; what objects and parts come to is
+/// verified where they are taken in.
+fn promised_sha256(headers: &HeaderMap, query: &str) -> Option<[u8; 32]> {
+    if query.is_empty() || access::parameter(query, "partNumber").is_some() {
+        return None;
+    }
+    let mut promised = [0; 32];
+    hex::decode_to_slice(headers.get("x-amz-content-sha256")?.as_bytes(), &mut promised).ok()?;
+    Some(promised)
 }
 
 impl http_body::Body for Watched {
@@ -292,8 +329,14 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
-        if frame.is_none() {
-            self.body = None;
+        match &frame {
+            None => self.body = None,
+            Some(Err(_)) => self.broken = true,
+            Some(Ok(frame)) => {
+                if let (Some(data), Some((digest, _))) = (frame.data_ref(), &mut self.digest) {
+                    digest.update(data);
+                }
+            }
         }
         Poll::Ready(frame)
     }
@@ -309,10 +352,19 @@ impl http_body::Body for Watched {
 }
 
 impl Rest {
+    /// What was wrong with the body as far as it was read.
+    fn fault(&self) -> Option<s3s::S3Error> {
+        let left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.broken {
+            return Some(s3s::S3ErrorCode::IncompleteBody.into());
+        }
+        left.differs.then(fault::sha256_mismatch)
+    }
+
     /// Reads what is left if it is little; false if the connection can't be used again. A client
     /// that waits to be told to go on was not told.
     async fn drain(&self, expects: bool) -> bool {
-        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).body.take();
         let Some(rest) = rest.filter(|rest| !http_body::Body::is_end_stream(rest)) else {
             return true;
         };

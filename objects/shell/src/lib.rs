@@ -9,6 +9,7 @@ mod door;
 mod identities;
 mod key;
 mod owner;
+mod register;
 mod storage;
 
 pub use contracts::objects::{CephPool, Foundation, StorageNode};
@@ -26,6 +27,8 @@ use storage::Storage;
 pub struct Config {
     /// What objects are kept on.
     pub foundation: Foundation,
+    /// The folder of what belongs to no node: which nodes there were.
+    pub folder: PathBuf,
     /// Where the key is that wraps the objects' keys; made if it isn't there.
     pub master_key: PathBuf,
     /// The file that says which web hook or file stands for which ARN of a notification's target;
@@ -62,7 +65,16 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let master_key = key::provide(&config.master_key)?;
-    let storage = Storage::open(&config.foundation).await?;
+    let refused = config.run.join(contracts::objects::REFUSED);
+    let storage = match Storage::open(&config.foundation, &config.folder).await {
+        Ok(storage) => storage,
+        Err(error) => {
+            // Whoever waits for the start reads it; the log has it, too.
+            let _ = std::fs::write(&refused, format!("{error:#}"));
+            return Err(error);
+        }
+    };
+    let _ = std::fs::remove_file(&refused);
     let known = Arc::new(Known::default());
     let clock = Arc::new(s3::AdjustableClock::default());
     let settings = s3::Settings {

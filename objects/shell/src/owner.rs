@@ -104,6 +104,9 @@ impl Owner {
             ObjectsRequest::RemoveNode(name) => {
                 self.storage.remove(&name).await.map(|()| ObjectsReply::Done)
             }
+            ObjectsRequest::ReplaceNode(node) => {
+                self.storage.replace(node).await.map(|()| ObjectsReply::Done)
+            }
             ObjectsRequest::Scrub => {
                 self.storage.scrub();
                 Ok(ObjectsReply::Done)

@@ -1,5 +1,6 @@
 //! The storage nodes in their folders, or the one in Ceph, and the cluster over them.
 
+use crate::register::{self, Register};
 use anyhow::Context as _;
 use cluster::{Cluster, Config, Health, Limits, NodeConfig, Place, Standing, Table};
 use contracts::objects::{
@@ -8,9 +9,10 @@ use contracts::objects::{
 use node::{FolderNode, Node, OpenFault, Options};
 use rados::RadosNode;
 use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::{Duration, Instant},
 };
 
 /// How often a node that is down is looked for.
@@ -22,31 +24,51 @@ const CEPH_TIMEOUT_S: u32 = 60;
 
 /// The same for a look at a pool before the first start.
 const CHECK_TIMEOUT_S: u32 = 15;
+/// A node that fails again and again is opened again after pauses that grow up to this.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The cluster, and what it is made of.
 #[derive(Debug, Clone)]
 pub struct Storage {
     cluster: Arc<Cluster>,
-    /// None with Ceph.
-    nodes: Arc<Mutex<Vec<StorageNode>>>,
+    shelf: Arc<Mutex<Shelf>>,
     ceph: Option<CephPool>,
+}
+
+/// The nodes as the owner has set them up, and as they were found.
+#[derive(Debug)]
+struct Shelf {
+    nodes: Vec<StorageNode>,
+    register: Register,
+    /// Why a node can't be opened now; true if its folder doesn't hold it.
+    missing: BTreeMap<String, (String, bool)>,
+    /// What the cluster uses.
+    open: BTreeMap<String, Weak<FolderNode>>,
+    retries: BTreeMap<String, Retry>,
+}
+
+/// When a node that fails is opened again.
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    due: Instant,
+    pause: Duration,
 }
 
 impl Storage {
     /// Opens the nodes; those that can't be opened are missed, and filled again when they are
-    /// back.
+    /// back. `folder` is the store's own, for what belongs to none of them.
     ///
     /// # Errors
     /// There are too few.
-    pub async fn open(foundation: &Foundation) -> anyhow::Result<Self> {
+    pub async fn open(foundation: &Foundation, folder: &Path) -> anyhow::Result<Self> {
         match foundation {
-            Foundation::Nodes(nodes) => Self::open_nodes(nodes).await,
-            Foundation::Ceph(pool) => Self::open_ceph(pool).await,
+            Foundation::Nodes(nodes) => Self::open_nodes(nodes, folder).await,
+            Foundation::Ceph(pool) => Self::open_ceph(pool, folder).await,
         }
     }
 
     /// One node without replicas: Ceph keeps those, compares and mends them.
-    async fn open_ceph(pool: &CephPool) -> anyhow::Result<Self> {
+    async fn open_ceph(pool: &CephPool, folder: &Path) -> anyhow::Result<Self> {
         let node = RadosNode::connect(settings(pool)).await?;
         let (name, domain) = (CephPool::NODE.to_owned(), CephPool::NODE.to_owned());
         let node: Arc<dyn Node> = Arc::new(node);
@@ -61,26 +83,67 @@ impl Storage {
             ..Limits::default()
         };
         let cluster = Cluster::open(Config { limits, ..Config::new(vec![node]) }).await?;
-        Ok(Self { cluster, nodes: Arc::default(), ceph: Some(pool.clone()) })
+        let shelf = Arc::new(Mutex::new(Shelf::new(&[], folder)?));
+        Ok(Self { cluster, shelf, ceph: Some(pool.clone()) })
     }
 
-    async fn open_nodes(nodes: &[StorageNode]) -> anyhow::Result<Self> {
+    async fn open_nodes(nodes: &[StorageNode], folder: &Path) -> anyhow::Result<Self> {
         anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
+        let accepted = register::accepted(folder)?;
+        let mut shelf = Shelf::new(nodes, folder)?;
         let mut opened = Vec::with_capacity(nodes.len());
         for node in nodes {
-            opened.push(match open(node).await {
-                Ok(folder) => configured(node, Some(folder)),
+            opened.push(match shelf.open(node).await {
+                Ok(found) => configured(node, Some(found)),
                 Err(fault @ OpenFault::InUse) => {
                     return Err(fault).with_context(|| node.folder.display().to_string());
                 }
                 Err(fault) => {
                     log::error!("{} can't be opened: {fault}", node.name);
+                    shelf.miss(node, &fault);
                     configured(node, None)
                 }
             });
         }
-        let cluster = Cluster::open(Config::new(opened)).await?;
-        Ok(Self { cluster, nodes: Arc::new(Mutex::new(nodes.to_vec())), ceph: None })
+        let lost: BTreeSet<String> =
+            accepted.into_iter().filter(|name| shelf.missing.contains_key(name)).collect();
+        if lost.len() == nodes.len() {
+            // Nothing is left to be asked: a new cluster is made.
+            shelf.register.give_up(&lost)?;
+            opened.clear();
+            for node in nodes {
+                let found = shelf.open(node).await;
+                let found = found.with_context(|| node.folder.display().to_string())?;
+                opened.push(configured(node, Some(found)));
+            }
+        }
+        let config = Config { accept_loss: lost.clone(), ..Config::new(opened) };
+        let cluster = Cluster::open(config).await.with_context(|| shelf.complaint())?;
+        let storage = Self { cluster, shelf: Arc::new(Mutex::new(shelf)), ceph: None };
+        if !lost.is_empty() {
+            storage.give_up(&lost).await?;
+        }
+        register::forget_accepted(folder)?;
+        Ok(storage)
+    }
+
+    /// Makes nodes anew whose loss was accepted; the cluster doesn't know them any more.
+    async fn give_up(&self, lost: &BTreeSet<String>) -> anyhow::Result<()> {
+        self.shelf().register.give_up(lost)?;
+        for name in lost {
+            log::warn!("the loss of {name} is accepted");
+            let Some(node) = self.find(name) else { continue };
+            if let Err(error) = self.add(node.clone()).await {
+                log::error!("{name} isn't made anew: {error:#}");
+                let mut shelf = self.shelf();
+                shelf.missing.insert(node.name.clone(), (format!("{error:#}"), true));
+            }
+        }
+        Ok(())
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cluster.
@@ -88,26 +151,48 @@ impl Storage {
         &self.cluster
     }
 
-    /// Opens nodes again that were lost and are back, for ever: with what they had, or empty. A
-    /// connection to Ceph comes back by itself.
+    /// Opens nodes again that were lost and are back, for ever. A connection to Ceph comes back by
+    /// itself.
     pub async fn look_after(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let down = |node: &cluster::NodeStatus| matches!(node.health, Health::Down(_));
             for lost in self.cluster.status().await.nodes.iter().filter(|node| down(node)) {
-                let Some(node) = self.find(&lost.name) else { continue };
-                match open(&node).await {
-                    Ok((folder, damaged)) => {
-                        log::info!("{} is opened again", node.name);
-                        let attached = self.cluster.attach_node(&node.name, folder, damaged);
-                        if let Err(fault) = attached {
-                            log::warn!("{}: {fault}", node.name);
-                        }
-                    }
-                    // The lost one is still held; only its end frees it.
-                    Err(OpenFault::InUse) => {}
-                    Err(fault) => log::debug!("{} can't be opened: {fault}", node.name),
+                if let Some(node) = self.find(&lost.name) {
+                    self.look_for(&node).await;
                 }
+            }
+        }
+    }
+
+    async fn look_for(&self, node: &StorageNode) {
+        if self.shelf().retries.get(&node.name).is_some_and(|retry| Instant::now() < retry.due) {
+            return;
+        }
+        let failed = {
+            let shelf = self.shelf();
+            let open = shelf.open.get(&node.name).and_then(Weak::upgrade);
+            open.is_some_and(|open| open.has_failed())
+        };
+        if failed {
+            // Its end frees the folder, so that it can be opened again.
+            self.cluster.detach_node(&node.name);
+        }
+        let id = self.shelf().register.id(&node.name);
+        match open(node, id).await {
+            Ok((folder, damaged)) => {
+                log::info!("{} is opened again", node.name);
+                self.shelf().opened(node, &folder);
+                let attached = self.cluster.attach_node(&node.name, folder, damaged);
+                if let Err(fault) = attached {
+                    log::warn!("{}: {fault}", node.name);
+                }
+            }
+            // The lost one is still held; only its end frees it.
+            Err(OpenFault::InUse) => {}
+            Err(fault) => {
+                log::debug!("{} can't be opened: {fault}", node.name);
+                self.shelf().miss(node, &fault);
             }
         }
     }
@@ -137,8 +222,16 @@ impl Storage {
         };
         activity("healing", to_heal, copies, "copies of slots");
         activity("moving", moving, slots, "slots");
+        if to_heal > 0 {
+            let left = 1000_u64.saturating_sub(found.walked_permille);
+            activity("comparing", left.max(1), 1000, "thousandths of the records");
+        }
+        let mut nodes: Vec<_> =
+            found.nodes.into_iter().map(|node| self.node_status(node)).collect();
+        let known: BTreeSet<String> = nodes.iter().map(|node| node.name.clone()).collect();
+        nodes.extend(self.shelf().unknown(&known));
         StoreStatus {
-            nodes: found.nodes.into_iter().map(|node| self.node_status(node)).collect(),
+            nodes,
             slots,
             replicas: count(found.replicas),
             ceph: self.ceph.as_ref().map(CephPool::place),
@@ -152,9 +245,14 @@ impl Storage {
 
     fn node_status(&self, node: cluster::NodeStatus) -> NodeStatus {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let missing = self.shelf().missing.get(&node.name).cloned();
         let (state, reason) = match (node.standing, node.health) {
-            (_, Health::Down(why)) => ("down", Some(why.to_string())),
-            (Standing::Draining, _) => ("leaving", None),
+            (_, Health::Down(why)) => match missing {
+                Some((why, true)) => ("lost", Some(why)),
+                Some((why, false)) => ("down", Some(why)),
+                None => ("down", Some(why.to_string())),
+            },
+            (Standing::Draining, _) => ("leaving", node.held_up.clone()),
             (Standing::Out, _) => ("out", None),
             (Standing::In, Health::Full) => ("full", None),
             (Standing::In, Health::Up) => ("up", None),
@@ -182,8 +280,7 @@ impl Storage {
     }
 
     fn find(&self, name: &str) -> Option<StorageNode> {
-        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.iter().find(|node| node.name == name).cloned()
+        self.shelf().nodes.iter().find(|node| node.name == name).cloned()
     }
 
     /// The copies of an object's records.
@@ -200,18 +297,61 @@ impl Storage {
         Ok(found.into_iter().map(copy).collect())
     }
 
-    /// Takes a node in, or one back that was lost.
+    /// Takes a node in that is new, or one back that belongs to the cluster.
     ///
     /// # Errors
     /// It can't be opened, or belongs elsewhere.
     pub async fn add(&self, node: StorageNode) -> anyhow::Result<()> {
         self.refuse_with_ceph()?;
-        let opened = open(&node).await.with_context(|| node.folder.display().to_string())?;
-        self.cluster.add_node(configured(&node, Some(opened))).await?;
+        let context = || node.folder.display().to_string();
+        let (folder, damaged) = open(&node, None).await.with_context(context)?;
+        anyhow::ensure!(
+            !self.shelf().register.is_given_up(folder.id()),
+            "{}: the storage node in it was given up; empty the folder to use it again",
+            node.folder.display()
+        );
+        self.cluster.add_node(configured(&node, Some((folder.clone(), damaged)))).await?;
         log::info!("{} is a storage node: {}", node.name, node.folder.display());
-        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-        nodes.retain(|known| known.name != node.name);
-        nodes.push(node);
+        self.taken_in(node, &folder)
+    }
+
+    /// Makes a node anew that was lost, in this folder; it is filled from the others.
+    ///
+    /// # Errors
+    /// It isn't lost, or the folder holds something else.
+    pub async fn replace(&self, node: StorageNode) -> anyhow::Result<()> {
+        self.refuse_with_ceph()?;
+        let found = self.cluster.status().await;
+        let known = found.nodes.into_iter().find(|known| known.name == node.name);
+        let known = known.with_context(|| format!("the store has no node {}", node.name))?;
+        anyhow::ensure!(
+            matches!(known.health, Health::Down(_)),
+            "{} is there and in use; 'fogbank objects node remove' moves its share away first",
+            node.name
+        );
+        self.cluster.detach_node(&node.name);
+        let context = || node.folder.display().to_string();
+        let (folder, _) = open(&node, None).await.with_context(context)?;
+        let records = folder.usage().await?.records;
+        anyhow::ensure!(
+            records == 0,
+            "{} holds a storage node with {records} records: empty it first, or choose another \
+             folder",
+            node.folder.display()
+        );
+        self.shelf().register.give_up(&BTreeSet::from([node.name.clone()]))?;
+        self.taken_in(node.clone(), &folder)?;
+        self.cluster.attach_node(&node.name, folder, false)?;
+        log::warn!("{} is made anew: {}", node.name, node.folder.display());
+        Ok(())
+    }
+
+    fn taken_in(&self, node: StorageNode, folder: &Arc<FolderNode>) -> anyhow::Result<()> {
+        let mut shelf = self.shelf();
+        shelf.register.note(&node.name, folder.id())?;
+        shelf.opened(&node, folder);
+        shelf.nodes.retain(|known| known.name != node.name);
+        shelf.nodes.push(node);
         Ok(())
     }
 
@@ -257,20 +397,118 @@ pub fn check_ceph(pool: &CephPool) -> anyhow::Result<()> {
     Ok(RadosNode::check(&rados::Settings { timeout_s, ..settings(pool) })?)
 }
 
+impl Shelf {
+    /// As the owner has set the nodes up; none is open yet.
+    fn new(nodes: &[StorageNode], folder: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            nodes: nodes.to_vec(),
+            register: Register::load(folder)?,
+            missing: BTreeMap::new(),
+            open: BTreeMap::new(),
+            retries: BTreeMap::new(),
+        })
+    }
+
+    /// Opens a node that was there before, or makes one that is new.
+    async fn open(&mut self, node: &StorageNode) -> Result<Opened, OpenFault> {
+        let (folder, damaged) = open(node, self.register.id(&node.name)).await?;
+        if self.register.is_given_up(folder.id()) {
+            return Err(OpenFault::Other);
+        }
+        let noted = self.register.note(&node.name, folder.id());
+        noted.map_err(|error| std::io::Error::other(format!("{error:#}")))?;
+        self.opened(node, &folder);
+        Ok((folder, damaged))
+    }
+
+    fn opened(&mut self, node: &StorageNode, folder: &Arc<FolderNode>) {
+        self.missing.remove(&node.name);
+        self.open.insert(node.name.clone(), Arc::downgrade(folder));
+        self.pause(&node.name);
+    }
+
+    /// Puts off the next try; the longer, the sooner it came after the last.
+    fn pause(&mut self, name: &str) {
+        let pause = self.retries.get(name).map_or(LOOK_EVERY, |retry| {
+            let fails_again = retry.due.elapsed() < retry.pause * 2;
+            if fails_again { (retry.pause * 2).min(MAX_PAUSE) } else { LOOK_EVERY }
+        });
+        self.retries.insert(name.to_owned(), Retry { due: Instant::now() + pause, pause });
+    }
+
+    fn miss(&mut self, node: &StorageNode, fault: &OpenFault) {
+        let lost = matches!(fault, OpenFault::Absent | OpenFault::Other);
+        let hint = if lost { "; is its disk mounted?" } else { "" };
+        self.missing.insert(node.name.clone(), (format!("{fault}{hint}"), lost));
+        if !lost {
+            self.pause(&node.name);
+        }
+    }
+
+    /// Why the store can't be opened, and what its owner can do.
+    fn complaint(&self) -> String {
+        if self.missing.is_empty() {
+            return "open the storage nodes".to_owned();
+        }
+        let folder = |name: &str| {
+            let node = self.nodes.iter().find(|node| node.name == name);
+            node.map(|node| node.folder.display().to_string()).unwrap_or_default()
+        };
+        let all = self.missing.iter();
+        let all: Vec<_> =
+            all.map(|(name, (why, _))| format!("{name} in {}: {why}", folder(name))).collect();
+        let names: Vec<_> = self.missing.keys().map(String::as_str).collect();
+        format!(
+            "{} of {} storage nodes can't be opened ({}). Bring their disks back, and the store \
+             starts. Only if they are gone for good: 'fogbank objects accept-loss {}' goes on with \
+             what the others have",
+            names.len(),
+            self.nodes.len(),
+            all.join("; "),
+            names.join(" ")
+        )
+    }
+
+    /// Nodes that the cluster doesn't have, but should.
+    fn unknown(&self, known: &BTreeSet<String>) -> Vec<NodeStatus> {
+        let unknown = self.nodes.iter().filter(|node| !known.contains(&node.name));
+        unknown
+            .filter_map(|node| {
+                let (reason, _) = self.missing.get(&node.name)?;
+                Some(NodeStatus {
+                    name: node.name.clone(),
+                    folder: node.folder.clone(),
+                    domain: node.domain.clone(),
+                    weight: node.weight,
+                    state: "lost".to_owned(),
+                    reason: Some(reason.clone()),
+                    ..NodeStatus::default()
+                })
+            })
+            .collect()
+    }
+}
+
 /// An open node, and whether something that it had acknowledged is lost.
-type Opened = (Arc<dyn Node>, bool);
+type Opened = (Arc<FolderNode>, bool);
 
 fn configured(node: &StorageNode, opened: Option<Opened>) -> NodeConfig {
     let StorageNode { name, folder: _, weight, domain } = node.clone();
     let (node, damaged) = opened.unzip();
+    let node = node.map(|node| node as Arc<dyn Node>);
     NodeConfig { name, domain, weight, node, damaged: damaged.unwrap_or(false) }
 }
 
-async fn open(node: &StorageNode) -> Result<Opened, OpenFault> {
+/// Opens the node with this ID, or if there is none whichever the folder has, which is made if it
+/// has none.
+async fn open(node: &StorageNode, id: Option<[u8; 16]>) -> Result<Opened, OpenFault> {
     let folder: PathBuf = node.folder.clone();
-    let opening = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&folder)?;
-        FolderNode::open(&folder, Options::default())
+    let opening = tokio::task::spawn_blocking(move || match id {
+        Some(id) => FolderNode::reopen(&folder, Options::default(), id),
+        None => {
+            std::fs::create_dir_all(&folder)?;
+            FolderNode::open(&folder, Options::default())
+        }
     });
     let opened = opening.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
     let (opened, report) = opened?;

@@ -167,6 +167,29 @@ impl Map {
         mine.for_each(|member| member.in_sync = false);
     }
 
+    /// Drops nodes with all that they have. Gives the number of slots that no replica in sync is left
+    /// of: one that is left counts as in sync, though it may be behind, or else the slot is empty.
+    pub fn give_up(&mut self, lost: &BTreeSet<NodeId>) -> usize {
+        self.nodes.retain(|id, _| !lost.contains(id));
+        let mut stale = 0;
+        for slot in 0..SLOTS {
+            let target = self.target(slot);
+            let members = &mut self.slots[usize::from(slot)];
+            members.retain(|member| !lost.contains(&member.node));
+            if members.iter().any(|member| member.in_sync) {
+                continue;
+            }
+            stale += 1;
+            match members.first_mut() {
+                Some(first) => first.in_sync = true,
+                None => {
+                    members.extend(target.into_iter().map(|node| Member { node, in_sync: true }));
+                }
+            }
+        }
+        stale
+    }
+
     /// Moves the members towards their targets. A replica goes only once all targets are in sync.
     pub fn approach(&mut self, joins: impl Fn(NodeId) -> bool) -> bool {
         let mut changed = false;

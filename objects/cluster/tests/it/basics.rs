@@ -7,13 +7,17 @@ use cluster::{
 use node::{Batch, Change, MemoryNode, Node, Scan};
 use std::{sync::Arc, time::Duration};
 
+/// Names of nodes.
+pub const NAMES: [&str; 3] = ["node-0", "node-1", "node-2"];
+
+pub fn config_of(name: &str, node: Arc<dyn Node>) -> NodeConfig {
+    let domain = format!("disk of {name}");
+    NodeConfig { name: name.to_owned(), domain, weight: 100, node: Some(node), damaged: false }
+}
+
 fn nodes(memory: &[MemoryNode]) -> Vec<NodeConfig> {
-    let config = |(number, node): (usize, &MemoryNode)| NodeConfig {
-        name: format!("node-{number}"),
-        domain: format!("disk-{number}"),
-        weight: 100,
-        node: Some(Arc::new(node.clone())),
-        damaged: false,
+    let config = |(number, node): (usize, &MemoryNode)| {
+        config_of(&format!("node-{number}"), Arc::new(node.clone()))
     };
     memory.iter().enumerate().map(config).collect()
 }
@@ -27,7 +31,7 @@ fn three() -> Vec<MemoryNode> {
     (0..3).map(|_| MemoryNode::default()).collect()
 }
 
-async fn put(cluster: &Arc<Cluster>, key: &str, data: &[u8]) -> Result<Record, ClusterFault> {
+pub async fn put(cluster: &Arc<Cluster>, key: &str, data: &[u8]) -> Result<Record, ClusterFault> {
     let place = Place::new(1, key.as_bytes().to_vec());
     let mut body = cluster.write_body(&place);
     for piece in data.chunks(300_000) {
@@ -42,13 +46,13 @@ async fn put(cluster: &Arc<Cluster>, key: &str, data: &[u8]) -> Result<Record, C
     Ok(record)
 }
 
-async fn remove(cluster: &Arc<Cluster>, key: &str) -> Result<(), ClusterFault> {
+pub async fn remove(cluster: &Arc<Cluster>, key: &str) -> Result<(), ClusterFault> {
     let place = Place::new(1, key.as_bytes().to_vec());
     let records = vec![(place.record(Table::Objects, b""), None)];
     cluster.update(place).await.commit(Changes { records, blobs: Vec::new() }).await
 }
 
-async fn keys(cluster: &Cluster) -> Vec<Bytes> {
+pub async fn keys(cluster: &Cluster) -> Vec<Bytes> {
     let found = cluster.scan(range(Table::Objects, 1, b""), usize::MAX).await.expect("it lists");
     found.into_iter().filter_map(|(key, _)| Some(Place::of_record(&key)?.1.key)).collect()
 }
@@ -59,7 +63,7 @@ async fn records(node: &MemoryNode) -> Vec<(Bytes, Bytes)> {
 }
 
 /// Waits for a state of the cluster; time is paused, so that it costs none.
-async fn until(cluster: &Cluster, holds: impl Fn(&cluster::Status) -> bool) -> cluster::Status {
+pub async fn until(cluster: &Cluster, holds: impl Fn(&cluster::Status) -> bool) -> cluster::Status {
     for _ in 0..10_000 {
         let status = cluster.status().await;
         if holds(&status) {
@@ -70,7 +74,7 @@ async fn until(cluster: &Cluster, holds: impl Fn(&cluster::Status) -> bool) -> c
     panic!("it doesn't come to this: {:#?}", cluster.status().await);
 }
 
-fn whole(status: &cluster::Status) -> bool {
+pub fn whole(status: &cluster::Status) -> bool {
     status.slots_to_heal == 0
         && status.slots_moving == 0
         && status.nodes.iter().all(|node| node.health == Health::Up)
@@ -294,4 +298,74 @@ async fn one_replica_is_enough_where_one_is_asked_for() {
     assert!(result.is_err(), "a record can't be so long");
     drop(update);
     put(&cluster, "a", b"2").await.expect("no node was harmed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_half_are_given_up_only_when_their_loss_is_accepted() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    for n in 0..40 {
+        put(&cluster, &format!("key {n:02}"), b"some bytes").await.expect("it is taken");
+    }
+    let before = keys(&cluster).await;
+    cluster.close().await;
+    drop(cluster);
+    let alone = |accepted: &[&str]| {
+        let mut config = config(&memory);
+        config.nodes[1].node = None;
+        config.nodes[2].node = None;
+        config.accept_loss = accepted.iter().map(|name| (*name).to_owned()).collect();
+        config
+    };
+    for accepted in [&[][..], &["node-1"], &["node-0", "node-5"]] {
+        let fault = Cluster::open(alone(accepted)).await.expect_err("one of three isn't enough");
+        assert!(matches!(fault, ClusterFault::Unavailable(_)), "{accepted:?}");
+    }
+    let cluster = Cluster::open(alone(&["node-1", "node-2"])).await.expect("it was accepted");
+    assert_eq!(keys(&cluster).await, before);
+    assert!(put(&cluster, "new", b"2").await.is_err(), "one copy isn't enough for a write");
+    for name in ["node-1", "node-2"] {
+        let empty = MemoryNode::default();
+        cluster.add_node(config_of(name, Arc::new(empty))).await.expect("it is taken in");
+    }
+    until(&cluster, |status| whole(status) && status.nodes.len() == 3).await;
+    put(&cluster, "new", b"2").await.expect("all are there");
+    // The old disks are none of the cluster's any more.
+    let fault = cluster.add_node(config_of("node-1", Arc::new(memory[1].clone()))).await;
+    assert!(fault.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_down_can_be_let_go_of() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    put(&cluster, "kept", b"1").await.expect("it is taken");
+    cluster.detach_node("node-1");
+    put(&cluster, "more", b"1").await.expect("one that is up is kept");
+    assert!(whole(&cluster.status().await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_lost_something_at_once_are_let_in_again() {
+    let memory = three();
+    let cluster = Cluster::open(config(&memory)).await.expect("it is made");
+    for n in 0..20 {
+        put(&cluster, &format!("key {n:02}"), b"some bytes").await.expect("it is taken");
+    }
+    let before = keys(&cluster).await;
+    // Neither alone is a majority with the one that is left.
+    for (name, damaged) in [("node-1", false), ("node-2", false)] {
+        let empty: Arc<dyn Node> = Arc::new(MemoryNode::default());
+        cluster.attach_node(name, empty, damaged).expect("it is known");
+    }
+    until(&cluster, whole).await;
+    assert_eq!(keys(&cluster).await, before);
+    // One is empty, the other has found that it lost something.
+    let damaged: Arc<dyn Node> = Arc::new(memory[0].clone());
+    cluster.attach_node("node-0", damaged, true).expect("it is known");
+    let empty: Arc<dyn Node> = Arc::new(MemoryNode::default());
+    cluster.attach_node("node-1", empty, false).expect("it is known");
+    until(&cluster, whole).await;
+    assert_eq!(keys(&cluster).await, before);
+    put(&cluster, "new", b"2").await.expect("all are there");
 }

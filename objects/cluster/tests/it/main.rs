@@ -1,4 +1,5 @@
 //! The cluster over nodes that fail.
 
 mod basics;
+mod full;
 mod simulation;

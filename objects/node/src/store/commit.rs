@@ -17,6 +17,11 @@ use std::{
 /// Batches of this length in the log, without blobs, are taken although the node is full.
 const SMALL_BATCH_BYTES: u64 = 16 << 10;
 
+/// The first byte of the keys of the cluster's own records. They are few and replace each other, and
+/// are taken as long as the disk takes anything: without them a full node could not even be opened
+/// to remove something.
+const OWN_KEYS: u8 = 0;
+
 /// What the log takes up for an item without its key and value, at most.
 const ITEM_BYTES: u64 = 64;
 
@@ -387,8 +392,11 @@ impl Store {
 fn check_room(batch: &Batch, bytes: u64, room: Room) -> NodeResult<()> {
     let has_blobs = !batch.blobs.is_empty() || !batch.adopt.is_empty();
     let puts = batch.changes.iter().any(|change| change.value.is_some());
+    let is_own = !batch.changes.is_empty()
+        && batch.changes.iter().all(|change| change.key.first() == Some(&OWN_KEYS));
     match room {
         Room::Enough => Ok(()),
+        Room::Little | Room::None if !has_blobs && is_own => Ok(()),
         Room::Little if !has_blobs && bytes <= SMALL_BATCH_BYTES => Ok(()),
         Room::Little | Room::None if !has_blobs && !puts => Ok(()),
         Room::Little | Room::None => Err(NodeFault::Full),

@@ -2,7 +2,10 @@
 
 use crate::{checksum, disk::Disk, options::OpenFault};
 use serde::{Deserialize, Serialize};
-use std::io::{self, IoSlice};
+use std::{
+    io::{self, IoSlice},
+    path::Path,
+};
 
 const PATH: &str = "node.json";
 const DRAFT: &str = "node.json.new";
@@ -22,6 +25,11 @@ struct Identity {
 
 fn checksum_of(id: [u8; 16]) -> String {
     format!("{:016x}", checksum::of(&[&FORMAT.to_le_bytes(), &id]))
+}
+
+/// Whether a folder of the host holds a node.
+pub fn is_in(folder: &Path) -> io::Result<bool> {
+    folder.join(PATH).try_exists()
 }
 
 /// The node's ID; none if this is no node yet.

@@ -13,6 +13,7 @@ mod tests;
 
 pub use blob_file::BlobFile;
 pub use commit::Work;
+pub use identity::{is_in as is_node, read as identity_of};
 
 use crate::{
     BlobId, NodeFault, NodeResult, Options, Scan, Usage, blocks,
@@ -90,6 +91,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Store {
+    /// The node's ID.
+    pub fn id(&self) -> [u8; 16] {
+        self.node
+    }
+
     /// Whether the node may go on.
     pub fn alive(&self) -> NodeResult<()> {
         match self.failed.get() {

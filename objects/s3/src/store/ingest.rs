@@ -99,9 +99,7 @@ where
 fn broken(error: &(dyn std::error::Error + Send + Sync)) -> S3Error {
     let text = error.to_string();
     if text.contains("Sha256Mismatch") {
-        let message =
-            "The provided 'x-amz-content-sha256' header does not match what was computed.";
-        return fault::custom(StatusCode::BAD_REQUEST, "XAmzContentSHA256Mismatch", message);
+        return fault::sha256_mismatch();
     }
     if text.contains("SignatureMismatch") {
         return S3ErrorCode::SignatureDoesNotMatch.into();

@@ -99,7 +99,13 @@ impl Simulation {
                 let (first, second) = (dice.next().to_be_bytes(), dice.next().to_be_bytes());
                 std::array::from_fn(|n| if n < 8 { first[n] } else { second[n - 8] })
             };
-            let config = Config { nodes, replicas: 3, limits: limits(), random: Arc::new(random) };
+            let config = Config {
+                nodes,
+                replicas: 3,
+                limits: limits(),
+                random: Arc::new(random),
+                accept_loss: BTreeSet::new(),
+            };
             match Cluster::open(config).await {
                 Ok(cluster) => {
                     self.cluster = Some(cluster);
@@ -229,6 +235,9 @@ impl Simulation {
         let away: Vec<_> =
             (0..=self.bays.len() / 2).map(|n| (first + n) % self.bays.len()).collect();
         let hangs = self.dice.chance(50);
+        if self.dice.chance(30) {
+            return self.most_full(away).await;
+        }
         for bay in &away {
             if hangs {
                 self.bays[*bay].hang(true)
@@ -244,6 +253,20 @@ impl Simulation {
             } else {
                 self.attach(bay)
             }
+            millis(self.dice.below(300)).await;
+        }
+        self.healed().await;
+    }
+
+    /// More than half of the nodes fill up, one after the other, and have room again.
+    async fn most_full(&mut self, bays: Vec<usize>) {
+        for bay in &bays {
+            self.bays[*bay].fill(true);
+            millis(self.dice.below(500)).await;
+        }
+        millis(self.dice.below(3000)).await;
+        for bay in bays {
+            self.bays[bay].fill(false);
             millis(self.dice.below(300)).await;
         }
         self.healed().await;

@@ -119,6 +119,37 @@ fn removals_use_the_reserve_where_nothing_is_left() {
 }
 
 #[test]
+fn a_full_node_takes_what_its_cluster_needs_to_open_it() {
+    let (disk, store) = new();
+    for number in 1..=20 {
+        commit(&store, with_blob(number, id(number), 500)).expect("it is taken");
+    }
+    settle(&store);
+    // Above the reserve, and below what removals alone are taken with.
+    disk.set_capacity(disk.used_bytes() + (24 << 10));
+    assert!(matches!(commit(&store, record(50, "small")), Err(NodeFault::Full)));
+    for number in 60..64 {
+        let own = Batch {
+            sequence: number,
+            changes: vec![put("\0map", &bytes(number, 2000))],
+            ..Batch::default()
+        };
+        commit(&store, own).expect("the cluster's own records are taken");
+    }
+    drop(store);
+    // Others have taken the rest.
+    disk.set_capacity(disk.used_bytes());
+    let (store, report) = open(&disk);
+    assert!(!report.is_damaged());
+    let own =
+        Batch { sequence: 70, changes: vec![put("\0map", &bytes(70, 2000))], ..Batch::default() };
+    commit(&store, own).expect("the reserve is for this, too");
+    let batch = Batch { sequence: 71, free: vec![id(1)], ..Batch::default() };
+    commit(&store, batch).expect("what frees space is taken");
+    assert_eq!(store.get(b"\0map").expect("alive"), Some(bytes(70, 2000)));
+}
+
+#[test]
 fn limits_are_refused_and_change_nothing() {
     let (_, store) = new();
     let long_key = "k".repeat(MAX_KEY_BYTES + 1);

@@ -1,0 +1,165 @@
+//! Fills a node with many small records, as S3 has them, and measures lists and openings:
+//! `cargo run --release -p node --example many_records FOLDER RECORDS`.
+//!
+//! Run again on the same folder it only opens and lists. Keys are `NNN/NNNNNNNN` below a bucket's
+//! prefix: a thousand common prefixes, so that lists with a delimiter leap.
+
+use bytes::Bytes;
+use node::{Batch, BlobId, Change, FolderNode, Node, Options, Scan};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// Records that share a batch.
+const BATCH: u64 = 1000;
+/// Batches under way at once.
+const FLIGHT: usize = 16;
+/// The longest page of a list.
+const PAGE: usize = 1000;
+/// Pages that are timed.
+const PAGES: u64 = 300;
+/// What S3 keeps of a small object.
+const VALUE_BYTES: usize = 180;
+/// Common prefixes.
+const PREFIXES: u64 = 1000;
+
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 31)).wrapping_mul(0x7fb5_d329_728e_a185);
+    number ^ (number >> 27)
+}
+
+/// A key: table, bucket, name, end, version.
+fn key(number: u64) -> Bytes {
+    let mut key = vec![3, 0, 0, 0, 0, 0, 0, 0, 1];
+    let name = format!("{:03}/{:010}", number % PREFIXES, number / PREFIXES);
+    key.extend_from_slice(name.as_bytes());
+    key.extend_from_slice(&[0, 1]);
+    key.extend_from_slice(&[255; 16]);
+    key.into()
+}
+
+fn id(number: u64) -> BlobId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&mix(number + 1).to_le_bytes());
+    id[8..].copy_from_slice(&number.to_le_bytes());
+    BlobId(id)
+}
+
+/// Records in no order: numbers step through all of them by a stride that shares no divisor.
+fn batch(from: u64, records: u64) -> Batch {
+    let numbers = (from..(from + BATCH).min(records)).map(|at| at * 7_368_787 % records);
+    let mut batch = Batch { slot: 1, sequence: from + 1, ..Batch::default() };
+    for number in numbers {
+        let value = Some(Bytes::from(vec![7; VALUE_BYTES]));
+        batch.changes.push(Change { key: key(number), value });
+        batch.blobs.push((id(number), Bytes::from_static(b"0123456789")));
+    }
+    batch
+}
+
+async fn fill(node: &std::sync::Arc<FolderNode>, records: u64) {
+    let start = Instant::now();
+    let mut set = tokio::task::JoinSet::new();
+    for from in (0..records).step_by(usize::try_from(BATCH).expect("small")) {
+        if set.len() >= FLIGHT {
+            set.join_next().await.expect("one").expect("no panic");
+        }
+        let node = node.clone();
+        set.spawn(async move {
+            node.commit(batch(from, records)).await.expect("taken");
+            node.forget_before(from).await.expect("alive");
+        });
+        if from % 1_000_000 == 0 {
+            println!("  {from} records after {:.0?}, {}", start.elapsed(), memory());
+        }
+    }
+    set.join_all().await;
+    println!("filled with {records} records in {:.1?}", start.elapsed());
+}
+
+/// The process's memory: now, and at most. Files that are mapped or cached aren't part of it.
+fn memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let lines =
+        status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"));
+    lines
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn report(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |part: usize| times.get((times.len() * part / 100).min(times.len() - 1)).copied();
+    println!(
+        "{what}: p50 {:.2?}, p99 {:.2?}, most {:.2?}",
+        at(50).unwrap_or_default(),
+        at(99).unwrap_or_default(),
+        at(100).unwrap_or_default()
+    );
+}
+
+async fn lists(node: &FolderNode, records: u64) {
+    let until = Some(Bytes::from_static(&[4]));
+    let mut times = Vec::new();
+    for page in 0..PAGES {
+        let from = key(mix(page) % records);
+        let start = Instant::now();
+        let scan = Scan { from, until: until.clone(), limit: PAGE };
+        let found = node.scan(scan).await.expect("read");
+        times.push(start.elapsed());
+        assert!(!found.is_empty());
+    }
+    report("a page of 1,000 keys, anywhere", times);
+    // What a list with a delimiter does: one record, then behind all that begin like it.
+    let mut times = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        let (mut from, mut prefixes) = (key(0), 0);
+        loop {
+            let scan = Scan { from, until: until.clone(), limit: 16 };
+            let found = node.scan(scan).await.expect("read");
+            let Some((first, _)) = found.first() else { break };
+            prefixes += 1;
+            let mut next = first[..12].to_vec();
+            next.push(b'/' + 1);
+            from = next.into();
+        }
+        assert_eq!(prefixes, PREFIXES.min(records));
+        times.push(start.elapsed());
+    }
+    report("1,000 common prefixes", times);
+    let mut times = Vec::new();
+    for number in 0..PAGES * 10 {
+        let start = Instant::now();
+        let found = node.get(&key(mix(number) % records)).await.expect("read");
+        times.push(start.elapsed());
+        assert!(found.is_some());
+    }
+    report("a record, anywhere", times);
+}
+
+#[tokio::main]
+async fn main() {
+    let mut words = std::env::args().skip(1);
+    let folder = words.next().expect("the folder to measure in");
+    let records: u64 = words.next().and_then(|text| text.parse().ok()).expect("how many records");
+    let folder = Path::new(&folder);
+    std::fs::create_dir_all(folder).expect("the folder");
+    let start = Instant::now();
+    let (node, found) = FolderNode::open(folder, Options::default()).expect("open");
+    println!("opened in {:.2?}, {}: {found:?}", start.elapsed(), memory());
+    let node = std::sync::Arc::new(node);
+    let has = node.usage().await.expect("alive").records;
+    if has < records {
+        fill(&node, records).await;
+    }
+    lists(&node, records).await;
+    println!("{:?}, {}", node.usage().await.expect("alive"), memory());
+    let index = std::fs::metadata(folder.join("index.redb")).expect("an index").len();
+    println!("the index is {} MiB", index >> 20);
+    let start = Instant::now();
+    drop(node);
+    println!("closed in {:.2?}", start.elapsed());
+}
