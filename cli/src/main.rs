@@ -59,7 +59,11 @@ enum Command {
     /// Shut the cloud down: guests are asked to, and start again with the next 'up'
     Down,
     /// Print what points AWS tools at the cloud: eval "$(fogbank env)"
-    Env,
+    Env {
+        /// By HTTPS: tools trust the cloud's own certificate authority by `AWS_CA_BUNDLE`
+        #[arg(long)]
+        tls: bool,
+    },
     /// Show the cloud's processes, hosts, instances and images
     Status,
     /// Log in to an instance by its ID, or run a command on it
@@ -116,7 +120,7 @@ fn main() -> ExitCode {
         Command::Role { role } => Some(role.name()),
         Command::Up(_)
         | Command::Down
-        | Command::Env
+        | Command::Env { .. }
         | Command::Status
         | Command::Ssh(_)
         | Command::Doctor
@@ -159,7 +163,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Up(options) => up::up(&paths, &options)?,
         Command::Down => up::down(&paths)?,
-        Command::Env => status::env(&paths)?,
+        Command::Env { tls } => status::env(&paths, tls)?,
         Command::Status => return status::status(&paths),
         Command::Ssh(options) => ssh::ssh(&paths, &options)?,
         Command::Doctor => return Ok(doctor::doctor(&paths)),

@@ -95,6 +95,11 @@ impl Paths {
         self.data.join("objects")
     }
 
+    /// The certificate of the cloud's own authority.
+    pub fn authority(&self) -> PathBuf {
+        self.data.join("tls/ca.pem")
+    }
+
     /// A socket or process ID file.
     pub fn run_file(&self, name: &str) -> PathBuf {
         self.run.join(name)

@@ -11,16 +11,26 @@ use std::{
 };
 
 /// Prints what points AWS tools at the cloud.
-pub fn env(paths: &Paths) -> anyhow::Result<()> {
+pub fn env(paths: &Paths, tls: bool) -> anyhow::Result<()> {
     let settings =
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
     let (key, secret) = client::credentials(paths)?;
-    out!("export AWS_ENDPOINT_URL=http://{}", settings.listen);
+    let scheme = if tls { "https" } else { "http" };
+    out!("export AWS_ENDPOINT_URL={scheme}://{}", settings.listen);
+    out!("export AWS_CA_BUNDLE={}", quoted(&paths.authority().display().to_string()));
     out!("export AWS_ACCESS_KEY_ID={key}");
     out!("export AWS_SECRET_ACCESS_KEY={secret}");
     out!("export AWS_DEFAULT_REGION=us-east-1");
     out!("unset AWS_SESSION_TOKEN AWS_PROFILE");
     Ok(())
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Shows how the cloud is; fails if it isn't up.

@@ -6,6 +6,7 @@
 use crate::{
     dispatch::Dispatcher,
     objects::{Body, Objects},
+    tls::Authority,
 };
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use relay::{Connection, Source};
 use shapes::Fault;
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -37,6 +39,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Front {
     dispatcher: Arc<Dispatcher>,
     objects: Arc<Objects>,
+    authority: Arc<Authority>,
     room: Arc<Semaphore>,
 }
 
@@ -53,8 +56,13 @@ enum Way {
 
 impl Front {
     /// A front before a dispatcher and the object store.
-    pub fn new(dispatcher: Arc<Dispatcher>, objects: Arc<Objects>) -> Self {
-        Self { dispatcher, objects, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    pub fn new(
+        dispatcher: Arc<Dispatcher>,
+        objects: Arc<Objects>,
+        authority: Arc<Authority>,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self { dispatcher, objects, authority, room }
     }
 
     /// Serves clients, for ever.
@@ -125,6 +133,7 @@ impl Front {
         let Ok(sorted) = connection.sorted(HEAD_TIMEOUT).await else { return };
         let connection = match sorted {
             Sorted::S3 => self.objects.take(connection, &source).await,
+            Sorted::Tls => return self.talk_by_tls(connection, source, way, place).await,
             Sorted::Other | Sorted::More => Some(connection),
         };
         if let Some(connection) = connection {
@@ -133,7 +142,27 @@ impl Front {
         drop(place);
     }
 
-    async fn talk(&self, connection: Connection, source: Source, way: Way) {
+    /// TLS ends here: its requests for the object store are passed on one by one.
+    async fn talk_by_tls(
+        self,
+        connection: Connection,
+        source: Source,
+        way: Way,
+        place: OwnedSemaphorePermit,
+    ) {
+        let accepting = self.authority.accept(connection);
+        match tokio::time::timeout(HEAD_TIMEOUT, accepting).await {
+            Ok(Ok(stream)) => self.talk(stream, Source { secure: true, ..source }, way).await,
+            Ok(Err(error)) => log::debug!("no handshake of TLS: {error:#}"),
+            Err(_) => log::debug!("a handshake of TLS took too long"),
+        }
+        drop(place);
+    }
+
+    async fn talk<S>(&self, connection: S, source: Source, way: Way)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service = service_fn(|request| self.respond(request, &source, way));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -13,6 +13,7 @@ mod identities;
 mod images;
 mod objects;
 mod store;
+mod tls;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
 pub use config::Config;
@@ -62,11 +63,12 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         verifier: protocol::sigv4::Verifier::new(),
     });
     let objects = Arc::new(Objects::new(&config.run));
-    let front = Front::new(dispatcher, objects.clone());
+    let authority = tls::Authority::open(&config.data.join("tls")).context("the cloud's own CA")?;
+    let front = Front::new(dispatcher, objects.clone(), Arc::new(authority));
     let at = |name: &str| config.run.join(name);
     let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
-    log::info!("listening on http://{}", listener.local_addr()?);
+    log::info!("listening on http:// and https://{}", listener.local_addr()?);
     tokio::select! {
         ended = front.serve_clients(listener) => ended,
         ended = front.serve_guests(&guests) => ended,

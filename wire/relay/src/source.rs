@@ -10,18 +10,20 @@ use tokio::io::AsyncReadExt as _;
 /// The longest such line, in bytes.
 pub(crate) const MAX_LINE: usize = 128;
 
-/// Where a connection comes from; as a line: `WHO ADDRESS PORT\n`.
+/// Where a connection comes from; as a line: `WHO ADDRESS PORT\n`, or `WHO ADDRESS PORT tls\n`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The guest's network interface, if it is a guest's connection.
     pub interface: Option<String>,
     /// The client's address; a guest's is its private one.
     pub address: SocketAddr,
+    /// Whether it came over TLS, which ended in the process that passes it on.
+    pub secure: bool,
 }
 
 impl From<SocketAddr> for Source {
     fn from(address: SocketAddr) -> Self {
-        Self { interface: None, address }
+        Self { interface: None, address, secure: false }
     }
 }
 
@@ -35,7 +37,8 @@ impl Default for Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.interface.as_deref().unwrap_or("-");
-        writeln!(f, "{who} {} {}", self.address.ip(), self.address.port())
+        let secure = if self.secure { " tls" } else { "" };
+        writeln!(f, "{who} {} {}{secure}", self.address.ip(), self.address.port())
     }
 }
 
@@ -45,16 +48,20 @@ impl FromStr for Source {
     fn from_str(line: &str) -> io::Result<Self> {
         let bad = || io::Error::new(io::ErrorKind::InvalidData, "no line about the source");
         let mut words = line.split_ascii_whitespace();
-        let (Some(who), Some(address), Some(port), None) =
-            (words.next(), words.next(), words.next(), words.next())
+        let (Some(who), Some(address), Some(port), secure, None) =
+            (words.next(), words.next(), words.next(), words.next(), words.next())
         else {
             return Err(bad());
         };
+        if secure.is_some_and(|word| word != "tls") {
+            return Err(bad());
+        }
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let port: u16 = port.parse().map_err(|_| bad())?;
         Ok(Self {
             interface: (who != "-").then(|| who.to_owned()),
             address: (address, port).into(),
+            secure: secure.is_some(),
         })
     }
 }
@@ -87,9 +94,11 @@ mod tests {
         let guest = Source {
             interface: Some("eni-0123456789abcdef0".into()),
             address: ([172, 31, 0, 5], 40_000).into(),
+            secure: false,
         };
+        let secure = Source { secure: true, ..Source::default() };
         let six = Source::from(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1)));
-        for source in [guest, six, Source::default()] {
+        for source in [guest, six, secure, Source::default()] {
             assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
         }
         for bad in ["", "- 1.2.3.4", "- 1.2.3.4 65536", "- host 1", "- 1.2.3.4 1 more"] {

@@ -5,6 +5,9 @@ use http::{HeaderMap, header, request::Parts};
 /// The most bytes of a request's head that are looked at to sort it, in bytes.
 pub const MAX_HEAD: usize = 16 << 10;
 
+/// The type of TLS's first record.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// What a request's head says of the service that it is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Head<'a> {
@@ -25,6 +28,8 @@ pub struct Head<'a> {
 pub enum Sorted {
     /// Its first request is S3's.
     S3,
+    /// It begins with a handshake of TLS.
+    Tls,
     /// Its first request is another service's, or none at all.
     Other,
     /// Its first request's head isn't complete yet.
@@ -34,7 +39,10 @@ pub enum Sorted {
 /// Sorts a connection by its first bytes.
 #[must_use]
 pub fn sort(bytes: &[u8]) -> Sorted {
-    // Methods are in capitals: what begins otherwise (TLS, say) is no request.
+    if bytes.first() == Some(&TLS_HANDSHAKE) {
+        return Sorted::Tls;
+    }
+    // Methods are in capitals: what begins otherwise is no request.
     if bytes.first().is_some_and(|byte| !byte.is_ascii_uppercase()) {
         return Sorted::Other;
     }
@@ -284,7 +292,7 @@ mod tests {
     #[test]
     fn what_is_no_request_is_nobodys() {
         assert_eq!(sort(b""), More);
-        assert_eq!(sort(b"\x16\x03\x01\x02\0\x01"), Other);
+        assert_eq!(sort(b"\x16\x03\x01\x02\0\x01"), Sorted::Tls);
         assert_eq!(sort(b"get / HTTP/1.1\r\n\r\n"), Other);
         assert_eq!(sort(b"GET\r\n\r\n"), Other);
         assert_eq!(sort(&[b'A'; MAX_HEAD]), Other);
