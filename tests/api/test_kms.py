@@ -6,8 +6,13 @@ import hashlib
 import json
 import os
 import stat
+import urllib.error
+import urllib.request
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
@@ -456,6 +461,45 @@ def test_faults_of_the_protocol(kms, key, unchecked):
         unchecked.list_keys(Limit="many")
     with fault("UnsupportedOperationException", "is not served by this cloud"):
         kms.connect_custom_key_store(CustomKeyStoreId="cks-1234567890abcdef0")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"{", "SerializationException"), (b"[]", "SerializationException"),
+     (b"\xff\xfe", "SerializationException"), (b'{"KeyId": "x"} {}', "SerializationException"),
+     (b'{"KeyId": 7}', "SerializationException"), (b'{"KeyId": ["x"]}', "SerializationException"),
+     (b'{"KeyId": ' + b"[" * 100_000, "SerializationException"),
+     (b'{"X": ' + b'{"a":' * 5_000 + b"1" + b"}" * 5_001, "ValidationException"),
+     (b'{"KeyId": "' + b"x" * 900_000 + b'"}', "ValidationException"),
+     (b"", "ValidationException"), (b"null", "ValidationException"),
+     (b'{"KeyId": null}', "ValidationException"), (b'{"keyid": "x"}', "ValidationException"),
+     (b'{"KeyId": "\\ud800"}', "SerializationException"),
+     (b'{"KeyId": "\\u0000"}', "NotFoundException")],
+)
+def test_hostile_bodies(open_cloud, account, body, code):
+    headers = {"X-Amz-Target": "TrentService.DescribeKey",
+               "Content-Type": "application/x-amz-json-1.1"}
+    request = AWSRequest("POST", open_cloud.endpoint, headers, body)
+    SigV4Auth(Credentials(account, "any"), "kms", REGION).add_auth(request)
+    sent = urllib.request.Request(open_cloud.endpoint, body, dict(request.headers))
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(sent)
+    assert (caught.value.code, json.load(caught.value)["__type"]) == (400, code)
+
+
+def test_another_services_target(open_cloud, account):
+    logs = open_cloud.client("logs", key=account, secret="any")
+    # Its signature names a service that isn't served.
+    with fault("UnsupportedOperation", "'logs' is not served"):
+        logs.describe_log_groups()
+    request = urllib.request.Request(
+        open_cloud.endpoint, b"{}", {"X-Amz-Target": "TrentService.ListKeys"}
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.headers["Content-Type"] == "application/x-amz-json-1.1"
+    assert caught.value.headers["x-amzn-RequestId"]
+    assert json.load(caught.value)["__type"] == "MissingAuthenticationTokenException"
 
 
 def test_signatures_are_verified(api_cloud):

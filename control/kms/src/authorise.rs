@@ -110,6 +110,20 @@ fn caller<'a>(request: &'a Request) -> Caller<'a> {
     if arn.ends_with(":root") { Caller::Root { account } } else { Caller::User { account, arn } }
 }
 
+/// What lets a caller do something.
+pub(crate) enum By {
+    /// The key's policy.
+    Policy,
+    /// These grants, each by itself.
+    Grants(Vec<Arc<Grant>>),
+}
+
+/// Refuses what neither policy nor grants allow, `because` of AWS's words.
+pub(crate) fn denied(request: &Request, key: &Key, asked: &Asked<'_>, because: &str) -> Fault {
+    let who = request.caller.arn.as_str();
+    errors::access_denied(who, asked.action, key.arn(), because.trim_start())
+}
+
 /// Lets the caller do what is asked of the key, by the key's policy and grants.
 ///
 /// # Errors
@@ -120,9 +134,20 @@ pub(crate) fn check(
     key: &Key,
     asked: &Asked<'_>,
 ) -> Result<(), Fault> {
+    allowed_by(state, request, key, asked).map(|_| ())
+}
+
+/// What lets the caller do what is asked of the key.
+///
+/// # Errors
+/// Nothing does, or the policy denies it.
+pub(crate) fn allowed_by(
+    state: &State,
+    request: &Request,
+    key: &Key,
+    asked: &Asked<'_>,
+) -> Result<By, Fault> {
     let who = request.caller.arn.as_str();
-    let denied =
-        |because: String| errors::access_denied(who, asked.action, key.arn(), because.trim_start());
     let Some(inputs) = authorise_inputs(state, key, &[who]) else {
         return Err(errors::internal());
     };
@@ -145,10 +170,14 @@ pub(crate) fn check(
         ..Policies::default()
     };
     match decide(&question, &policies) {
-        Decision::Allow => Ok(()),
-        Decision::ImplicitDeny(_) if granted(&inputs.grants, asked) => Ok(()),
+        Decision::Allow => Ok(By::Policy),
+        Decision::ImplicitDeny(_) if granted(&inputs.grants, asked) => {
+            let mut grants = inputs.grants;
+            grants.retain(|grant| grant.allows(asked));
+            Ok(By::Grants(grants))
+        }
         decision @ (Decision::ImplicitDeny(_) | Decision::ExplicitDeny(_)) => {
-            Err(denied(decision.because(asked.action)))
+            Err(denied(request, key, asked, &decision.because(asked.action)))
         }
     }
 }

@@ -110,14 +110,18 @@ fn value(out: &mut String, schema: &'static Schema, view: View<'_>) {
             BASE64_STANDARD.encode_string(bytes, out);
             out.push('"');
         }
-        View::Timestamp(time) => match schema.kind {
-            Kind::Timestamp(Some(format @ (TimestampFormat::Iso8601 | TimestampFormat::Http))) => {
+        View::Timestamp(time) => {
+            if let Kind::Timestamp(Some(
+                format @ (TimestampFormat::Iso8601 | TimestampFormat::Http),
+            )) = schema.kind
+            {
                 let mut written = String::new();
                 timestamp::write(&mut written, time, format, Millis::IfAny);
                 text(out, &written);
+            } else {
+                timestamp::write(out, time, TimestampFormat::Unix, Millis::IfAny);
             }
-            _ => timestamp::write(out, time, TimestampFormat::Unix, Millis::IfAny),
-        },
+        }
         View::List(list) => {
             let Kind::List { element, .. } = schema.kind else { return out.push_str("null") };
             out.push('[');
