@@ -1,8 +1,8 @@
-//! Accounts and their access keys.
+//! Accounts, and what is set for an account as a whole.
 
-use crate::Caller;
 use serde::{Deserialize, Serialize};
-use state::{Row, State, Tx};
+use state::{Row, Tx};
+use std::fmt::Display;
 use types::{AccountId, Scope, Timestamp};
 
 /// An account: resources of different accounts never meet.
@@ -14,6 +14,9 @@ pub struct Account {
     pub name: String,
     /// When it was made.
     pub created: Timestamp,
+    /// The name by which users sign in to it; unique in the cloud.
+    #[serde(default)]
+    pub alias: Option<String>,
 }
 
 impl Row for Account {
@@ -25,32 +28,10 @@ impl Row for Account {
     fn scope(&self) -> Option<&Scope> {
         None
     }
-}
-
-/// A long-lived credential of an account's root user.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AccessKey {
-    /// `AKIA…`.
-    pub id: String,
-    /// The secret that signs.
-    pub secret: String,
-    /// Whose it is.
-    pub account: AccountId,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
-impl Row for AccessKey {
-    const TABLE: &'static str = "access-key";
-    type Key = String;
-    fn key(&self) -> String {
-        self.id.clone()
-    }
-    fn scope(&self) -> Option<&Scope> {
-        None
-    }
-    fn indexes(&self, add: &mut dyn FnMut(&'static str, &dyn std::fmt::Display)) {
-        add("account", &self.account);
+    fn indexes(&self, add: &mut dyn FnMut(&'static str, &dyn Display)) {
+        if let Some(alias) = &self.alias {
+            add("alias", alias);
+        }
     }
 }
 
@@ -59,34 +40,7 @@ impl Account {
     pub fn ensure(tx: &mut Tx, id: AccountId, name: &str) {
         if tx.get::<Self>(&id).is_none() {
             let created = tx.now();
-            tx.put(Self { id, name: name.to_owned(), created });
+            tx.put(Self { id, name: name.to_owned(), created, alias: None });
         }
     }
-}
-
-impl AccessKey {
-    /// Makes an access key of the account's root user.
-    pub fn create(tx: &mut Tx, account: AccountId) -> Self {
-        const ID: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        const SECRET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut text = |alphabet: &[u8], length: usize| {
-            let mut bytes = vec![0; length];
-            tx.effects().fill(&mut bytes);
-            // Both alphabets' sizes divide 256, so each character is equally likely.
-            let character = |byte: u8| char::from(alphabet[usize::from(byte) % alphabet.len()]);
-            bytes.into_iter().map(character).collect::<String>()
-        };
-        let id = format!("AKIA{}", text(ID, 16));
-        let secret = text(SECRET, 40);
-        let key = Self { id, secret, account, created: tx.now() };
-        tx.put(key.clone());
-        key
-    }
-}
-
-/// The caller and the secret behind an access key ID.
-#[must_use]
-pub fn authenticate(state: &State, access_key_id: &str) -> Option<(Caller, String)> {
-    let key = state.get::<AccessKey>(&access_key_id.to_owned())?;
-    Some((Caller::root(key.account), key.secret.clone()))
 }

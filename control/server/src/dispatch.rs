@@ -260,9 +260,8 @@ impl<'a> ec2::Visitor for Call<'a> {
 pub async fn first_account(cloud: &Cloud) -> Result<AccessKey, Fault> {
     let made = cloud.mutate(false, |tx| {
         let account = AccountId::DEFAULT;
-        let key = tx.find::<AccessKey>("account", account).next().cloned();
-        if let Some(key) = key {
-            return Ok(AccessKey::clone(&key));
+        if let Some(key) = AccessKey::of_root(tx, account).next() {
+            return Ok(key.clone());
         }
         Account::ensure(tx, account, "admin");
         Ok(AccessKey::create(tx, account))
