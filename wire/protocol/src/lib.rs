@@ -9,6 +9,7 @@ pub mod cases;
 mod decode;
 pub mod ec2_query;
 pub mod form;
+mod limits;
 mod query;
 pub mod route;
 pub mod sigv4;
