@@ -17,10 +17,13 @@ mod permissions;
 mod policies;
 mod providers;
 mod request;
+mod reset;
 mod roles;
 mod simulation;
 mod sts;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
@@ -34,6 +37,7 @@ pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policie
 pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
 pub use request::{Caller, Request};
+pub use reset::reset;
 pub use roles::Role;
 pub use users::User;
 

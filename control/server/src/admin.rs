@@ -106,10 +106,16 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyh
 }
 
 async fn reset(cloud: &Arc<Cloud>, objects: &Objects) -> Option<String> {
-    if let Some(error) = change(cloud, ec2::reset).await {
+    if let Some(error) = change(cloud, wipe).await {
         return Some(error);
     }
     objects.ask(&ObjectsRequest::Reset).await.err().map(|error| format!("{error:#}"))
+}
+
+/// Wipes everything but the images, the hosts and the root users' keys.
+pub(crate) fn wipe(tx: &mut state::Tx) {
+    ec2::reset(tx);
+    iam::reset(tx);
 }
 
 async fn change(cloud: &Arc<Cloud>, run: fn(&mut state::Tx)) -> Option<String> {

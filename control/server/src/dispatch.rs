@@ -88,6 +88,7 @@ impl Dispatcher {
         })?;
         let request = Request { scope: Scope { account: caller.account, region }, caller };
         self.set_up(&request.scope).await?;
+        self.note_use(&claim, service);
         let call = Call { dispatcher: self, request, form, request_id };
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
@@ -122,6 +123,26 @@ impl Dispatcher {
             .verify(claim, &secret, &hash, now())
             .map_err(|error| error.fault(protocol))?;
         Ok(caller)
+    }
+
+    /// Notes the use of an access key, once in a while. The call doesn't wait for it.
+    fn note_use(&self, claim: &Claim, service: &'static Service) {
+        let state = self.cloud.state();
+        let key = state.get::<AccessKey>(&claim.access_key_id);
+        if key.is_none_or(|key| key.use_is_known(now())) {
+            return;
+        }
+        let (cloud, id, region) =
+            (self.cloud.clone(), claim.access_key_id.clone(), claim.region.clone());
+        tokio::spawn(async move {
+            let noting = cloud.mutate(false, move |tx| {
+                AccessKey::note_use(tx, &id, service.name, &region);
+                Ok(())
+            });
+            if let Err(fault) = noting.await {
+                log::warn!("the use of an access key was not noted: {fault}");
+            }
+        });
     }
 
     /// Gives an account its default VPC in a region that it uses for the first time.

@@ -223,7 +223,7 @@ impl Front {
     /// Wipes everything but the images.
     async fn reset(&self) -> anyhow::Result<()> {
         let reset = self.dispatcher.cloud.mutate(false, |tx| {
-            ec2::reset(tx);
+            crate::admin::wipe(tx);
             Ok(())
         });
         reset.await?;

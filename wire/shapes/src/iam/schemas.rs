@@ -792,6 +792,17 @@ pub static DETACH_USER_POLICY_REQUEST: Schema = Schema::new(
 pub static DETACH_USER_POLICY_RESPONSE: Schema =
     Schema::new("DetachUserPolicyResponse", Kind::Structure(&[]));
 
+pub static DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST: Schema =
+    Schema::new("DisableOrganizationsRootCredentialsManagementRequest", Kind::Structure(&[]));
+
+pub static DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE: Schema = Schema::new(
+    "DisableOrganizationsRootCredentialsManagementResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
+
 pub static ENABLE_MFA_DEVICE_REQUEST: Schema = Schema::new(
     "EnableMFADeviceRequest",
     Kind::Structure(&[
@@ -816,6 +827,17 @@ pub static ENABLE_MFA_DEVICE_REQUEST: Schema = Schema::new(
 
 pub static ENABLE_MFA_DEVICE_RESPONSE: Schema =
     Schema::new("EnableMFADeviceResponse", Kind::Structure(&[]));
+
+pub static ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST: Schema =
+    Schema::new("EnableOrganizationsRootCredentialsManagementRequest", Kind::Structure(&[]));
+
+pub static ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE: Schema = Schema::new(
+    "EnableOrganizationsRootCredentialsManagementResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
 
 pub static EVAL_DECISION_DETAILS_TYPE: Schema = Schema::new(
     "EvalDecisionDetailsType",
@@ -889,6 +911,11 @@ pub static EVALUATION_RESULT: Schema = Schema::new(
 pub static EVALUATION_RESULTS_LIST_TYPE: Schema = Schema::new(
     "EvaluationResultsListType",
     Kind::List { element: Element::new(None, &EVALUATION_RESULT), flattened: false },
+);
+
+pub static FEATURES_LIST_TYPE: Schema = Schema::new(
+    "FeaturesListType",
+    Kind::List { element: Element::new(None, FeatureType::SCHEMA), flattened: false },
 );
 
 pub static GENERATE_CREDENTIAL_REPORT_REQUEST: Schema =
@@ -1110,6 +1137,17 @@ pub static GET_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema = Schema::new(
         Member::new("ThumbprintList", "ThumbprintList", "ThumbprintList", &THUMBPRINT_LIST_TYPE),
         Member::new("CreateDate", "CreateDate", "CreateDate", &TIMESTAMP),
         Member::new("Tags", "Tags", "Tags", &TAG_LIST_TYPE),
+    ]),
+);
+
+pub static GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_REQUEST: Schema =
+    Schema::new("GetOutboundWebIdentityFederationInfoRequest", Kind::Structure(&[]));
+
+pub static GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_RESPONSE: Schema = Schema::new(
+    "GetOutboundWebIdentityFederationInfoResponse",
+    Kind::Structure(&[
+        Member::new("IssuerIdentifier", "IssuerIdentifier", "IssuerIdentifier", &STRING),
+        Member::new("JwtVendingEnabled", "JwtVendingEnabled", "JwtVendingEnabled", &BOOLEAN),
     ]),
 );
 
@@ -1692,6 +1730,17 @@ pub static LIST_OPEN_ID_CONNECT_PROVIDERS_RESPONSE: Schema = Schema::new(
     )]),
 );
 
+pub static LIST_ORGANIZATIONS_FEATURES_REQUEST: Schema =
+    Schema::new("ListOrganizationsFeaturesRequest", Kind::Structure(&[]));
+
+pub static LIST_ORGANIZATIONS_FEATURES_RESPONSE: Schema = Schema::new(
+    "ListOrganizationsFeaturesResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
+
 pub static LIST_POLICIES_REQUEST: Schema = Schema::new(
     "ListPoliciesRequest",
     Kind::Structure(&[
@@ -2111,6 +2160,18 @@ pub static OPEN_ID_CONNECT_PROVIDER_URL_TYPE: Schema =
         min: Some(1),
         max: Some(255),
         pattern: None,
+        sensitive: false,
+    });
+
+pub static ORGANIZATION_ID_TYPE: Schema =
+    Schema::new("OrganizationIdType", Kind::String).limited(Limits {
+        min: None,
+        max: Some(34),
+        pattern: Some(Pattern {
+            text: "^o-[a-z0-9]{10,32}$",
+            fits: limits::organization,
+            says: None,
+        }),
         sensitive: false,
     });
 
