@@ -1,16 +1,66 @@
-//! Accounts, credentials and STS.
+//! Accounts, identities and their policies, credentials, and STS.
+//!
+//! IAM is global to an account: its rows have no scope, and are found by the index `account`.
 
+mod access_keys;
 mod accounts;
+mod credentials;
+mod documents;
+mod entity;
+mod errors;
+mod groups;
+mod instance_profiles;
+mod named;
 mod operations;
+mod page;
+mod permissions;
+mod policies;
+mod providers;
 mod request;
+mod reset;
+mod roles;
+mod simulation;
 mod sts;
+mod tags;
+#[cfg(test)]
+mod testing;
+mod users;
 
-pub use accounts::{AccessKey, Account, authenticate};
-pub use operations::{Mutate, Read, Visitor, visit};
+pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
+pub use accounts::Account;
+pub use documents::PolicyText;
+pub use groups::Group;
+pub use instance_profiles::InstanceProfile;
+pub use named::{Named, UniqueId, place};
+pub use operations::{Mutate, Read, Visitor, of_iam, of_sts};
+pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
+pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
+pub use providers::{OidcProvider, SamlProvider};
 pub use request::{Caller, Request};
+pub use reset::reset;
+pub use roles::Role;
+pub use users::User;
 
 /// The tables of this crate's rows.
 #[must_use]
 pub fn tables() -> Vec<state::TableDef> {
-    vec![state::table::<Account>(), state::table::<AccessKey>()]
+    vec![
+        state::table::<Account>(),
+        state::table::<AccessKey>(),
+        state::table::<User>(),
+        state::table::<Group>(),
+        state::table::<Role>(),
+        state::table::<roles::linked::RoleDeletion>(),
+        state::table::<InstanceProfile>(),
+        state::table::<ManagedPolicy>(),
+        state::table::<OidcProvider>(),
+        state::table::<accounts::report::CredentialReport>(),
+        state::table::<credentials::LoginProfile>(),
+        state::table::<credentials::MfaDevice>(),
+        state::table::<credentials::ServerCertificate>(),
+        state::table::<credentials::ServiceCredential>(),
+        state::table::<credentials::SigningCertificate>(),
+        state::table::<credentials::SshPublicKey>(),
+        state::table::<SamlProvider>(),
+    ]
 }

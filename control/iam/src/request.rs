@@ -1,5 +1,6 @@
 //! Who calls, and about which account and region.
 
+use crate::Principal;
 use types::{AccountId, Scope};
 
 /// An authenticated caller.
@@ -11,13 +12,20 @@ pub struct Caller {
     pub arn: String,
     /// The caller's unique ID; of the root user, the account's.
     pub user_id: String,
+    /// Whose policies count.
+    pub principal: Principal,
 }
 
 impl Caller {
     /// The root user of an account.
     #[must_use]
     pub fn root(account: AccountId) -> Self {
-        Self { account, arn: format!("arn:aws:iam::{account}:root"), user_id: account.to_string() }
+        Self {
+            account,
+            arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.to_string(),
+            principal: Principal::Root(account),
+        }
     }
 }
 

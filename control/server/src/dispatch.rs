@@ -13,12 +13,14 @@ use protocol::{
     sigv4::{self, Claim, SigV4Error, Verifier},
 };
 use shapes::{
-    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, kms as kms_shapes, sts as sts_shapes,
+    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
+    sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 3] = [&ec2_shapes::SERVICE, &kms_shapes::SERVICE, &sts_shapes::SERVICE];
+static SERVICES: [&Service; 4] =
+    [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &kms_shapes::SERVICE, &sts_shapes::SERVICE];
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -102,11 +104,13 @@ impl Dispatcher {
         })?;
         let request = Request { scope: Scope { account: caller.account, region }, caller };
         self.set_up(&request.scope).await?;
+        self.note_use(&claim, service);
         let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
+            "iam" => iam::of_iam::visit(name, call),
             "kms" => kms::visit(name, call),
-            _ => iam::visit(name, call),
+            _ => iam::of_sts::visit(name, call),
         };
         match running {
             Some(running) => running.await,
@@ -136,6 +140,26 @@ impl Dispatcher {
             .verify(claim, &secret, &hash, now())
             .map_err(|error| error.fault(protocol))?;
         Ok(caller)
+    }
+
+    /// Notes the use of an access key, once in a while. The call doesn't wait for it.
+    fn note_use(&self, claim: &Claim, service: &'static Service) {
+        let state = self.cloud.state();
+        let key = state.get::<AccessKey>(&claim.access_key_id);
+        if key.is_none_or(|key| key.use_is_known(now())) {
+            return;
+        }
+        let (cloud, id, region) =
+            (self.cloud.clone(), claim.access_key_id.clone(), claim.region.clone());
+        tokio::spawn(async move {
+            let noting = cloud.mutate(false, move |tx| {
+                AccessKey::note_use(tx, &id, service.name, &region);
+                Ok(())
+            });
+            if let Err(fault) = noting.await {
+                log::warn!("the use of an access key was not noted: {fault}");
+            }
+        });
     }
 
     /// Gives an account its default VPC in a region that it uses for the first time.
@@ -297,9 +321,8 @@ impl<'a> kms::Visitor for Call<'a> {
 pub async fn first_account(cloud: &Cloud) -> Result<AccessKey, Fault> {
     let made = cloud.mutate(false, |tx| {
         let account = AccountId::DEFAULT;
-        let key = tx.find::<AccessKey>("account", account).next().cloned();
-        if let Some(key) = key {
-            return Ok(AccessKey::clone(&key));
+        if let Some(key) = AccessKey::of_root(tx, account).next() {
+            return Ok(key.clone());
         }
         Account::ensure(tx, account, "admin");
         Ok(AccessKey::create(tx, account))

@@ -3,7 +3,8 @@
 use crate::cloud::Cloud;
 use anyhow::Context as _;
 use contracts::identity::{FromObjects, Identities, Identity, ToObjects};
-use iam::AccessKey;
+use iam::{AccessKey, Principal};
+use state::State;
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -52,7 +53,7 @@ async fn feed(stream: UnixStream, cloud: &Cloud, trust_any_key: bool) -> anyhow:
         revision: state.revision(),
         reset: true,
         trust_any_key,
-        put: state.iter::<AccessKey>().map(|key| identity(key)).collect(),
+        put: state.iter::<AccessKey>().filter_map(|key| identity(&state, key)).collect(),
         remove: Vec::new(),
     };
     send(&mut write, &ToObjects::Identities(first)).await?;
@@ -95,16 +96,24 @@ fn changes(cloud: &Cloud, keys: BTreeSet<String>, trust_any_key: bool) -> ToObje
     let revision = state.revision();
     let mut changes = Identities { revision, trust_any_key, ..Identities::default() };
     for key in keys {
-        match state.get::<AccessKey>(&key) {
-            Some(row) => changes.put.push(identity(row)),
+        match state.get::<AccessKey>(&key).and_then(|row| identity(&state, row)) {
+            Some(identity) => changes.put.push(identity),
             None => changes.remove.push(key),
         }
     }
     ToObjects::Identities(changes)
 }
 
-fn identity(key: &AccessKey) -> Identity {
-    Identity::root(key.id.clone(), key.secret.clone(), key.account)
+/// Who signs with a key; none if nobody may.
+fn identity(state: &State, key: &AccessKey) -> Option<Identity> {
+    let caller = key.caller(state)?;
+    let root = Identity::root(key.id.clone(), key.secret.clone(), key.account);
+    Some(match caller.principal {
+        Principal::Root(_) => root,
+        Principal::User(_) | Principal::Role(_) => {
+            Identity { arn: caller.arn, user_id: caller.user_id, root: false, ..root }
+        }
+    })
 }
 
 async fn send(write: &mut OwnedWriteHalf, message: &ToObjects) -> anyhow::Result<()> {
@@ -137,13 +146,13 @@ mod tests {
         };
         let ToObjects::Identities(first) = next().await else { panic!("no identities") };
         assert!(first.reset);
-        assert_eq!(first.put, [identity(&one)]);
+        assert_eq!(first.put, identity(&cloud.state(), &one).as_slice());
 
         let other = make(AccountId::SYSTEM).await.unwrap();
         write.write_all(b"{\"Sync\":7}\n").await.unwrap();
         let ToObjects::Identities(second) = next().await else { panic!("no identities") };
         assert!(!second.reset);
-        assert_eq!(second.put, [identity(&other)]);
+        assert_eq!(second.put, identity(&cloud.state(), &other).as_slice());
         assert_eq!(next().await, ToObjects::Synced(7));
 
         let id = one.id.clone();

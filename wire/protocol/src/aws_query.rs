@@ -1,10 +1,11 @@
 //! The query protocol of IAM, STS and other services of their age.
 
-use shapes::{Fault, Members, Schema, Service, Value};
+use shapes::{Fault, Members, Schema, Service, UNIT, Value};
 
 use crate::Answer;
 use crate::decode::{DecodeError, Expected};
 use crate::form::Form;
+use crate::limits;
 use crate::query::{self, Dialect};
 use crate::timestamp::Millis;
 use crate::xml::Xml;
@@ -13,7 +14,11 @@ const CONTENT_TYPE: &str = "text/xml";
 
 /// Reads an operation's input; unknown parameters are passed over.
 pub fn decode(schema: &'static Schema, form: &Form) -> Result<Value, DecodeError> {
-    query::decode(Dialect::Query, schema, form)
+    let value = query::decode(Dialect::Query, schema, form)?;
+    match limits::check(schema, &value) {
+        None => Ok(value),
+        Some(message) => Err(DecodeError::Limits(message)),
+    }
 }
 
 /// Writes an operation's output.
@@ -30,7 +35,8 @@ pub fn encode(
     xml.raw("Response xmlns=\"");
     xml.raw(service.namespace);
     xml.raw("\">");
-    if !schema.members().is_empty() {
+    // An output without members has an empty result; where the model has none, there is none.
+    if schema.name != UNIT {
         let result = format!("{operation}Result");
         xml.open(&result, None);
         xml.members(schema, output);
@@ -76,6 +82,7 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
         DecodeError::TooManyParameters => {
             Fault::sender("MalformedQueryString", "The request has too many parameters.")
         }
+        DecodeError::Limits(message) => Fault::sender("ValidationError", message),
         DecodeError::Unknown { path } => Fault::sender(
             "InvalidQueryParameter",
             format!("The parameter {path} is not recognized"),
@@ -101,7 +108,7 @@ fn validation(detail: String) -> Fault {
 }
 
 /// Validation messages name members as Java does.
-fn camel(path: &str) -> String {
+pub(crate) fn camel(path: &str) -> String {
     let mut letters = path.chars();
     letters
         .next()
