@@ -37,6 +37,7 @@ struct Source {
 const SOURCES: &[Source] = &[
     Source { module: "ec2", model: "ec2/2016-11-15", owner: "control/ec2" },
     Source { module: "sts", model: "sts/2011-06-15", owner: "control/iam" },
+    Source { module: "kms", model: "kms/2014-11-01", owner: "control/kms" },
 ];
 
 /// A generated file: its path and its text.
@@ -86,7 +87,11 @@ fn outdated(files: &[File]) -> Result<Vec<PathBuf>> {
     let known: BTreeSet<&PathBuf> = files.iter().map(|file| &file.path).collect();
     let mut outdated = Vec::new();
     for source in SOURCES {
-        for entry in fs::read_dir(workspace::root().join(SHAPES).join(source.module))? {
+        let folder = workspace::root().join(SHAPES).join(source.module);
+        if !folder.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if !known.contains(&path) {
                 outdated.push(path);
@@ -104,7 +109,7 @@ fn files() -> Result<Vec<File>> {
         .collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
     let mut services = Vec::new();
-    for owner in ["control/ec2", "control/iam"] {
+    for owner in ["control/ec2", "control/iam", "control/kms"] {
         let rows = served::operations(owner)?;
         let of_owner = || models.iter().filter(|(source, _)| source.owner == owner);
         for name in rows.keys() {

@@ -40,6 +40,12 @@ pub struct Metadata {
     pub protocol: String,
     #[serde(default)]
     pub xml_namespace: String,
+    /// Of services that speak JSON.
+    #[serde(default)]
+    pub json_version: String,
+    /// What stands before the operation's name in `X-Amz-Target`.
+    #[serde(default)]
+    pub target_prefix: String,
 }
 
 #[derive(Deserialize)]

@@ -7,8 +7,7 @@ use crate::{
 use http::request::Parts;
 use iam::{AccessKey, Account, Caller, Mutate, Read, Request};
 use protocol::{
-    Answer,
-    form::Form,
+    Answer, Payload,
     route::{self, Hints},
     sigv4::{self, Claim, SigV4Error, Verifier},
 };
@@ -36,8 +35,8 @@ impl Dispatcher {
     /// Answers one call. The body is complete and within its limit.
     pub async fn answer(&self, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
         let query = parts.uri.query().unwrap_or("");
-        let form = match Form::parse(if body.is_empty() { query.as_bytes() } else { body }) {
-            Ok(form) => form,
+        let payload = match Payload::read(&parts.headers, query, body) {
+            Ok(payload) => payload,
             Err(error) => {
                 let fault = protocol::ec2_query::decode_fault(&error);
                 return protocol::fault(&ec2_shapes::SERVICE, &fault, request_id);
@@ -53,15 +52,16 @@ impl Dispatcher {
         let hints = Hints {
             scope: claim.as_ref().ok().map(|claim| claim.service.as_str()),
             host: parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok()),
-            version: form.version(),
-            action: form.action(),
+            version: payload.version(),
+            target: payload.target(),
+            action: payload.action(),
         };
         let Some(service) = route::service(hints, &SERVICES) else {
             let fault = unknown_service(hints.scope);
             return protocol::fault(&ec2_shapes::SERVICE, &fault, request_id);
         };
         let result = match claim {
-            Ok(claim) => self.call(service, claim, &form, body, request_id).await,
+            Ok(claim) => self.call(service, claim, &payload, body, request_id).await,
             Err(error) => Err(error.fault(service.protocol)),
         };
         result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id))
@@ -71,7 +71,7 @@ impl Dispatcher {
         &self,
         service: &'static Service,
         claim: Claim,
-        form: &Form,
+        payload: &Payload<'_>,
         body: &[u8],
         request_id: &str,
     ) -> Result<Answer, Fault> {
@@ -81,19 +81,19 @@ impl Dispatcher {
                 format!("Credential should be scoped to a valid region, not '{}'.", claim.region);
             Fault::sender("SignatureDoesNotMatch", text).with_status(403)
         })?;
-        let name = form.action().ok_or_else(|| {
+        let name = payload.action().ok_or_else(|| {
             Fault::sender("MissingAction", "The request must contain the parameter Action.")
         })?;
         let request = Request { scope: Scope { account: caller.account, region }, caller };
         self.set_up(&request.scope).await?;
-        let call = Call { dispatcher: self, request, form, request_id };
+        let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
             _ => iam::visit(name, call),
         };
         match running {
             Some(running) => running.await,
-            None => Err(not_served(service, name, form.version())),
+            None => Err(not_served(service, name, payload.version())),
         }
     }
 
@@ -151,33 +151,34 @@ fn unknown_service(scope: Option<&str>) -> Fault {
 }
 
 fn not_served(service: &Service, name: &str, version: Option<&str>) -> Fault {
+    let is_json = matches!(service.protocol, Protocol::Json { .. });
     if service.knows(name) {
         return Fault::sender(
-            "UnsupportedOperation",
+            if is_json { "UnsupportedOperationException" } else { "UnsupportedOperation" },
             format!("The operation {name} of {} is not served by this cloud.", service.name),
         );
     }
     let version = version.unwrap_or(service.api_version);
     let message = match service.protocol {
         Protocol::Ec2 => format!("The action {name} is not valid for this web service."),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml => {
             format!("Could not find operation {name} for version {version}")
         }
     };
-    Fault::sender("InvalidAction", message)
+    Fault::sender(if is_json { "UnknownOperationException" } else { "InvalidAction" }, message)
 }
 
 /// A call on its way to the function behind its operation.
 struct Call<'a> {
     dispatcher: &'a Dispatcher,
     request: Request,
-    form: &'a Form,
+    payload: &'a Payload<'a>,
     request_id: &'a str,
 }
 
 impl Call<'_> {
     fn dry_run(&self) -> bool {
-        self.form.get("DryRun").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        self.payload.is_dry_run()
     }
 
     /// What a call answers that would have succeeded.
@@ -191,7 +192,7 @@ impl<'a> iam::Visitor for Call<'a> {
 
     fn read<O: Operation>(self, run: Read<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.form)?;
+            let input = protocol::decode::<O>(self.payload)?;
             let output = run(&self.dispatcher.cloud.state(), &self.request, input)?;
             self.would_succeed()?;
             Ok(protocol::encode::<O>(&output, self.request_id))
@@ -199,7 +200,7 @@ impl<'a> iam::Visitor for Call<'a> {
     }
 
     fn mutate<O: Operation>(self, run: Mutate<O>) -> Running<'a> {
-        let input = protocol::decode::<O>(self.form);
+        let input = protocol::decode::<O>(self.payload);
         let (dry_run, request) = (self.dry_run(), self.request.clone());
         let request_id = self.request_id.to_owned();
         // The answer is written by the caller's task: the one writer has other things to do.
@@ -217,7 +218,7 @@ impl<'a> iam::Visitor for Call<'a> {
 impl<'a> ec2::Visitor for Call<'a> {
     fn mutate_in_part<O: Operation>(self, run: ec2::MutateInPart<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.form)?;
+            let input = protocol::decode::<O>(self.payload)?;
             let request = self.request.clone();
             let mutation =
                 self.dispatcher.cloud.mutate(self.dry_run(), move |tx| run(tx, &request, input));
@@ -229,7 +230,7 @@ impl<'a> ec2::Visitor for Call<'a> {
 
     fn prepare<O: Operation>(self, run: ec2::Prepare<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.form)?;
+            let input = protocol::decode::<O>(self.payload)?;
             let (state, mut effects) = (self.dispatcher.cloud.state(), cloud::effects()?);
             let request = self.request.clone();
             let computing =
@@ -243,7 +244,7 @@ impl<'a> ec2::Visitor for Call<'a> {
 
     fn ask<O: Operation>(self, run: ec2::AskHost<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.form)?;
+            let input = protocol::decode::<O>(self.payload)?;
             let ask = run(&self.dispatcher.cloud.state(), &self.request, input)?;
             self.would_succeed()?;
             let answer = self.dispatcher.hosts.ask(&ask.host, ask.question).await;

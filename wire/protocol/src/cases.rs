@@ -5,17 +5,18 @@
 //! another offset of a timestamp), so both are read as a client would, by the model, and must mean the same.
 
 mod client;
+mod json;
 mod model;
 
 use serde_json::{Map, Value as Json, json};
-use shapes::{Fault, Protocol, Service, Value};
+use shapes::{Fault, JsonVersion, Protocol, Service, Value};
 
 use crate::form::Form;
-use crate::{Answer, aws_query, ec2_query};
+use crate::{Answer, Payload, aws_json, aws_query, ec2_query};
 use model::Model;
 
 /// The protocols that cases can be run for, by the model's names.
-pub const PROTOCOLS: &[&str] = &["ec2", "query"];
+pub const PROTOCOLS: &[&str] = &["ec2", "query", "json"];
 
 const REQUEST_ID: &str = "59dbff89-35bd-4eac-99ed-be587EXAMPLE";
 const NAMESPACE: &str = "https://example.com/";
@@ -55,6 +56,13 @@ fn run_case(case: &Json) -> Result<(), String> {
     let protocol = match text(case, "protocol") {
         "ec2" => Protocol::Ec2,
         "query" => Protocol::Query,
+        "json" => Protocol::Json {
+            version: match text(&case["model"]["metadata"], "jsonVersion") {
+                "1.0" => JsonVersion::V1_0,
+                _ => JsonVersion::V1_1,
+            },
+            target: "",
+        },
         other => return Err(format!("the protocol {other} is not implemented")),
     };
     match text(case, "kind") {
@@ -69,6 +77,18 @@ fn parse(protocol: Protocol, case: &Json) -> Result<(), String> {
     let request = &case["request"];
     let schema = Model::new(case).operation("input")?;
     let body = text(request, "body");
+    if let Protocol::Json { .. } = protocol {
+        // One case is about its URL alone, and has no headers.
+        if let Some(target) = request["headers"]["X-Amz-Target"].as_str() {
+            let payload = Payload::Json { target, body: body.as_bytes() };
+            expect("action", &json!(payload.action()), &case["operation"]["name"])?;
+            expect("target", &json!(payload.target()), &case["model"]["metadata"]["targetPrefix"])?;
+        }
+        let decoded = aws_json::decode(schema, body.as_bytes());
+        let decoded = model::to_json(schema, &decoded.map_err(|error| error.to_string())?);
+        let expected = model::normal(schema, &case["expect"]["params"]);
+        return expect("input", &decoded, &expected);
+    }
     let query = text(request, "uri").split_once('?').map_or("", |(_, query)| query);
     let form = Form::parse(if body.is_empty() { query } else { body }.as_bytes())
         .map_err(|error| error.to_string())?;
@@ -76,7 +96,7 @@ fn parse(protocol: Protocol, case: &Json) -> Result<(), String> {
     expect("version", &json!(form.version()), &case["model"]["metadata"]["apiVersion"])?;
     let decoded = match protocol {
         Protocol::Ec2 => ec2_query::decode(schema, &form),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml => {
             aws_query::decode(schema, &form)
         }
     };
@@ -114,13 +134,19 @@ fn serialize(protocol: Protocol, case: &Json) -> Result<(), String> {
     };
     let answer = match protocol {
         Protocol::Ec2 => ec2_query::encode(&service, operation, schema, members, REQUEST_ID),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Json { version, .. } => aws_json::encode(version, schema, members),
+        Protocol::Query | Protocol::RestJson | Protocol::RestXml => {
             aws_query::encode(&service, operation, schema, members, REQUEST_ID)
         }
     };
     expect_envelope(&answer, &case["expect"]["response"])?;
     let expected = model::normal(schema, &case["result"]);
-    let read = |body: &str| client::output(protocol, operation, schema, body);
+    let read = |body: &str| match protocol {
+        Protocol::Json { .. } => Ok((json::output(schema, body)?, REQUEST_ID.to_owned())),
+        Protocol::Ec2 | Protocol::Query | Protocol::RestJson | Protocol::RestXml => {
+            client::output(protocol, operation, schema, body)
+        }
+    };
     let (ours, request_id) = read(&answer.body)?;
     expect("output", &ours, &expected)?;
     expect("request ID", &json!(request_id), &json!(REQUEST_ID))?;
@@ -137,24 +163,38 @@ fn serialize_error(protocol: Protocol, case: &Json) -> Result<(), String> {
     let schema = model.named(shape.as_str().ok_or("the operation has no error")?)?;
     let facts = &case["model"]["shapes"][shape.as_str().unwrap_or("")]["error"];
     let status = facts["httpStatusCode"].as_u64().and_then(|status| status.try_into().ok());
+    let usual = if case["model"]["shapes"][shape.as_str().unwrap_or("")]["fault"] == true {
+        500
+    } else {
+        400
+    };
     let fault = Fault::sender(text(error, "code").to_owned(), text(error, "message"))
-        .with_status(status.unwrap_or(400));
+        .with_status(status.unwrap_or(usual));
     let fields = model::from_json(schema, &error["fields"])?;
     let Value::Structure(members) = &fields else { return Err("the error is no structure".into()) };
     let detail = Some((schema, members as &dyn shapes::Members));
     let answer = match protocol {
         Protocol::Ec2 => ec2_query::error(&fault, detail, REQUEST_ID),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Json { version, .. } => aws_json::error(version, &fault, detail),
+        Protocol::Query | Protocol::RestJson | Protocol::RestXml => {
             aws_query::error(&service(protocol), &fault, detail, REQUEST_ID)
         }
     };
     expect_envelope(&answer, &case["expect"]["response"])?;
-    let ours = client::error(protocol, schema, &answer.body)?;
+    let read = |body: &str, header: Option<&str>| match protocol {
+        Protocol::Json { .. } => json::error(schema, body, header),
+        Protocol::Ec2 | Protocol::Query | Protocol::RestJson | Protocol::RestXml => {
+            client::error(protocol, schema, body)
+        }
+    };
+    let ours = read(&answer.body, None)?;
     expect("code", &json!(ours.code), &error["code"])?;
     expect("message", &json!(ours.message), &error["message"])?;
     expect("fields", &ours.fields, &model::normal(schema, &error["fields"]))?;
     expect("request ID", &json!(ours.request_id), &json!(REQUEST_ID))?;
-    let example = client::error(protocol, schema, text(&case["expect"]["response"], "body"))?;
+    let response = &case["expect"]["response"];
+    let header = response["headers"]["X-Amzn-Errortype"].as_str();
+    let example = read(text(response, "body"), header)?;
     expect("code of the example", &json!(example.code), &error["code"])?;
     expect("type", &json!(ours.kind), &json!(example.kind))
 }

@@ -32,6 +32,9 @@ pub enum Expected {
     Number,
     Blob,
     Timestamp,
+    String,
+    List,
+    Structure,
     OneOf(&'static [&'static str]),
 }
 

@@ -83,7 +83,7 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
                 Expected::Number => " Must be a number",
                 Expected::Blob => " Must be base64-encoded",
                 Expected::Timestamp => " Must be a date and time in ISO 8601 format",
-                Expected::OneOf(_) => "",
+                Expected::String | Expected::List | Expected::Structure | Expected::OneOf(_) => "",
             };
             Fault::sender(
                 "InvalidParameterValue",

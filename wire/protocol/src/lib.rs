@@ -1,14 +1,16 @@
 //! AWS's wire protocols, signatures and faults.
 //!
-//! A request goes [`form::Form::parse`] → [`sigv4::Request::claim`] → [`route::service`] → [`decode`];
+//! A request goes [`Payload::read`] → [`sigv4::Request::claim`] → [`route::service`] → [`decode`];
 //! its answer comes from [`encode`] or [`fault`].
 
+pub mod aws_json;
 pub mod aws_query;
 #[cfg(feature = "cases")]
 pub mod cases;
 mod decode;
 pub mod ec2_query;
 pub mod form;
+mod payload;
 mod query;
 pub mod route;
 pub mod sigv4;
@@ -16,8 +18,8 @@ pub mod timestamp;
 mod xml;
 
 pub use decode::{DecodeError, Expected};
+pub use payload::Payload;
 
-use form::Form;
 use shapes::{Fault, Operation, Protocol, Service, Shape};
 
 /// A response but for the headers that every response has.
@@ -28,26 +30,38 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Reads the input of an operation of a query service.
-pub fn decode<O: Operation>(form: &Form) -> Result<O::Input, Fault> {
+/// Reads an operation's input.
+pub fn decode<O: Operation>(payload: &Payload<'_>) -> Result<O::Input, Fault> {
     let schema = <O::Input as shapes::Structure>::SCHEMA;
-    let decoded = match O::SERVICE.protocol {
-        Protocol::Ec2 => ec2_query::decode(schema, form).map_err(|e| ec2_query::decode_fault(&e)),
-        Protocol::Query => aws_query::decode(schema, form).map_err(|e| aws_query::decode_fault(&e)),
-        Protocol::Json | Protocol::RestJson | Protocol::RestXml => Err(unspoken(O::SERVICE)),
+    let decoded = match (O::SERVICE.protocol, payload) {
+        (Protocol::Ec2, Payload::Form(form)) => {
+            ec2_query::decode(schema, form).map_err(|e| ec2_query::decode_fault(&e))
+        }
+        (Protocol::Query, Payload::Form(form)) => {
+            aws_query::decode(schema, form).map_err(|e| aws_query::decode_fault(&e))
+        }
+        (Protocol::Json { .. }, Payload::Json { body, .. }) => {
+            aws_json::decode(schema, body).map_err(|e| aws_json::decode_fault(&e))
+        }
+        (Protocol::Ec2 | Protocol::Query | Protocol::Json { .. }, _) => {
+            let message = format!("{} is not called in this protocol.", O::SERVICE.name);
+            Err(Fault::sender("UnsupportedProtocol", message))
+        }
+        (Protocol::RestJson | Protocol::RestXml, _) => Err(unspoken(O::SERVICE)),
     };
     O::Input::from_value(decoded?).ok_or_else(|| {
         Fault::receiver("InternalError", "The request was decoded as another shape.")
     })
 }
 
-/// Writes the output of an operation of a query service.
+/// Writes an operation's output.
 pub fn encode<O: Operation>(output: &O::Output, request_id: &str) -> Answer {
     let schema = <O::Output as shapes::Structure>::SCHEMA;
     match O::SERVICE.protocol {
         Protocol::Ec2 => ec2_query::encode(O::SERVICE, O::NAME, schema, output, request_id),
         Protocol::Query => aws_query::encode(O::SERVICE, O::NAME, schema, output, request_id),
-        Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Json { version, .. } => aws_json::encode(version, schema, output),
+        Protocol::RestJson | Protocol::RestXml => {
             fault(O::SERVICE, &unspoken(O::SERVICE), request_id)
         }
     }
@@ -58,7 +72,8 @@ pub fn encode<O: Operation>(output: &O::Output, request_id: &str) -> Answer {
 pub fn fault(service: &Service, fault: &Fault, request_id: &str) -> Answer {
     match service.protocol {
         Protocol::Ec2 => ec2_query::error(fault, None, request_id),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Json { version, .. } => aws_json::error(version, fault, None),
+        Protocol::Query | Protocol::RestJson | Protocol::RestXml => {
             aws_query::error(service, fault, None, request_id)
         }
     }

@@ -32,7 +32,7 @@ const RESERVED: &[&str] = &[
 ];
 
 /// Clients differ in whether they pad.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+pub const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)
@@ -332,7 +332,7 @@ fn number(text: &str) -> Option<&str> {
     (words || digits).then_some(text)
 }
 
-fn clipped(text: &str) -> String {
+pub fn clipped(text: &str) -> String {
     text.chars().take(MAX_ECHO_CHARS).collect()
 }
 

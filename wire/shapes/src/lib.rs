@@ -10,11 +10,12 @@ mod schema;
 mod value;
 
 pub mod ec2;
+pub mod kms;
 pub mod sts;
 
 pub use enumeration::UnknownValue;
 pub use fault::Fault;
-pub use operation::{Operation, Protocol, Served, Service};
+pub use operation::{JsonVersion, Operation, Protocol, Served, Service};
 pub use schema::{
     BLOB, BOOLEAN, DOUBLE, Element, FLOAT, INTEGER, Kind, LONG, Location, Member, Namespace,
     STRING, Schema, TIMESTAMP, TIMESTAMP_HTTP, TIMESTAMP_ISO, TIMESTAMP_UNIX, TimestampFormat,

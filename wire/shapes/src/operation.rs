@@ -55,9 +55,21 @@ pub struct Served {
 pub enum Protocol {
     Ec2,
     Query,
-    Json,
+    /// The operation is named by the header `X-Amz-Target`: `PREFIX.Operation`.
+    Json {
+        version: JsonVersion,
+        /// As `TrentService`.
+        target: &'static str,
+    },
     RestJson,
     RestXml,
+}
+
+/// The version of AWS's JSON protocol; they differ in their media type alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JsonVersion {
+    V1_0,
+    V1_1,
 }
 
 /// Declares the operations of a service, in alphabetical order.

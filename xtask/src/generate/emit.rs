@@ -90,15 +90,22 @@ impl<'a> Service<'a> {
     fn root(&self) -> String {
         let metadata = &self.model.metadata;
         let protocol = match metadata.protocol.as_str() {
-            "ec2" => "Ec2",
-            "query" => "Query",
-            "json" => "Json",
-            "rest-json" => "RestJson",
-            _ => "RestXml",
+            "ec2" => "Ec2".to_owned(),
+            "query" => "Query".to_owned(),
+            "json" => {
+                let version = if metadata.json_version == "1.0" { "V1_0" } else { "V1_1" };
+                let target = &metadata.target_prefix;
+                format!("Json {{ version: crate::JsonVersion::{version}, target: {target:?} }}")
+            }
+            "rest-json" => "RestJson".to_owned(),
+            _ => "RestXml".to_owned(),
         };
         let name = metadata.signing_name.as_ref().unwrap_or(&metadata.endpoint_prefix);
         // AWS closes EC2's namespace with a slash; the model does not.
-        let namespace = format!("{}/", metadata.xml_namespace.trim_end_matches('/'));
+        let namespace = match metadata.xml_namespace.trim_end_matches('/') {
+            "" => String::new(),
+            namespace => format!("{namespace}/"),
+        };
         let version = &metadata.api_version;
         let operations: Vec<&String> = self.model.operations.keys().collect();
         let (enums, use_enums) =

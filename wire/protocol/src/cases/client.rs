@@ -41,7 +41,7 @@ pub fn output(
     let empty = Element::default();
     let (result, id) = match protocol {
         Protocol::Ec2 => (&root, root.text_of("requestId")),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => (
+        Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml => (
             root.child(&format!("{operation}Result")).unwrap_or(&empty),
             root.child("ResponseMetadata").unwrap_or(&empty).text_of("RequestId"),
         ),
@@ -53,7 +53,7 @@ pub fn error(protocol: Protocol, schema: &'static Schema, body: &str) -> Result<
     let root = document(body)?;
     let (error, id) = match protocol {
         Protocol::Ec2 => (root.child("Errors").and_then(|e| e.child("Error")), "RequestID"),
-        Protocol::Query | Protocol::Json | Protocol::RestJson | Protocol::RestXml => {
+        Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml => {
             (root.child("Error"), "RequestId")
         }
     };

@@ -61,6 +61,9 @@ impl<'a> Model<'a> {
                 Some("rfc822") => &TIMESTAMP_HTTP,
                 Some(other) => return Err(format!("there is no timestamp format {other}")),
             },
+            "structure" if shape["document"] == true => {
+                return Err("documents, which hold any JSON, are in no service served".to_owned());
+            }
             "structure" | "list" | "map" => self.composite(name, shape, depth)?,
             other => return Err(format!("the shape {name} is of an unknown type {other}")),
         })
@@ -232,7 +235,8 @@ pub fn from_json(schema: &'static Schema, given: &Json) -> Result<Value, String>
                 }
             }
             for (index, member) in members.iter().enumerate() {
-                if let Some(given) = given.get(member.name) {
+                // A client that is given `null` sends nothing.
+                if let Some(given) = given.get(member.name).filter(|given| !given.is_null()) {
                     values.push((index, from_json(member.schema, given)?));
                 }
             }

@@ -59,7 +59,8 @@ impl SigV4Error {
         match protocol {
             Protocol::Ec2 => self.ec2(),
             Protocol::RestXml => self.rest_xml(),
-            Protocol::Query | Protocol::Json | Protocol::RestJson => self.query(),
+            Protocol::Json { .. } => self.json(),
+            Protocol::Query | Protocol::RestJson => self.query(),
         }
     }
 
@@ -134,6 +135,25 @@ impl SigV4Error {
                 ))
             }
         }
+    }
+
+    /// JSON services say it like query services, by other names and always with status 400.
+    fn json(&self) -> Fault {
+        let said = self.query();
+        let code = match self {
+            Self::MissingToken => "MissingAuthenticationTokenException",
+            Self::UnknownAlgorithm | Self::Incomplete { .. } => "IncompleteSignatureException",
+            Self::UnknownKey | Self::InvalidToken => "UnrecognizedClientException",
+            Self::ExpiredToken => "ExpiredTokenException",
+            Self::ScopeDate
+            | Self::ScopeService { .. }
+            | Self::NotSigned { .. }
+            | Self::Mismatch
+            | Self::BodyMismatch
+            | Self::NotYetValid { .. }
+            | Self::Expired { .. } => "InvalidSignatureException",
+        };
+        Fault::sender(code, said.message)
     }
 
     fn rest_xml(&self) -> Fault {

@@ -9,8 +9,12 @@ use crate::hostile;
 
 type Target = fn(&[u8]);
 
-const TARGETS: &[(&str, Target)] =
-    &[("query", hostile::query), ("sigv4", hostile::sigv4), ("xml", hostile::xml)];
+const TARGETS: &[(&str, Target)] = &[
+    ("json", hostile::json),
+    ("query", hostile::query),
+    ("sigv4", hostile::sigv4),
+    ("xml", hostile::xml),
+];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
@@ -77,6 +81,9 @@ fn decoding_is_linear() {
     let many: Vec<String> =
         (0..19_999).map(|n| format!("Filter.{}.Name=a", n * 7919 % 20_011)).collect();
     hostile::query(many.join("&").as_bytes());
+    hostile::json(&megabyte("["));
+    hostile::json(&[b"{\"Tags\":[".to_vec(), megabyte("{},")].concat());
+    hostile::json(&[b"{".to_vec(), megabyte("\"a\":{},")].concat());
     hostile::sigv4(&[b"/\n".to_vec(), megabyte("a=b&")].concat());
     hostile::sigv4(&megabyte("/.."));
 }

@@ -3,18 +3,37 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::form::Form;
 use protocol::sigv4::{Request, Verifier, hash};
-use protocol::{decode, encode};
-use shapes::{Fault, ec2, sts};
+use protocol::{Payload, decode, encode};
+use shapes::{Fault, ec2, kms, sts};
 use types::Timestamp;
 
 /// A query is decoded or refused.
 pub fn query(bytes: &[u8]) {
     let Ok(form) = Form::parse(bytes) else { return };
+    let form = form.into();
     let _ = decode::<ec2::ops::RunInstances>(&form);
     let _ = decode::<ec2::ops::DescribeInstances>(&form);
     let _ = decode::<ec2::ops::ModifyInstanceAttribute>(&form);
     let _ = decode::<ec2::ops::AuthorizeSecurityGroupIngress>(&form);
     let _ = decode::<sts::ops::GetCallerIdentity>(&form);
+}
+
+/// JSON is decoded or refused, and what is decoded can be said again.
+pub fn json(bytes: &[u8]) {
+    let payload = Payload::Json { target: "TrentService.Any", body: bytes };
+    let _ = decode::<kms::ops::CreateKey>(&payload);
+    let _ = decode::<kms::ops::CreateGrant>(&payload);
+    let _ = decode::<kms::ops::ImportKeyMaterial>(&payload);
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let entry = kms::AliasListEntry { alias_name: Some(text.clone()), ..Default::default() };
+    let output = kms::ListAliasesResponse { aliases: Some(vec![entry]), ..Default::default() };
+    let answer = encode::<kms::ops::ListAliases>(&output, "id").body;
+    let read: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(read["Aliases"][0]["AliasName"], text);
+    let fault = Fault::sender(text.clone(), text.clone());
+    let answer = protocol::fault(&kms::SERVICE, &fault, "id").body;
+    let read: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(read["__type"], text);
 }
 
 /// Any text makes a document that parses, and is what a client reads but for what XML cannot carry.

@@ -6,5 +6,6 @@ mod cases;
 mod corpus;
 mod faults;
 mod hostile;
+mod json;
 mod queries;
 mod signatures;

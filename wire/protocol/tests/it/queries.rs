@@ -6,7 +6,7 @@ use shapes::{Fault, Operation, ec2, sts};
 use types::Timestamp;
 
 fn input<O: Operation>(query: &str) -> Result<O::Input, Fault> {
-    decode::<O>(&Form::parse(query.as_bytes()).unwrap())
+    decode::<O>(&Form::parse(query.as_bytes()).unwrap().into())
 }
 
 fn refused<O: Operation>(query: &str) -> (String, String)
