@@ -2,6 +2,7 @@
 //!
 //! IAM is global to an account: its rows have no scope, and are found by the index `account`.
 
+pub mod access;
 mod access_keys;
 mod accounts;
 mod documents;
@@ -14,6 +15,7 @@ mod policies;
 mod providers;
 mod request;
 mod roles;
+mod sessions;
 mod sts;
 mod users;
 
@@ -27,8 +29,9 @@ pub use operations::{Mutate, Read, Visitor, visit};
 pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
 pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
-pub use request::{Caller, Request};
+pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use roles::Role;
+pub use sessions::caller_of;
 pub use users::User;
 
 /// The tables of this crate's rows.
