@@ -4,6 +4,7 @@
 mod coverage;
 mod emit;
 mod functions;
+mod patterns;
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,6 +37,7 @@ struct Source {
 
 const SOURCES: &[Source] = &[
     Source { module: "ec2", model: "ec2/2016-11-15", owner: "control/ec2" },
+    Source { module: "iam", model: "iam/2010-05-08", owner: "control/iam" },
     Source { module: "sts", model: "sts/2011-06-15", owner: "control/iam" },
     Source { module: "kms", model: "kms/2014-11-01", owner: "control/kms" },
 ];

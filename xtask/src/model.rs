@@ -93,6 +93,11 @@ pub struct Shape {
     pub value: Option<Reference>,
     #[serde(default, rename = "enum")]
     pub values: Vec<String>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub pattern: Option<String>,
+    #[serde(default)]
+    pub sensitive: bool,
     #[serde(default)]
     pub flattened: bool,
     pub timestamp_format: Option<String>,

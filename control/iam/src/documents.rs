@@ -1,7 +1,10 @@
 //! Policy documents as rows keep them: the text, and beside it what was compiled of it.
 
-use policy::{Compiled, Document, Kind};
+use crate::errors;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use policy::{Compiled, Document, Invalid, Kind};
 use serde::{Deserialize, Serialize};
+use shapes::Fault;
 use std::{
     fmt,
     sync::{Arc, LazyLock, OnceLock},
@@ -68,6 +71,53 @@ impl PolicyText {
         let document = Document::parse(&self.text, self.text.len(), kind);
         document.map_or_else(|_| otherwise.clone(), |document| document.compile())
     }
+}
+
+/// What RFC 3986 leaves as it is.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl PolicyText {
+    /// The text as IAM answers it: percent-encoded by RFC 3986.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        utf8_percent_encode(&self.text, RESERVED).to_string()
+    }
+}
+
+/// A valid document for an identity.
+///
+/// # Errors
+/// `MalformedPolicyDocument`.
+pub(crate) fn identity(text: Option<String>) -> Result<PolicyText, Fault> {
+    read(text.unwrap_or_default(), Kind::Identity).map(|(text, _)| text)
+}
+
+/// A document for an identity, read.
+///
+/// # Errors
+/// `MalformedPolicyDocument`.
+pub(crate) fn parsed(text: &str) -> Result<Document, Fault> {
+    Document::parse(text, text.len(), Kind::Identity)
+        .map_err(|invalid: Invalid| errors::malformed_policy(invalid))
+}
+
+/// A valid document of who may assume a role, and what was read of it.
+///
+/// # Errors
+/// `MalformedPolicyDocument`.
+pub(crate) fn trust(text: Option<String>) -> Result<(PolicyText, Document), Fault> {
+    read(text.unwrap_or_default(), Kind::Trust)
+}
+
+fn read(text: String, kind: Kind) -> Result<(PolicyText, Document), Fault> {
+    let document = Document::parse(&text, text.len(), kind)
+        .map_err(|invalid: Invalid| errors::malformed_policy(invalid))?;
+    Ok((PolicyText::new(text, &document), document))
+}
+
+/// How long a document is by IAM's quotas, which leave white space out.
+pub(crate) fn size(text: &str) -> usize {
+    text.chars().filter(|c| !c.is_whitespace()).count()
 }
 
 impl PartialEq for PolicyText {

@@ -5,18 +5,24 @@
 pub mod access;
 mod access_keys;
 mod accounts;
+mod credentials;
 mod documents;
+mod entity;
+mod errors;
 mod groups;
 mod instance_profiles;
 mod named;
 mod operations;
+mod page;
 mod permissions;
 mod policies;
 mod providers;
 mod request;
 mod roles;
 mod sessions;
+mod simulation;
 mod sts;
+mod tags;
 mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
@@ -25,7 +31,7 @@ pub use documents::PolicyText;
 pub use groups::Group;
 pub use instance_profiles::InstanceProfile;
 pub use named::{Named, UniqueId, place};
-pub use operations::{Mutate, Read, Visitor, visit};
+pub use operations::{Mutate, Read, Visitor, of_iam, of_sts};
 pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
 pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
@@ -43,9 +49,17 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<User>(),
         state::table::<Group>(),
         state::table::<Role>(),
+        state::table::<roles::linked::RoleDeletion>(),
         state::table::<InstanceProfile>(),
         state::table::<ManagedPolicy>(),
         state::table::<OidcProvider>(),
+        state::table::<accounts::report::CredentialReport>(),
+        state::table::<credentials::LoginProfile>(),
+        state::table::<credentials::MfaDevice>(),
+        state::table::<credentials::ServerCertificate>(),
+        state::table::<credentials::ServiceCredential>(),
+        state::table::<credentials::SigningCertificate>(),
+        state::table::<credentials::SshPublicKey>(),
         state::table::<SamlProvider>(),
     ]
 }

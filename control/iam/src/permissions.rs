@@ -106,7 +106,8 @@ pub(crate) fn visit_policies(
     }
 }
 
-fn of_permissions(
+/// Visits an identity's own policies.
+pub(crate) fn of_permissions(
     state: &State,
     permissions: &Permissions,
     kind: &'static str,

@@ -267,7 +267,12 @@ impl Cloud {
                 self.followers.tell(&ec2::desired::affected(before, after, changes));
             }
             let keys = changes.of::<iam::AccessKey>().map(|change| change.key.clone());
-            let keys = keys.collect::<BTreeSet<_>>();
+            let mut keys = keys.collect::<BTreeSet<_>>();
+            // A user's name is in the ARN that its keys sign for.
+            for user in changes.of::<iam::User>() {
+                let of_user = after.find::<iam::AccessKey>("user", &user.key);
+                keys.extend(of_user.map(|key| key.id.clone()));
+            }
             if !keys.is_empty() {
                 self.key_followers.tell(&keys);
             }

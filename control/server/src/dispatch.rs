@@ -11,11 +11,13 @@ use protocol::{
     route::{self, Hints},
     sigv4::{self, Claim, SigV4Error, Verifier},
 };
-use shapes::{Fault, Operation, Protocol, Service, ec2 as ec2_shapes, sts as sts_shapes};
+use shapes::{
+    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, sts as sts_shapes,
+};
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 2] = [&ec2_shapes::SERVICE, &sts_shapes::SERVICE];
+static SERVICES: [&Service; 3] = [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &sts_shapes::SERVICE];
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -89,7 +91,8 @@ impl Dispatcher {
         let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
-            _ => iam::visit(name, call),
+            "iam" => iam::of_iam::visit(name, call),
+            _ => iam::of_sts::visit(name, call),
         };
         match running {
             Some(running) => running.await,

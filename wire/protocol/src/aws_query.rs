@@ -5,6 +5,7 @@ use shapes::{Fault, Members, Schema, Service, Value};
 use crate::Answer;
 use crate::decode::{DecodeError, Expected};
 use crate::form::Form;
+use crate::limits;
 use crate::query::{self, Dialect};
 use crate::timestamp::Millis;
 use crate::xml::Xml;
@@ -13,7 +14,11 @@ const CONTENT_TYPE: &str = "text/xml";
 
 /// Reads an operation's input; unknown parameters are passed over.
 pub fn decode(schema: &'static Schema, form: &Form) -> Result<Value, DecodeError> {
-    query::decode(Dialect::Query, schema, form)
+    let value = query::decode(Dialect::Query, schema, form)?;
+    match limits::check(schema, &value) {
+        None => Ok(value),
+        Some(message) => Err(DecodeError::Limits(message)),
+    }
 }
 
 /// Writes an operation's output.
@@ -76,6 +81,7 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
         DecodeError::TooManyParameters => {
             Fault::sender("MalformedQueryString", "The request has too many parameters.")
         }
+        DecodeError::Limits(message) => Fault::sender("ValidationError", message),
         DecodeError::Unknown { path } => Fault::sender(
             "InvalidQueryParameter",
             format!("The parameter {path} is not recognized"),
@@ -101,7 +107,7 @@ fn validation(detail: String) -> Fault {
 }
 
 /// Validation messages name members as Java does.
-fn camel(path: &str) -> String {
+pub(crate) fn camel(path: &str) -> String {
     let mut letters = path.chars();
     letters
         .next()

@@ -22,6 +22,8 @@ pub enum DecodeError {
         value: String,
         expected: Expected,
     },
+    /// Values break limits of the model: the whole message.
+    Limits(String),
 }
 
 /// What a value should have been.
@@ -42,6 +44,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(why) => f.write_str(why),
+            Self::Limits(message) => f.write_str(message),
             Self::TooManyParameters => f.write_str("too many parameters"),
             Self::Unknown { path } => write!(f, "unknown parameter {path}"),
             Self::Missing { path } => write!(f, "missing parameter {path}"),

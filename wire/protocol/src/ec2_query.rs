@@ -69,6 +69,7 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
         DecodeError::TooManyParameters => {
             Fault::sender("MalformedQueryString", "The request has too many parameters.")
         }
+        DecodeError::Limits(message) => Fault::sender("InvalidParameterValue", message),
         DecodeError::Unknown { path } => {
             Fault::sender("UnknownParameter", format!("The parameter {path} is not recognized"))
         }

@@ -10,6 +10,7 @@ pub mod cases;
 mod decode;
 pub mod ec2_query;
 pub mod form;
+mod limits;
 mod payload;
 mod query;
 pub mod route;

@@ -5,16 +5,19 @@
 
 mod enumeration;
 mod fault;
+pub mod limits;
 mod operation;
 mod schema;
 mod value;
 
 pub mod ec2;
+pub mod iam;
 pub mod kms;
 pub mod sts;
 
 pub use enumeration::UnknownValue;
 pub use fault::Fault;
+pub use limits::{Limits, Pattern};
 pub use operation::{JsonVersion, Operation, Protocol, Served, Service};
 pub use schema::{
     BLOB, BOOLEAN, DOUBLE, Element, FLOAT, INTEGER, Kind, LONG, Location, Member, Namespace,

@@ -1,17 +1,27 @@
 //! What a codec knows of a shape: its kind, and the names and places of its members.
 
+use crate::limits::Limits;
+
 /// A shape of the model. Schemas refer to each other and may be recursive.
 #[derive(Debug)]
 pub struct Schema {
     pub name: &'static str,
     pub kind: Kind,
     pub namespace: Option<Namespace>,
+    /// What the model limits; none where it doesn't, or where the service's own words are better.
+    pub limits: Option<Limits>,
 }
 
 impl Schema {
     #[must_use]
     pub const fn new(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, namespace: None }
+        Self { name, kind, namespace: None, limits: None }
+    }
+
+    #[must_use]
+    pub const fn limited(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
     }
 
     /// The members of a structure; none for any other kind.

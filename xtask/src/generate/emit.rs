@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anyhow::{Context, Result, bail};
 
-use crate::generate::HEADER;
+use crate::generate::{HEADER, patterns};
 use crate::model::{Model, Namespace, Reference, Shape};
 use crate::names;
 
@@ -154,7 +154,7 @@ impl<'a> Service<'a> {
         let mut text =
             format!("//! Enumerations, {HEADER}\n\nuse crate::enumeration::enumeration;\n");
         for (name, shape) in self.present().filter(|(_, shape)| is_enum(shape)) {
-            let _ = write!(text, "\nenumeration! {{ {name} {{\n");
+            let _ = write!(text, "\nenumeration! {{ {} {{\n", names::capitalized(name));
             for (variant, value) in names::variants(&shape.values).iter().zip(&shape.values) {
                 let _ = writeln!(text, "    {variant} = {value:?},");
             }
@@ -252,7 +252,7 @@ impl<'a> Service<'a> {
         let shape = self.model.shape(name)?;
         Ok(match shape.kind.as_str() {
             "structure" => name.to_owned(),
-            "string" | "character" if is_enum(shape) => name.to_owned(),
+            "string" | "character" if is_enum(shape) => names::capitalized(name),
             "string" | "character" => "String".to_owned(),
             "boolean" => "bool".to_owned(),
             "integer" => "i32".to_owned(),
@@ -276,16 +276,25 @@ impl<'a> Service<'a> {
             text.push_str("use super::enums::*;\n");
         }
         text.push_str(SCHEMA_IMPORTS);
+        if self.states_limits() {
+            text.push_str("use crate::limits::{self, Limits, Pattern};\n");
+        }
         for (name, shape) in &self.shapes {
             let Some(kind) = self.kind(name, *shape)? else { continue };
             let constant = names::constant(name);
             let schema = match shape.and_then(|shape| shape.xml_namespace.as_ref()) {
                 None => format!("Schema::new({name:?}, {kind})"),
                 Some(namespace) => format!(
-                    "Schema {{ name: {name:?}, kind: {kind}, namespace: Some({}) }}",
+                    "Schema {{ name: {name:?}, kind: {kind}, namespace: Some({}), limits: None }}",
                     namespace_literal(namespace)
                 ),
             };
+            let limits = match shape {
+                Some(shape) => self.limits(name, shape)?,
+                None => None,
+            };
+            let schema = limits
+                .map_or_else(|| schema.clone(), |limits| format!("{schema}.limited({limits})"));
             let _ = write!(text, "\npub static {constant}: Schema = {schema};\n");
         }
         Ok(text)
@@ -316,8 +325,45 @@ impl<'a> Service<'a> {
                 let value = self.element(part(&shape.value, name)?)?;
                 Some(format!("Kind::Map {{ key: {key}, value: {value}, flattened: {flattened} }}"))
             }
+            // A scalar has a schema of its own if it has limits.
+            "string" if !is_enum(shape) && self.limits(name, shape)?.is_some() => {
+                Some("Kind::String".to_owned())
+            }
+            "integer" if self.limits(name, shape)?.is_some() => Some("Kind::Integer".to_owned()),
             _ => None,
         })
+    }
+
+    /// The query services state their limits in the model's words; the others have their own.
+    fn states_limits(&self) -> bool {
+        self.model.metadata.protocol == "query"
+    }
+
+    /// An expression for what the model limits of a shape.
+    fn limits(&self, name: &str, shape: &Shape) -> Result<Option<String>> {
+        let limited = ["string", "integer", "list"].contains(&shape.kind.as_str());
+        if !self.states_limits() || !limited || is_enum(shape) {
+            return Ok(None);
+        }
+        let min = shape.min.filter(|min| *min != 0.0 || shape.kind == "integer");
+        if min.is_none() && shape.max.is_none() && shape.pattern.is_none() {
+            return Ok(None);
+        }
+        let pattern = match &shape.pattern {
+            None => "None".to_owned(),
+            Some(text) => patterns::expression(text)
+                .with_context(|| format!("{name} has an unknown pattern {text}"))?,
+        };
+        let number = |number: Option<f64>| match number {
+            Some(number) => format!("Some({number:.0})"),
+            None => "None".to_owned(),
+        };
+        Ok(Some(format!(
+            "Limits {{ min: {}, max: {}, pattern: {pattern}, sensitive: {} }}",
+            number(min),
+            number(shape.max),
+            shape.sensitive
+        )))
     }
 
     fn member(&self, name: &str, reference: &Reference, required: bool) -> Result<String> {
@@ -372,8 +418,13 @@ impl<'a> Service<'a> {
         let shape = self.model.shape(name)?;
         Ok(match shape.kind.as_str() {
             "structure" | "list" | "map" => format!("&{}", names::constant(name)),
-            "string" | "character" if is_enum(shape) => format!("{name}::SCHEMA"),
+            "string" | "character" if is_enum(shape) => {
+                format!("{}::SCHEMA", names::capitalized(name))
+            }
             "character" => "&STRING".to_owned(),
+            "string" | "integer" if self.limits(name, shape)?.is_some() => {
+                format!("&{}", names::constant(name))
+            }
             "timestamp" => {
                 match reference.timestamp_format.as_ref().or(shape.timestamp_format.as_ref()) {
                     None => "&TIMESTAMP",

@@ -93,7 +93,7 @@ fn source(name: &str, text: &str) -> Vec<String> {
 /// Whether a file is of the generated modules of the shapes crate.
 fn is_shapes(name: &str) -> bool {
     name.strip_prefix("wire/shapes/src/").is_some_and(|path| {
-        ["ec2", "kms", "sts"].iter().any(|module| {
+        ["ec2", "iam", "kms", "sts"].iter().any(|module| {
             path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         })
     })

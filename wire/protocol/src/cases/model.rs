@@ -95,7 +95,7 @@ impl<'a> Model<'a> {
         };
         let namespace = namespace(shape);
         let schema: &'static Schema =
-            Box::leak(Box::new(Schema { name: leak(name), kind, namespace }));
+            Box::leak(Box::new(Schema { name: leak(name), kind, namespace, limits: None }));
         self.built.borrow_mut().insert(key, schema);
         Ok(schema)
     }

@@ -1,5 +1,7 @@
 //! Access keys: the long-lived credentials of users and of an account's root user.
 
+pub mod api;
+
 use crate::{
     Caller, Principal, UniqueId,
     named::{ID_ALPHABET, random_text},

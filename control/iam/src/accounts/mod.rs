@@ -1,5 +1,12 @@
 //! Accounts, and what is set for an account as a whole.
 
+pub mod alias;
+pub mod details;
+pub mod password_policy;
+pub mod preferences;
+pub mod report;
+pub mod summary;
+
 use serde::{Deserialize, Serialize};
 use state::{Row, Tx};
 use std::fmt::Display;
@@ -17,6 +24,12 @@ pub struct Account {
     /// The name by which users sign in to it; unique in the cloud.
     #[serde(default)]
     pub alias: Option<String>,
+    /// What passwords must be like; none is AWS's default.
+    #[serde(default)]
+    pub password_policy: Option<password_policy::PasswordRules>,
+    /// Whether tokens of STS's global endpoint are of the second version.
+    #[serde(default)]
+    pub second_token_version: bool,
 }
 
 impl Row for Account {
@@ -40,7 +53,24 @@ impl Account {
     pub fn ensure(tx: &mut Tx, id: AccountId, name: &str) {
         if tx.get::<Self>(&id).is_none() {
             let created = tx.now();
-            tx.put(Self { id, name: name.to_owned(), created, alias: None });
+            tx.put(Self {
+                id,
+                name: name.to_owned(),
+                created,
+                alias: None,
+                password_policy: None,
+                second_token_version: false,
+            });
         }
+    }
+}
+
+/// The caller's account, to be changed and put back.
+pub(crate) fn take(tx: &mut Tx, request: &crate::Request) -> Account {
+    let id = request.caller.account;
+    Account::ensure(tx, id, "account");
+    match tx.get::<Account>(&id) {
+        Some(account) => Account::clone(account),
+        None => unreachable!("the account was just made"),
     }
 }

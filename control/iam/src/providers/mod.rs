@@ -1,5 +1,8 @@
 //! Identity providers: whose word about who somebody is an account takes.
 
+pub mod oidc;
+pub mod saml;
+
 use serde::{Deserialize, Serialize};
 use state::Row;
 use std::fmt::Display;
