@@ -1,6 +1,9 @@
 //! The owner's own socket: what is not a matter of any account, for the command line.
 
-use crate::{cloud::Cloud, objects::Objects};
+use crate::{
+    cloud::{self, Cloud},
+    objects::Objects,
+};
 use anyhow::Context as _;
 use contracts::objects::ObjectsRequest;
 use serde::{Deserialize, Serialize};
@@ -106,7 +109,7 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyh
 }
 
 async fn reset(cloud: &Arc<Cloud>, objects: &Objects) -> Option<String> {
-    if let Some(error) = change(cloud, ec2::reset).await {
+    if let Some(error) = change(cloud, cloud::reset).await {
         return Some(error);
     }
     objects.ask(&ObjectsRequest::Reset).await.err().map(|error| format!("{error:#}"))

@@ -108,6 +108,12 @@ pub fn effects() -> Result<Effects, Fault> {
     Ok(Effects::new(now(), seed))
 }
 
+/// Wipes what the cloud's customers have.
+pub fn reset(tx: &mut Tx) {
+    ec2::reset(tx);
+    kms::reset(tx);
+}
+
 /// A fault of ours.
 pub fn internal(why: &impl std::fmt::Display) -> Fault {
     Fault::receiver("InternalError", format!("An internal error has occurred: {why}"))
@@ -121,6 +127,7 @@ impl Cloud {
     pub fn start(mut store: Box<dyn Store>) -> anyhow::Result<Arc<Self>> {
         let mut tables = iam::tables();
         tables.extend(ec2::tables());
+        tables.extend(kms::tables());
         let mut state = State::new(&tables);
         store.load(&mut state).context("load the cloud's state")?;
         let (jobs, queue) = mpsc::channel();

@@ -6,18 +6,21 @@ use crate::{
 };
 use http::request::Parts;
 use iam::{AccessKey, Account, Caller, Mutate, Read, Request};
+use kms::{Compute, Computed, MasterKey, Work};
 use protocol::{
     Answer, Payload,
     route::{self, Hints},
     sigv4::{self, Claim, SigV4Error, Verifier},
 };
 use shapes::{
-    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, sts as sts_shapes,
+    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
+    sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 3] = [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &sts_shapes::SERVICE];
+static SERVICES: [&Service; 4] =
+    [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &kms_shapes::SERVICE, &sts_shapes::SERVICE];
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -27,6 +30,8 @@ pub struct Dispatcher {
     pub hosts: Arc<Hosts>,
     /// Whether any secret is accepted, and a 12-digit access key is the account.
     pub trust_any_key: bool,
+    /// What opens the keys of KMS.
+    pub master: MasterKey,
     /// Verifies signatures.
     pub verifier: Verifier,
 }
@@ -92,6 +97,7 @@ impl Dispatcher {
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
             "iam" => iam::of_iam::visit(name, call),
+            "kms" => kms::visit(name, call),
             _ => iam::of_sts::visit(name, call),
         };
         match running {
@@ -252,6 +258,25 @@ impl<'a> ec2::Visitor for Call<'a> {
             self.would_succeed()?;
             let answer = self.dispatcher.hosts.ask(&ask.host, ask.question).await;
             let output = (ask.finish)(answer)?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+}
+
+impl<'a> kms::Visitor for Call<'a> {
+    fn compute<O: Operation>(self, run: Compute<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = protocol::decode::<O>(self.payload)?;
+            let (state, mut effects) = (self.dispatcher.cloud.state(), cloud::effects()?);
+            let (request, master) = (self.request.clone(), self.dispatcher.master.clone());
+            let computing = tokio::task::spawn_blocking(move || {
+                let mut work = Work { effects: &mut effects, master: &master };
+                run(&state, &request, input, &mut work)
+            });
+            let output = match computing.await.map_err(|error| cloud::internal(&error))?? {
+                Computed::Done(output) => output,
+                Computed::Change(mutation) => self.dispatcher.cloud.mutate(false, mutation).await?,
+            };
             Ok(protocol::encode::<O>(&output, self.request_id))
         })
     }

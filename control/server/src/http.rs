@@ -4,6 +4,7 @@
 //! of the others, requests that turn out to be S3's are passed on one by one.
 
 use crate::{
+    cloud,
     dispatch::Dispatcher,
     objects::{Body, Objects},
 };
@@ -223,7 +224,7 @@ impl Front {
     /// Wipes everything but the images.
     async fn reset(&self) -> anyhow::Result<()> {
         let reset = self.dispatcher.cloud.mutate(false, |tx| {
-            ec2::reset(tx);
+            cloud::reset(tx);
             Ok(())
         });
         reset.await?;

@@ -11,6 +11,7 @@ mod hosts;
 mod http;
 mod identities;
 mod images;
+mod master_key;
 mod objects;
 mod store;
 
@@ -54,11 +55,14 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     config::write_credentials(&config.data, &key).context("write the administrator's key")?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener).context("listen")?;
+    let has_keys = cloud.state().count::<kms::Key>() > 0;
+    let master = master_key::provide(&config.data.join("master.key"), has_keys)?;
     let hosts = Arc::new(Hosts::default());
     let dispatcher = Arc::new(Dispatcher {
         cloud: cloud.clone(),
         hosts: hosts.clone(),
         trust_any_key: config.trust_any_key,
+        master: master.clone(),
         verifier: protocol::sigv4::Verifier::new(),
     });
     let objects = Arc::new(Objects::new(&config.run));
@@ -74,18 +78,24 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
         ended = admin::serve(&owner, cloud.clone(), objects) => ended,
         ended = identities::serve(&identities, cloud.clone(), config.trust_any_key) => ended,
-        ended = clock(cloud, config.data) => ended,
+        ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,
     }
 }
 
 /// Does what is due by the clock, and takes note of images that were built meanwhile.
-async fn clock(cloud: Arc<Cloud>, data: std::path::PathBuf) -> anyhow::Result<()> {
+async fn clock(
+    cloud: Arc<Cloud>,
+    data: std::path::PathBuf,
+    master: kms::MasterKey,
+) -> anyhow::Result<()> {
     let mut seen = images::found(&data);
     loop {
         tokio::time::sleep(TICK).await;
-        let due = cloud.mutate(false, |tx| {
+        let master = master.clone();
+        let due = cloud.mutate(false, move |tx| {
             ec2::tick(tx);
+            kms::tick(tx, &master);
             Ok(())
         });
         if let Err(fault) = due.await {

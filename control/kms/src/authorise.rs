@@ -1,0 +1,154 @@
+//! Who may use a key: its policy decides, and beside it the grants that concern the caller.
+//!
+//! Identity policies, boundaries and session policies are not this crate's: whoever has them takes
+//! [`authorise_inputs`], and decides with them. [`check`] decides for callers who have none, the
+//! accounts' root users; others it lets in only where the key's policy or a grant names them.
+
+use crate::{EncryptionContext, errors, grants::Grant, keys::Key};
+use iam::Request;
+use policy::{Caller, Compiled, Context, Decision, Policies, decide};
+use shapes::Fault;
+use state::State;
+use std::sync::Arc;
+use types::AccountId;
+
+/// What is asked of a key, with what its policies may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Such as `kms:Encrypt`.
+    pub action: &'a str,
+    /// The operation as grants name it; none if no grant can allow it.
+    pub operation: Option<&'a str>,
+    /// The encryption context, of operations that have one.
+    pub context: Option<&'a EncryptionContext>,
+    /// The alias by which the key was named.
+    pub alias: Option<&'a str>,
+    /// The service that asks on the caller's behalf, such as `s3.us-east-1.amazonaws.com`.
+    pub via: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    /// An operation on the key itself.
+    #[must_use]
+    pub fn new(action: &'a str) -> Self {
+        Self { action, operation: None, context: None, alias: None, via: None }
+    }
+
+    /// An operation that a grant may allow.
+    #[must_use]
+    pub fn granted(action: &'a str) -> Self {
+        let operation = action.split_once(':').map(|(_, operation)| operation);
+        Self { operation, ..Self::new(action) }
+    }
+}
+
+/// What of a key decides about a request, beside the policies of the caller.
+#[derive(Debug)]
+pub struct Inputs {
+    /// The key policy: nothing is allowed that neither it nor a grant allows.
+    pub policy: Arc<Compiled>,
+    /// Whose the key is.
+    pub account: AccountId,
+    /// The key's ARN.
+    pub resource: String,
+    /// The grants to any of the caller's principals.
+    pub grants: Vec<Arc<Grant>>,
+}
+
+/// What of this key decides about a caller with these ARNs (a user's own; of a session, the role's and
+/// the session's; of a root user, the account's). None if the key's policy can't be read.
+#[must_use]
+pub fn authorise_inputs(state: &State, key: &Key, principals: &[&str]) -> Option<Inputs> {
+    let policy = key.policy.compiled()?.clone();
+    let of_key = state.find::<Grant>("key", state::Row::key(key));
+    let grants = of_key.filter(|grant| principals.contains(&grant.grantee.as_str()));
+    let grants = grants.cloned().collect();
+    Some(Inputs { policy, account: key.scope.account, resource: key.arn(), grants })
+}
+
+/// Puts the condition keys of KMS into a context: those of the key, and those of what is asked.
+pub fn set_conditions<'a>(
+    context: &mut Context<'a>,
+    key: &'a Key,
+    asked: &Asked<'a>,
+    caller: &str,
+) {
+    context.set("kms:CallerAccount", caller.to_owned());
+    context.set("kms:KeySpec", key.spec.as_str());
+    context.set("kms:CustomerMasterKeySpec", key.spec.as_str());
+    context.set("kms:KeyUsage", key.usage.as_str());
+    context.set("kms:CustomerMasterKeyUsage", key.usage.as_str());
+    context.set("kms:KeyOrigin", key.origin.as_str());
+    context.set("kms:MultiRegion", if key.id.multi_region { "true" } else { "false" });
+    if let Some(alias) = asked.alias {
+        context.set("kms:RequestAlias", alias);
+    }
+    if let Some(via) = asked.via {
+        context.set("kms:ViaService", via);
+    }
+    for (tag, value) in &key.tags {
+        context.set(format!("aws:ResourceTag/{tag}"), value.as_str());
+    }
+    if let Some(pairs) = asked.context.filter(|pairs| !pairs.is_empty()) {
+        context.set_all("kms:EncryptionContextKeys", pairs.keys().map(String::as_str));
+        for (name, value) in pairs {
+            context.set(format!("kms:EncryptionContext:{name}"), value.as_str());
+        }
+    }
+}
+
+/// Whether one of these grants allows what is asked.
+#[must_use]
+pub fn granted(grants: &[Arc<Grant>], asked: &Asked<'_>) -> bool {
+    grants.iter().any(|grant| grant.allows(asked))
+}
+
+/// The caller as policies know it.
+fn caller<'a>(request: &'a Request) -> Caller<'a> {
+    let account = request.caller.account;
+    let arn = request.caller.arn.as_str();
+    if arn.ends_with(":root") { Caller::Root { account } } else { Caller::User { account, arn } }
+}
+
+/// Lets the caller do what is asked of the key, by the key's policy and grants.
+///
+/// # Errors
+/// Neither allows it, or the policy denies it.
+pub(crate) fn check(
+    state: &State,
+    request: &Request,
+    key: &Key,
+    asked: &Asked<'_>,
+) -> Result<(), Fault> {
+    let who = request.caller.arn.as_str();
+    let denied =
+        |because: String| errors::access_denied(who, asked.action, key.arn(), because.trim_start());
+    let Some(inputs) = authorise_inputs(state, key, &[who]) else {
+        return Err(errors::internal());
+    };
+    let account = request.caller.account.to_string();
+    let mut context = Context::new();
+    context.set("aws:PrincipalArn", who);
+    context.set("aws:PrincipalAccount", account.clone());
+    set_conditions(&mut context, key, asked, &account);
+    let question = policy::Request {
+        caller: caller(request),
+        canonical_user: None,
+        action: asked.action,
+        resource: &inputs.resource,
+        context: &context,
+    };
+    let policies = Policies {
+        resource: Some(&inputs.policy),
+        resource_account: Some(inputs.account),
+        resource_must_allow: true,
+        ..Policies::default()
+    };
+    match decide(&question, &policies) {
+        Decision::Allow => Ok(()),
+        Decision::ImplicitDeny(_) if granted(&inputs.grants, asked) => Ok(()),
+        decision @ (Decision::ImplicitDeny(_) | Decision::ExplicitDeny(_)) => {
+            Err(denied(decision.because(asked.action)))
+        }
+    }
+}
