@@ -3,7 +3,7 @@
 use crate::{Session, sealed};
 use ring::hmac;
 use std::fmt;
-use types::Timestamp;
+use types::{AccountId, Timestamp};
 
 /// Bytes of chance for each token.
 pub const SALT_BYTES: usize = 16;
@@ -11,7 +11,11 @@ pub const SALT_BYTES: usize = 16;
 /// Chance for one token: never the same twice.
 pub type Salt = [u8; SALT_BYTES];
 
-const PURPOSE: &str = "fogbank session key 1";
+/// What IDs of temporary access keys begin with.
+const PREFIX: &str = "ASIA";
+const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+/// 40 bits hold any 12 digits.
+const ACCOUNT_LETTERS: usize = 8;
 const TOKEN: &str = "token";
 const KEY_ID: &str = "access key ID";
 const SECRET: &str = "secret access key";
@@ -60,16 +64,6 @@ pub enum OpenError {
 }
 
 impl SessionKey {
-    /// The key that belongs to a cloud's master key.
-    #[must_use]
-    pub fn of_master(master: &[u8; 32]) -> Self {
-        let master = hmac::Key::new(hmac::HMAC_SHA256, master);
-        let derived = hmac::sign(&master, PURPOSE.as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(derived.as_ref());
-        Self::new(bytes)
-    }
-
     /// The key with these bytes.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
@@ -87,7 +81,8 @@ impl SessionKey {
     pub fn seal(&self, session: &Session, salt: &Salt) -> Option<Credentials> {
         let plain = serde_json::to_vec(session).ok()?;
         let token = sealed::seal(&self.key, TOKEN, salt, &plain)?;
-        Some(Credentials { access_key_id: self.id(salt), secret: self.secret(salt), token })
+        let access_key_id = self.id(session.account, salt);
+        Some(Credentials { access_key_id, secret: self.secret(salt), token })
     }
 
     /// The session of a token, and the secret that signs for it.
@@ -101,10 +96,10 @@ impl SessionKey {
         now: Timestamp,
     ) -> Result<(Session, String), OpenError> {
         let (salt, plain) = sealed::open(&self.key, TOKEN, token).ok_or(OpenError::Invalid)?;
-        if self.id(&salt) != access_key_id {
+        let session: Session = serde_json::from_slice(&plain).map_err(|_| OpenError::Invalid)?;
+        if self.id(session.account, &salt) != access_key_id {
             return Err(OpenError::Invalid);
         }
-        let session: Session = serde_json::from_slice(&plain).map_err(|_| OpenError::Invalid)?;
         if session.expires <= now {
             return Err(OpenError::Expired);
         }
@@ -124,11 +119,15 @@ impl SessionKey {
         String::from_utf8(plain).ok()
     }
 
-    fn id(&self, salt: &Salt) -> String {
-        const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    /// The account, in eight letters, and eight that the salt gives.
+    fn id(&self, account: AccountId, salt: &Salt) -> String {
         let bytes = sealed::derive(&self.key, KEY_ID, salt);
-        let letter = |byte: &u8| char::from(LETTERS[usize::from(byte % 32)]);
-        "ASIA".chars().chain(bytes.as_ref().iter().take(16).map(letter)).collect()
+        let letter = |number: u8| char::from(LETTERS[usize::from(number % 32)]);
+        let account = account.to_string().parse::<u64>().unwrap_or_default();
+        let digits = (0..ACCOUNT_LETTERS).rev().map(|at| (account >> (5 * at)) & 31);
+        let digits = digits.map(|digit| u8::try_from(digit).unwrap_or_default());
+        let chance = bytes.as_ref().iter().copied().take(8);
+        PREFIX.chars().chain(digits.chain(chance).map(letter)).collect()
     }
 
     fn secret(&self, salt: &Salt) -> String {
@@ -136,6 +135,19 @@ impl SessionKey {
         let bytes = sealed::derive(&self.key, SECRET, salt);
         STANDARD_NO_PAD.encode(bytes.as_ref().get(..30).unwrap_or_default())
     }
+}
+
+/// The account that temporary credentials with this access key ID act for; none if it isn't the ID of
+/// such.
+#[must_use]
+pub fn account_of(access_key_id: &str) -> Option<AccountId> {
+    let letters = access_key_id.strip_prefix(PREFIX).filter(|rest| rest.len() == 16)?;
+    let mut account = 0_u64;
+    for letter in letters.bytes().take(ACCOUNT_LETTERS) {
+        let digit = LETTERS.iter().position(|known| *known == letter)?;
+        account = account << 5 | u64::try_from(digit).ok()?;
+    }
+    format!("{account:012}").parse().ok()
 }
 
 /// The bytes that a session's policies and tags take in its token.
@@ -149,7 +161,6 @@ pub fn packed_bytes(session: &Session) -> usize {
 mod tests {
     use super::*;
     use crate::Subject;
-    use types::AccountId;
 
     fn session() -> Session {
         Session {
@@ -173,11 +184,13 @@ mod tests {
 
     #[test]
     fn a_token_opens_until_it_expires_and_for_its_own_key_alone() {
-        let key = SessionKey::of_master(&[7; 32]);
+        let key = SessionKey::new([7; 32]);
         let sealed = key.seal(&session(), &[1; 16]).unwrap();
         let other = key.seal(&session(), &[2; 16]).unwrap();
         assert!(sealed.access_key_id.starts_with("ASIA") && sealed.access_key_id.len() == 20);
         assert_eq!(sealed.secret.len(), 40);
+        assert_eq!(account_of(&sealed.access_key_id), Some(AccountId::DEFAULT));
+        assert_eq!(account_of("AKIAAAAAAAAAAAAAAAAA"), None);
         assert_ne!(sealed.access_key_id, other.access_key_id);
         assert_ne!(sealed.secret, other.secret);
         let open = |key: &SessionKey, id: &str, token: &str, at| {
@@ -187,7 +200,7 @@ mod tests {
         assert_eq!(open(&key, id, &sealed.token, 4999), Ok((session(), sealed.secret.clone())));
         assert_eq!(open(&key, id, &sealed.token, 5000), Err(OpenError::Expired));
         assert_eq!(open(&key, &other.access_key_id, &sealed.token, 0), Err(OpenError::Invalid));
-        let foreign = SessionKey::of_master(&[8; 32]);
+        let foreign = SessionKey::new([8; 32]);
         assert_eq!(open(&foreign, id, &sealed.token, 0), Err(OpenError::Invalid));
         assert_eq!(session().arn().unwrap(), "arn:aws:sts::123456789012:assumed-role/ops/me");
     }
@@ -195,7 +208,7 @@ mod tests {
     #[test]
     fn no_changed_token_opens() {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
-        let key = SessionKey::of_master(&[7; 32]);
+        let key = SessionKey::new([7; 32]);
         let sealed = key.seal(&session(), &[1; 16]).unwrap();
         let mut bytes = STANDARD.decode(&sealed.token).unwrap();
         for at in 0..bytes.len() {
@@ -218,7 +231,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_a_debug_form() {
-        let key = SessionKey::of_master(&[7; 32]);
+        let key = SessionKey::new([7; 32]);
         let sealed = key.seal(&session(), &[1; 16]).unwrap();
         let shown = format!("{key:?} {sealed:?}");
         assert!(!shown.contains(&sealed.secret) && !shown.contains(&sealed.token));

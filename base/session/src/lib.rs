@@ -12,7 +12,7 @@
 mod key;
 mod sealed;
 
-pub use key::{Credentials, OpenError, SALT_BYTES, Salt, SessionKey, packed_bytes};
+pub use key::{Credentials, OpenError, SALT_BYTES, Salt, SessionKey, account_of, packed_bytes};
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

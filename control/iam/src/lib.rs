@@ -5,6 +5,7 @@
 pub mod access;
 mod access_keys;
 mod accounts;
+mod changed;
 mod credentials;
 mod documents;
 mod entity;
@@ -27,13 +28,14 @@ mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
 pub use accounts::Account;
+pub use changed::changed;
 pub use documents::PolicyText;
 pub use groups::Group;
 pub use instance_profiles::InstanceProfile;
 pub use named::{Named, UniqueId, place};
-pub use operations::{Mutate, Read, Visitor, of_iam, of_sts};
+pub use operations::{Issue, Issuer, Issues, Mutate, Read, Visitor, of_iam, of_sts};
 pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
-pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
+pub use policies::{ManagedPolicy, PolicyVersion, aws_policies, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
 pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use roles::Role;

@@ -79,9 +79,10 @@ impl Caller {
     #[must_use]
     pub fn is_unlimited(&self) -> bool {
         use session::Subject;
-        let federated = self.session.as_ref().is_some_and(|active| {
-            matches!(active.session.subject, Subject::Federated { .. })
-        });
+        let federated = self
+            .session
+            .as_ref()
+            .is_some_and(|active| matches!(active.session.subject, Subject::Federated { .. }));
         matches!(self.principal, Principal::Root(_)) && !federated
     }
 }

@@ -77,7 +77,9 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
                 | Expected::Structure,
             ..
         } => Fault::sender("SerializationException", error.to_string()),
-        DecodeError::Missing { .. } | DecodeError::Invalid { expected: Expected::OneOf(_), .. } => {
+        DecodeError::Missing { .. }
+        | DecodeError::Limits(_)
+        | DecodeError::Invalid { expected: Expected::OneOf(_), .. } => {
             let said = crate::aws_query::decode_fault(error);
             Fault::sender("ValidationException", said.message)
         }

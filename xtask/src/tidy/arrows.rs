@@ -38,7 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rados", &["node"]),
     ("cluster", &["node"]),
     ("s3", &["types", "policy", "node", "cluster"]),
-    ("objects", &["types", "contracts", "session", "relay", "node", "rados", "cluster", "s3"]),
+    (
+        "objects",
+        &["types", "contracts", "policy", "session", "relay", "node", "rados", "cluster", "s3"],
+    ),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),
     ("agent", &["types", "contracts", "hypervisor", "imds"]),

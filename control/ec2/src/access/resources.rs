@@ -8,8 +8,7 @@ use crate::{
     vpc::{
         addresses::Address, dhcp_options::DhcpOptions, internet_gateways::InternetGateway,
         network_acls::NetworkAcl, network_interfaces::NetworkInterface, route_tables::RouteTable,
-        security_groups::SecurityGroup, subnets::Subnet, vpcs,
-        vpcs::Vpc,
+        security_groups::SecurityGroup, subnets::Subnet, vpcs, vpcs::Vpc,
     },
 };
 use iam::access::{Check, members::Input};
@@ -70,13 +69,13 @@ impl Place<'_> {
             | Type::Vpc => None,
         };
         let mut check = self.check(self.arn(kind, name.as_deref().unwrap_or("*")));
-        for zone in input.text("AvailabilityZone") {
+        if let Some(zone) = input.text("AvailabilityZone") {
             check.set("ec2:AvailabilityZone", zone);
         }
-        for vpc in input.text("VpcId") {
+        if let Some(vpc) = input.text("VpcId") {
             check.set("ec2:Vpc", self.arn(Type::Vpc, &vpc));
         }
-        for subnet in input.text("SubnetId") {
+        if let Some(subnet) = input.text("SubnetId") {
             self.set_subnet(&mut check, &subnet);
         }
         check
@@ -102,10 +101,8 @@ impl Place<'_> {
         let kind = Type::ALL.into_iter().find(|kind| prefix_of(*kind) == prefix);
         match kind {
             Some(kind) => self.named(kind, id),
-            None => self.check(format!(
-                "arn:aws:ec2:{}:{}:*/{id}",
-                self.scope.region, self.scope.account
-            )),
+            None => self
+                .check(format!("arn:aws:ec2:{}:{}:*/{id}", self.scope.region, self.scope.account)),
         }
     }
 
@@ -320,13 +317,13 @@ impl Place<'_> {
             check.set("ec2:VolumeSize", volume.size_gib.to_string());
             check.set("ec2:VolumeType", volume.kind.as_str());
             check.set("ec2:Encrypted", if volume.encrypted { "true" } else { "false" });
-            for iops in volume.iops {
+            if let Some(iops) = volume.iops {
                 check.set("ec2:VolumeIops", iops.to_string());
             }
-            for throughput in volume.throughput {
+            if let Some(throughput) = volume.throughput {
                 check.set("ec2:VolumeThroughput", throughput.to_string());
             }
-            for snapshot in volume.snapshot {
+            if let Some(snapshot) = volume.snapshot {
                 check.set("ec2:ParentSnapshot", self.arn(Type::Snapshot, &snapshot.to_string()));
             }
         }

@@ -1,10 +1,6 @@
 //! What a launch asks: the image, and each instance, volume, interface, subnet, group and key.
 
-use super::{
-    Asked,
-    resources::Place,
-    table::Type,
-};
+use super::{Asked, resources::Place, table::Type};
 use crate::{
     compute::images::Image,
     vpc::{subnets, subnets::Subnet},
@@ -19,7 +15,7 @@ pub(super) fn ask(place: &Place<'_>, asked: &mut Asked, input: Input<'_>) {
         let subnet = subnet.as_deref()?.parse().ok()?;
         place.state.get::<Subnet>(&subnet).map(|subnet| subnet.zone.to_string())
     });
-    for image in input.text("ImageId") {
+    if let Some(image) = input.text("ImageId") {
         let mut check = place.named(Type::Image, &image);
         common(&mut check, input);
         asked.resource(check);
@@ -35,7 +31,7 @@ pub(super) fn ask(place: &Place<'_>, asked: &mut Asked, input: Input<'_>) {
         common(&mut check, input);
         asked.resource(check);
     }
-    for key in input.text("KeyName") {
+    if let Some(key) = input.text("KeyName") {
         let mut check = place.named(Type::KeyPair, &key);
         common(&mut check, input);
         asked.resource(check);
@@ -59,7 +55,7 @@ fn subnet_of(place: &Place<'_>, input: Input<'_>, zone: Option<&str>) -> Option<
 /// What policies ask of every resource of a launch.
 fn common(check: &mut Check, input: Input<'_>) {
     check.set("ec2:IsLaunchTemplateResource", "false");
-    for kind in input.text("InstanceType") {
+    if let Some(kind) = input.text("InstanceType") {
         check.set("ec2:InstanceType", kind);
     }
 }
@@ -78,11 +74,11 @@ fn instance(place: &Place<'_>, check: &mut Check, input: Input<'_>, zone: Option
         ("ec2:MetadataHttpPutResponseHopLimit", "MetadataOptions.HttpPutResponseHopLimit"),
         ("ec2:PlacementGroup", "Placement.GroupName"),
     ] {
-        for value in input.text(path) {
+        if let Some(value) = input.text(path) {
             check.set(key, value);
         }
     }
-    for zone in zone {
+    if let Some(zone) = zone {
         check.set("ec2:AvailabilityZone", zone);
     }
     let account = place.scope.account;
@@ -90,7 +86,7 @@ fn instance(place: &Place<'_>, check: &mut Check, input: Input<'_>, zone: Option
         let name = input.text("IamInstanceProfile.Name")?;
         Some(format!("arn:aws:iam::{account}:instance-profile/{name}"))
     });
-    for profile in profile {
+    if let Some(profile) = profile {
         check.set("ec2:InstanceProfile", profile);
     }
 }
@@ -111,27 +107,24 @@ fn volumes(place: &Place<'_>, asked: &mut Asked, input: Input<'_>, zone: Option<
             common(check, input);
             let of_image = image.filter(|_| is_root);
             let size = of_image.map(|image| image.root_size_gib.to_string());
-            for size in text("Ebs.VolumeSize").or(size) {
+            if let Some(size) = text("Ebs.VolumeSize").or(size) {
                 check.set("ec2:VolumeSize", size);
             }
             let snapshot = of_image.map(|image| image.root_snapshot.to_string());
-            for snapshot in text("Ebs.SnapshotId").or(snapshot) {
+            if let Some(snapshot) = text("Ebs.SnapshotId").or(snapshot) {
                 check.set("ec2:ParentSnapshot", place.arn(Type::Snapshot, &snapshot));
             }
             let kind = text("Ebs.VolumeType").unwrap_or_else(|| "gp2".to_owned());
             check.set("ec2:VolumeType", kind);
-            check.set(
-                "ec2:Encrypted",
-                text("Ebs.Encrypted").unwrap_or_else(|| "false".to_owned()),
-            );
+            check.set("ec2:Encrypted", text("Ebs.Encrypted").unwrap_or_else(|| "false".to_owned()));
             for (key, path) in
                 [("ec2:VolumeIops", "Ebs.Iops"), ("ec2:VolumeThroughput", "Ebs.Throughput")]
             {
-                for value in text(path) {
+                if let Some(value) = text(path) {
                     check.set(key, value);
                 }
             }
-            for zone in zone {
+            if let Some(zone) = zone {
                 check.set("ec2:AvailabilityZone", zone);
             }
         });
@@ -153,14 +146,14 @@ fn interfaces(place: &Place<'_>, asked: &mut Asked, input: Input<'_>, subnet: Op
         let subnet = text("SubnetId").or_else(|| subnet.map(ToOwned::to_owned));
         asked.new_resource(place, Type::Interface, input, |check| {
             common(check, input);
-            for subnet in &subnet {
+            if let Some(subnet) = &subnet {
                 place.set_subnet(check, subnet);
             }
-            for public in text("AssociatePublicIpAddress") {
+            if let Some(public) = text("AssociatePublicIpAddress") {
                 check.set("ec2:AssociatePublicIpAddress", public);
             }
         });
-        for subnet in &subnet {
+        if let Some(subnet) = &subnet {
             let mut check = place.subnet(subnet);
             common(&mut check, input);
             asked.resource(check);

@@ -41,7 +41,9 @@ impl Denied {
         if resource == "*" {
             return format!("User: {caller_arn} is not authorized to perform: {action} {why}");
         }
-        format!("User: {caller_arn} is not authorized to perform: {action} on resource: {resource} {why}")
+        format!(
+            "User: {caller_arn} is not authorized to perform: {action} on resource: {resource} {why}"
+        )
     }
 
     /// The service's fault. EC2 adds the sealed account of the decision where a resource is named.
@@ -54,9 +56,8 @@ impl Denied {
                     "*" => None,
                     _ => key.seal_message(salt, &self.account.to_string()),
                 };
-                let sealed = sealed.map(|sealed| {
-                    format!(". Encoded authorization failure message: {sealed}")
-                });
+                let sealed = sealed
+                    .map(|sealed| format!(". Encoded authorization failure message: {sealed}"));
                 let sealed = sealed.unwrap_or_default();
                 let text =
                     format!("You are not authorized to perform this operation. {message}{sealed}");
@@ -71,12 +72,7 @@ impl Denied {
 }
 
 /// The JSON that `DecodeAuthorizationMessage` shows.
-fn account(
-    request: &Request,
-    check: &Check,
-    decision: Decision,
-    context: &Context<'_>,
-) -> Value {
+fn account(request: &Request, check: &Check, decision: Decision, context: &Context<'_>) -> Value {
     let caller = &request.caller;
     let explicit = matches!(decision, Decision::ExplicitDeny(_));
     let name = match &caller.principal {

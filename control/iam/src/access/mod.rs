@@ -124,10 +124,9 @@ impl Standing {
     #[must_use]
     pub fn of(state: &State, caller: &Caller) -> Option<Self> {
         let of_principal = match &caller.principal {
-            Principal::Root(_) => PrincipalPolicies {
-                identity: ALL.iter().cloned().collect(),
-                boundary: None,
-            },
+            Principal::Root(_) => {
+                PrincipalPolicies { identity: ALL.iter().cloned().collect(), boundary: None }
+            }
             Principal::User(_) | Principal::Role(_) => policies_of(state, &caller.principal)?,
         };
         let role_arn = match &caller.principal {
@@ -146,9 +145,10 @@ impl Standing {
     #[must_use]
     pub fn caller<'a>(&'a self, caller: &'a Caller) -> policy::Caller<'a> {
         let account = caller.account;
-        let federated = caller.session.as_ref().is_some_and(|active| {
-            matches!(active.session.subject, Subject::Federated { .. })
-        });
+        let federated = caller
+            .session
+            .as_ref()
+            .is_some_and(|active| matches!(active.session.subject, Subject::Federated { .. }));
         match &caller.principal {
             Principal::Root(_) | Principal::User(_) if federated => policy::Caller::FederatedUser {
                 account,
@@ -179,19 +179,26 @@ fn of_session(state: &State, caller: &Caller) -> Option<Vec<Arc<Compiled>>> {
     Some(own.chain(managed.map(|row| row.document().identity().clone())).collect())
 }
 
-/// Decides about one thing.
+/// The global condition keys of a call, to which a service adds its own.
 #[must_use]
-pub fn decide(
+pub fn context_of<'a>(state: &'a State, request: &'a Request) -> Context<'a> {
+    context::of_call(state, request)
+}
+
+/// Decides about one thing in this context, together with what the resource's own policy says.
+#[must_use]
+pub fn decide_in(
     state: &State,
     request: &Request,
-    check: &Check,
+    action: &str,
+    resource: &str,
+    context: &Context<'_>,
     of_resource: Option<OfResource<'_>>,
 ) -> Decision {
-    let Some(standing) = Standing::of(state, &request.caller) else {
-        return Decision::ImplicitDeny(PolicyType::Identity);
-    };
-    let context = context::of_call(state, request);
-    weigh(&standing, request, &context, check, of_resource)
+    match Standing::of(state, &request.caller) {
+        Some(standing) => weigh(&standing, request, (action, resource), context, of_resource),
+        None => Decision::ImplicitDeny(PolicyType::Identity),
+    }
 }
 
 /// The condition keys of the call itself and of this resource.
@@ -209,17 +216,16 @@ fn with_keys<'a>(context: &Context<'a>, check: &'a Check) -> Context<'a> {
 fn weigh(
     standing: &Standing,
     request: &Request,
+    (action, resource): (&str, &str),
     context: &Context<'_>,
-    check: &Check,
     of_resource: Option<OfResource<'_>>,
 ) -> Decision {
-    let context = with_keys(context, check);
     let question = policy::Request {
         caller: standing.caller(&request.caller),
         canonical_user: None,
-        action: &check.action,
-        resource: &check.resource,
-        context: &context,
+        action,
+        resource,
+        context,
     };
     let policies = Policies {
         identity: &standing.of_principal.identity,
@@ -249,9 +255,11 @@ pub fn authorise(state: &State, request: &Request, checks: &[Check]) -> Result<(
     };
     let context = context::of_call(state, request);
     for check in checks {
-        let decision = weigh(&standing, request, &context, check, None);
+        let context = with_keys(&context, check);
+        let asked = (&*check.action, check.resource.as_str());
+        let decision = weigh(&standing, request, asked, &context, None);
         if !decision.is_allow() {
-            return Err(Denied::new(request, check, decision, &with_keys(&context, check)));
+            return Err(Denied::new(request, check, decision, &context));
         }
     }
     Ok(())

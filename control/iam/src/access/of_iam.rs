@@ -1,7 +1,8 @@
 //! What each operation of IAM asks: the resources that it names, with their condition keys.
 
 use crate::{
-    AccessKey, Group, InstanceProfile, KeyOwner, Named, Permissions, Principal, Request, Role, User,
+    AccessKey, Group, InstanceProfile, KeyOwner, Named, Permissions, Principal, Request, Role,
+    User,
     access::{Check, members::Input},
     place, policies,
 };
@@ -244,10 +245,7 @@ const TABLE: &[(About, &[&str])] = &[
     (Listed("instance-profile"), &["ListInstanceProfiles"]),
     (Listed("policy"), &["ListPolicies"]),
     (Listed("server-certificate"), &["ListServerCertificates"]),
-    (
-        Called("role", "DeletionTaskId"),
-        &["GetServiceLinkedRoleDeletionStatus"],
-    ),
+    (Called("role", "DeletionTaskId"), &["GetServiceLinkedRoleDeletionStatus"]),
 ];
 
 fn about(operation: &str) -> Option<About> {
@@ -271,11 +269,13 @@ pub fn checks(
     }
     let tags = input.tags("Tags");
     check.set_request_tags(tags.iter().map(|(key, value)| (key.as_str(), value.as_str())));
-    if tags.is_empty() && let keys @ [_, ..] = &input.texts("TagKeys")[..] {
+    if tags.is_empty()
+        && let keys @ [_, ..] = &input.texts("TagKeys")[..]
+    {
         check.set_all("aws:TagKeys", keys.to_vec());
     }
     if operation.starts_with("Attach") || operation.starts_with("Detach") {
-        for arn in input.text("PolicyArn") {
+        if let Some(arn) = input.text("PolicyArn") {
             check.set("iam:PolicyARN", arn);
         }
     }
@@ -283,7 +283,7 @@ pub fn checks(
     if let Some(boundary) = input.text("PermissionsBoundary").or(subject.boundary) {
         check.set("iam:PermissionsBoundary", boundary);
     }
-    for name in input.text("AWSServiceName") {
+    if let Some(name) = input.text("AWSServiceName") {
         check.set("iam:AWSServiceName", name);
     }
     let mut checks = vec![check];

@@ -26,7 +26,8 @@ struct World {
 
 /// A user in a group and a role, with these statements.
 fn world(of_user: &[&str], of_group: &[&str], of_role: &[&str]) -> World {
-    let mut tx = Tx::new(&State::new(&crate::tables()), Effects::new(Timestamp::default(), [1; 32]));
+    let mut tx =
+        Tx::new(&State::new(&crate::tables()), Effects::new(Timestamp::default(), [1; 32]));
     let named = Named::new(&mut tx, ACCOUNT, "AGPA", None, "all".to_owned());
     let group = named.id.clone();
     tx.put(Group { named, permissions: permissions(of_group) });
@@ -197,9 +198,8 @@ fn the_calls_own_keys() {
         (r#"{"Null":{"aws:PrincipalOrgID":"true"}}"#, true),
         (r#"{"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/team/*"}}"#, true),
     ] {
-        let statement = format!(
-            r#"{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}"#
-        );
+        let statement =
+            format!(r#"{{"Effect":"Allow","Action":"*","Resource":"*","Condition":{condition}}}"#);
         let world = world(&[&statement], &[], &[]);
         assert_eq!(world.ask(world.user(), stop("i-1")).is_ok(), allowed, "{condition}");
     }
