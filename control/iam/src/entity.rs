@@ -204,8 +204,12 @@ pub(crate) fn attach<E: Identity>(
     arn: Option<String>,
 ) -> Result<E, Fault> {
     let arn = arn.unwrap_or_default();
-    policies::attachable(state, row.named().account, &arn)
+    policies::check_arn(&arn)?;
+    let policy = policies::attachable(state, row.named().account, &arn)
         .ok_or_else(|| errors::not_attachable(&arn))?;
+    if policy.is_aws() && policy.named.path.starts_with("/aws-service-role/") {
+        return Err(errors::service_policy());
+    }
     let attached = &mut row.permissions_mut().attached;
     attached.insert(arn);
     if attached.len() > MAX_ATTACHED {

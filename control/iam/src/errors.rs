@@ -22,6 +22,8 @@ faults! {
     profile_not_found(name) => "NoSuchEntity", 404, "Instance Profile {name} cannot be found.";
     policy_not_found(arn) => "NoSuchEntity", 404, "Policy {arn} was not found.";
     not_attachable(arn) => "NoSuchEntity", 404, "Policy {arn} does not exist or is not attachable.";
+    /// A policy of service-linked roles.
+    service_policy() => "PolicyNotAttachable", 400, "Cannot attach a Service Role Policy to a Customer Role.";
     version_not_found(arn, version) => "NoSuchEntity", 404, "Policy {arn} version {version} does not exist or is not attachable.";
     boundary_not_found(arn) => "NoSuchEntity", 404, "Scope ARN: {arn} does not exist or is not attachable.";
     login_profile_not_found(user) => "NoSuchEntity", 404, "Login Profile for User {user} cannot be found.";
@@ -65,5 +67,9 @@ faults! {
     invalid_public_key() => "InvalidPublicKey", 400, "The SSH public key is not valid.";
     duplicate_public_key() => "DuplicateSSHPublicKey", 400, "The SSH public key is already associated with the user.";
     unrecognized_encoding() => "UnrecognizedPublicKeyEncoding", 400, "The public key encoding format is unsupported or unrecognized.";
+    /// A service that takes no credentials of its own.
+    no_service_credentials(service) => "NotSupportedService", 404, "No such service {service} is supported for Service Specific Credentials";
+    no_organization() => "OrganizationNotFoundException", 400, "The account is not a member of an organization.";
+    feature_disabled() => "FeatureDisabled", 404, "Outbound web identity federation is not enabled for this account.";
     unsupported(parameter) => "UnsupportedOperation", 400, "The parameter {parameter} is not supported by this cloud.";
 }

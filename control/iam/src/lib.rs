@@ -19,11 +19,14 @@ mod permissions;
 mod policies;
 mod providers;
 mod request;
+mod reset;
 mod roles;
 mod sessions;
 mod simulation;
 mod sts;
 mod tags;
+#[cfg(test)]
+mod testing;
 mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
@@ -38,6 +41,7 @@ pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policie
 pub use policies::{ManagedPolicy, PolicyVersion, aws_policies, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
 pub use request::{ActiveSession, Caller, Circumstances, Request};
+pub use reset::reset;
 pub use roles::Role;
 pub use sessions::caller_of;
 pub use users::User;

@@ -216,6 +216,10 @@ pub mod of_iam {
         read GetAccountAuthorizationDetails => accounts::details::get_account_authorization_details,
         mutate GenerateCredentialReport => accounts::report::generate_credential_report,
         read GetCredentialReport => accounts::report::get_credential_report,
+        mutate DisableOrganizationsRootCredentialsManagement => accounts::features::disable_organizations_root_credentials_management,
+        mutate EnableOrganizationsRootCredentialsManagement => accounts::features::enable_organizations_root_credentials_management,
+        read GetOutboundWebIdentityFederationInfo => accounts::features::get_outbound_web_identity_federation_info,
+        read ListOrganizationsFeatures => accounts::features::list_organizations_features,
         mutate SetSecurityTokenServicePreferences => accounts::preferences::set_security_token_service_preferences,
 
         // credentials

@@ -108,10 +108,11 @@ pub fn effects() -> Result<Effects, Fault> {
     Ok(Effects::new(now(), seed))
 }
 
-/// Wipes what the cloud's customers have.
+/// Wipes everything but the images, the hosts and the root users' keys.
 pub fn reset(tx: &mut Tx) {
     ec2::reset(tx);
     kms::reset(tx);
+    iam::reset(tx);
 }
 
 /// A fault of ours.

@@ -2,7 +2,7 @@
 //! commit.
 
 use crate::cloud::Cloud;
-use iam::{AccessKey, LastUsed, Principal, Request, Role};
+use iam::{AccessKey, Principal, Request, Role};
 use shapes::Service;
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,7 @@ pub struct Uses(Arc<Mutex<BTreeSet<String>>>);
 
 impl Uses {
     /// Notes that a key signed a call, unless that is known or being noted.
-    pub fn note(&self, cloud: &Arc<Cloud>, key: &str, request: &Request, service: &Service) {
+    pub fn note(&self, cloud: &Arc<Cloud>, key: &str, request: &Request, service: &'static Service) {
         let state = cloud.state();
         let now = request.caller.circumstances.at;
         let stale =
@@ -30,7 +30,7 @@ impl Uses {
         };
         let of_role = role.filter(|role| stale(role.last_used.as_ref().map(|used| used.0)));
         let of_key = state.get::<AccessKey>(&key.to_owned());
-        let of_key = of_key.filter(|row| stale(row.last_used.as_ref().map(|used| used.at)));
+        let of_key = of_key.filter(|row| !row.use_is_known(now));
         let name = match (of_key, of_role) {
             (Some(row), _) => row.id.clone(),
             (None, Some(role)) => role.named.id.to_string(),
@@ -44,11 +44,10 @@ impl Uses {
         let role = of_role.map(|role| role.named.id.clone());
         let (cloud, under_way) = (cloud.clone(), self.0.clone());
         let (key, region) = (key.to_owned(), request.scope.region.to_string());
-        let service = service.name.to_owned();
+        let service = service.name;
         tokio::spawn(async move {
             let noted = cloud.mutate(false, move |tx| {
-                let used = LastUsed { at: now, service, region: region.clone() };
-                tx.update::<AccessKey>(&key, |row| row.last_used = Some(used));
+                AccessKey::note_use(tx, &key, service, &region);
                 if let Some(role) = role {
                     tx.update::<Role>(&role, |row| row.last_used = Some((now, region)));
                 }

@@ -1,6 +1,6 @@
 //! The query protocol of IAM, STS and other services of their age.
 
-use shapes::{Fault, Members, Schema, Service, Value};
+use shapes::{Fault, Members, Schema, Service, UNIT, Value};
 
 use crate::Answer;
 use crate::decode::{DecodeError, Expected};
@@ -35,7 +35,8 @@ pub fn encode(
     xml.raw("Response xmlns=\"");
     xml.raw(service.namespace);
     xml.raw("\">");
-    if !schema.members().is_empty() {
+    // An output without members has an empty result; where the model has none, there is none.
+    if schema.name != UNIT {
         let result = format!("{operation}Result");
         xml.open(&result, None);
         xml.members(schema, output);

@@ -22,5 +22,6 @@ pub use operation::{JsonVersion, Operation, Protocol, Served, Service};
 pub use schema::{
     BLOB, BOOLEAN, DOUBLE, Element, FLOAT, INTEGER, Kind, LONG, Location, Member, Namespace,
     STRING, Schema, TIMESTAMP, TIMESTAMP_HTTP, TIMESTAMP_ISO, TIMESTAMP_UNIX, TimestampFormat,
+    UNIT,
 };
 pub use value::{List, Map, Members, Shape, Structure, Value, View, view};

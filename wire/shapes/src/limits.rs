@@ -104,6 +104,14 @@ classes! {
     text SOME: |c| is_white(c) || c == '\u{85}' || (' '..='~').contains(&c) || c >= '\u{a0}';
 }
 
+/// `^o-[a-z0-9]{10,32}$`
+#[must_use]
+pub fn organization(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("o-") else { return false };
+    let class = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (10..=32).contains(&rest.len()) && rest.chars().all(class)
+}
+
 /// `\d{12}`
 #[must_use]
 pub fn account(text: &str) -> bool {

@@ -31,6 +31,9 @@ impl Schema {
     }
 }
 
+/// The name of the schema of an input or output that the model leaves out.
+pub const UNIT: &str = "Unit";
+
 #[derive(Debug, Clone, Copy)]
 pub enum Kind {
     Boolean,

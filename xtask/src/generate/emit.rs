@@ -283,7 +283,10 @@ impl<'a> Service<'a> {
             let Some(kind) = self.kind(name, *shape)? else { continue };
             let constant = names::constant(name);
             let schema = match shape.and_then(|shape| shape.xml_namespace.as_ref()) {
-                None => format!("Schema::new({name:?}, {kind})"),
+                None => {
+                    let name = if shape.is_some() { name } else { "Unit" };
+                    format!("Schema::new({name:?}, {kind})")
+                }
                 Some(namespace) => format!(
                     "Schema {{ name: {name:?}, kind: {kind}, namespace: Some({}), limits: None }}",
                     namespace_literal(namespace)

@@ -18,6 +18,7 @@ const PATTERNS: &[(&str, &str, Option<&str>)] = &[
     (r"[\d]+", "digits", None),
     (r"[\d]*", "digits_or_none", None),
     (r"\d{12}", "account", None),
+    (r"^o-[a-z0-9]{10,32}$", "organization", None),
     (r"[A-Z0-9]+", "capitals", None),
     (r"[ -~]+", "printable", None),
     (r"[\u0020-\u00FF]+", "latin", None),

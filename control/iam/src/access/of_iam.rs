@@ -58,14 +58,18 @@ const TABLE: &[(About, &[&str])] = &[
             "CreateAccountAlias",
             "DeleteAccountAlias",
             "DeleteAccountPasswordPolicy",
+            "DisableOrganizationsRootCredentialsManagement",
+            "EnableOrganizationsRootCredentialsManagement",
             "GenerateCredentialReport",
             "GetAccountAuthorizationDetails",
             "GetAccountPasswordPolicy",
             "GetAccountSummary",
             "GetContextKeysForCustomPolicy",
             "GetCredentialReport",
+            "GetOutboundWebIdentityFederationInfo",
             "ListAccountAliases",
             "ListOpenIDConnectProviders",
+            "ListOrganizationsFeatures",
             "ListSAMLProviders",
             "ListVirtualMFADevices",
             "SetSecurityTokenServicePreferences",
@@ -251,6 +255,28 @@ const TABLE: &[(About, &[&str])] = &[
 fn about(operation: &str) -> Option<About> {
     let row = TABLE.iter().find(|(_, operations)| operations.contains(&operation));
     row.map(|(about, _)| *about)
+}
+
+/// The member in which an operation names what it is about.
+#[cfg(test)]
+pub(super) fn member(operation: &str) -> Option<&'static str> {
+    Some(match about(operation)? {
+        Nothing | Listed(_) => return None,
+        U => match operation {
+            // Those are the caller's own matter.
+            "ChangePassword" => return None,
+            _ => "UserName",
+        },
+        G => "GroupName",
+        R => "RoleName",
+        Profile => "InstanceProfileName",
+        Policy => "PolicyArn",
+        NewPolicy => "PolicyName",
+        Arn(member) | Called(_, member) => member,
+        OfKey => "AccessKeyId",
+        LinkedRole => "AWSServiceName",
+        NewOidc => "Url",
+    })
 }
 
 /// What an operation of IAM asks; none if this table doesn't know it.

@@ -204,3 +204,49 @@ fn the_calls_own_keys() {
         assert_eq!(world.ask(world.user(), stop("i-1")).is_ok(), allowed, "{condition}");
     }
 }
+
+#[test]
+fn every_operation_of_iam_and_sts_is_in_a_table() {
+    use crate::access::members::Input;
+    let input = shapes::iam::CreateUserRequest::default();
+    let world = world(&[], &[], &[]);
+    let scope = Scope { account: ACCOUNT, region: "us-east-1".parse().unwrap() };
+    let request = Request { caller: world.user(), scope };
+    for served in shapes::iam::SERVICE.served {
+        let checks = of_iam::checks(&world.state, &request, served.name, Input::new(&input));
+        assert!(checks.is_some_and(|checks| !checks.is_empty()), "{}", served.name);
+    }
+    for served in shapes::sts::SERVICE.served {
+        let checks = of_sts::checks(&request, served.name, Input::new(&input));
+        assert!(checks.is_some(), "{}", served.name);
+    }
+}
+
+#[test]
+fn the_members_that_the_table_reads_are_in_the_model() {
+    for served in shapes::iam::SERVICE.served {
+        let Some(member) = of_iam::member(served.name) else { continue };
+        let known = served.input.members().iter().any(|one| one.name == member);
+        assert!(known, "{} has no {member}", served.name);
+    }
+}
+
+#[test]
+fn a_role_in_a_profile_is_passed_on() {
+    use crate::access::members::Input;
+    let input = shapes::iam::AddRoleToInstanceProfileRequest {
+        instance_profile_name: Some("web".to_owned()),
+        role_name: Some("ops".to_owned()),
+    };
+    let world = world(&[], &[], &[]);
+    let scope = Scope { account: ACCOUNT, region: "us-east-1".parse().unwrap() };
+    let request = Request { caller: world.user(), scope };
+    let operation = "AddRoleToInstanceProfile";
+    let checks = of_iam::checks(&world.state, &request, operation, Input::new(&input)).unwrap();
+    let names = checks.iter().map(|one| (&*one.action, one.resource.as_str()));
+    let expected = [
+        ("iam:AddRoleToInstanceProfile", "arn:aws:iam::123456789012:instance-profile/web"),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/ops"),
+    ];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}

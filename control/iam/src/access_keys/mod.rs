@@ -12,6 +12,9 @@ use state::{Row, State, Tx};
 use std::fmt::Display;
 use types::{AccountId, Scope, Timestamp};
 
+/// Uses within this time of the one that was noted are not noted.
+const USE_AGE_MS: i64 = 15 * 60 * 1000;
+
 /// Whose an access key is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyOwner {
@@ -106,6 +109,24 @@ impl AccessKey {
     /// The keys of the account's root user, the oldest ID first.
     pub fn of_root(state: &State, account: AccountId) -> impl Iterator<Item = &Self> {
         state.find::<Self>("root", account).map(AsRef::as_ref)
+    }
+
+    /// Whether a use at this time need not be noted: one was within a quarter of an hour.
+    #[must_use]
+    pub fn use_is_known(&self, now: Timestamp) -> bool {
+        self.last_used.as_ref().is_some_and(|last| now.millis() - last.at.millis() < USE_AGE_MS)
+    }
+
+    /// Notes that a key was used for a service in a region, unless that is known.
+    pub fn note_use(tx: &mut Tx, id: &str, service: &str, region: &str) {
+        let at = tx.now();
+        let Some(key) = tx.get::<Self>(&id.to_owned()) else { return };
+        if key.use_is_known(at) {
+            return;
+        }
+        let last_used = LastUsed { at, service: service.to_owned(), region: region.to_owned() };
+        let key = Self { last_used: Some(last_used), ..Self::clone(key) };
+        tx.put(key);
     }
 
     /// Who signs with this key; none if the key is switched off, or its user is gone.

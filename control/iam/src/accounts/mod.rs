@@ -2,6 +2,7 @@
 
 pub mod alias;
 pub mod details;
+pub mod features;
 pub mod password_policy;
 pub mod preferences;
 pub mod report;

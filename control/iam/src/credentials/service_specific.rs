@@ -133,9 +133,7 @@ pub fn create_service_specific_credential(
     let user = entity::take::<User>(tx, request, user_name.as_deref())?;
     let service = service_name.unwrap_or_default();
     if !SERVICES.contains(&service.as_str()) {
-        let message =
-            format!("No such service {service} is supported for Service Specific Credentials");
-        return Err(errors::no_entity(message));
+        return Err(errors::no_service_credentials(service));
     }
     if credential_age_days.is_some() && service != WITH_SECRET {
         let message = format!("CredentialAgeDays is not supported for {service}");

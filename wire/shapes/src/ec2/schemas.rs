@@ -214,8 +214,7 @@ pub static ATTACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ATTACH_INTERNET_GATEWAY_RESPONSE: Schema =
-    Schema::new("AttachInternetGatewayResponse", Kind::Structure(&[]));
+pub static ATTACH_INTERNET_GATEWAY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ATTACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     "AttachNetworkInterfaceRequest",
@@ -901,7 +900,7 @@ pub static CREATE_TAGS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static CREATE_TAGS_RESPONSE: Schema = Schema::new("CreateTagsResponse", Kind::Structure(&[]));
+pub static CREATE_TAGS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static CREATE_VPC_REQUEST: Schema = Schema::new(
     "CreateVpcRequest",
@@ -978,8 +977,7 @@ pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_INTERNET_GATEWAY_RESPONSE: Schema =
-    Schema::new("DeleteInternetGatewayResponse", Kind::Structure(&[]));
+pub static DELETE_INTERNET_GATEWAY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_KEY_PAIR_REQUEST: Schema = Schema::new(
     "DeleteKeyPairRequest",
@@ -1007,8 +1005,7 @@ pub static DELETE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_NETWORK_INTERFACE_RESPONSE: Schema =
-    Schema::new("DeleteNetworkInterfaceResponse", Kind::Structure(&[]));
+pub static DELETE_NETWORK_INTERFACE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ROUTE_REQUEST: Schema = Schema::new(
     "DeleteRouteRequest",
@@ -1036,7 +1033,7 @@ pub static DELETE_ROUTE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_ROUTE_RESPONSE: Schema = Schema::new("DeleteRouteResponse", Kind::Structure(&[]));
+pub static DELETE_ROUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "DeleteRouteTableRequest",
@@ -1046,8 +1043,7 @@ pub static DELETE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_ROUTE_TABLE_RESPONSE: Schema =
-    Schema::new("DeleteRouteTableResponse", Kind::Structure(&[]));
+pub static DELETE_ROUTE_TABLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SECURITY_GROUP_REQUEST: Schema = Schema::new(
     "DeleteSecurityGroupRequest",
@@ -1074,8 +1070,7 @@ pub static DELETE_SUBNET_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_SUBNET_RESPONSE: Schema =
-    Schema::new("DeleteSubnetResponse", Kind::Structure(&[]));
+pub static DELETE_SUBNET_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_TAGS_REQUEST: Schema = Schema::new(
     "DeleteTagsRequest",
@@ -1086,7 +1081,7 @@ pub static DELETE_TAGS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_TAGS_RESPONSE: Schema = Schema::new("DeleteTagsResponse", Kind::Structure(&[]));
+pub static DELETE_TAGS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_VPC_REQUEST: Schema = Schema::new(
     "DeleteVpcRequest",
@@ -1096,7 +1091,7 @@ pub static DELETE_VPC_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_VPC_RESPONSE: Schema = Schema::new("DeleteVpcResponse", Kind::Structure(&[]));
+pub static DELETE_VPC_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DESCRIBE_ACCOUNT_ATTRIBUTES_REQUEST: Schema = Schema::new(
     "DescribeAccountAttributesRequest",
@@ -1766,8 +1761,7 @@ pub static DETACH_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DETACH_INTERNET_GATEWAY_RESPONSE: Schema =
-    Schema::new("DetachInternetGatewayResponse", Kind::Structure(&[]));
+pub static DETACH_INTERNET_GATEWAY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DETACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     "DetachNetworkInterfaceRequest",
@@ -1778,8 +1772,7 @@ pub static DETACH_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DETACH_NETWORK_INTERFACE_RESPONSE: Schema =
-    Schema::new("DetachNetworkInterfaceResponse", Kind::Structure(&[]));
+pub static DETACH_NETWORK_INTERFACE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DHCP_CONFIGURATION: Schema = Schema::new(
     "DhcpConfiguration",
@@ -1833,8 +1826,7 @@ pub static DISASSOCIATE_ADDRESS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DISASSOCIATE_ADDRESS_RESPONSE: Schema =
-    Schema::new("DisassociateAddressResponse", Kind::Structure(&[]));
+pub static DISASSOCIATE_ADDRESS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "DisassociateRouteTableRequest",
@@ -1844,8 +1836,7 @@ pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DISASSOCIATE_ROUTE_TABLE_RESPONSE: Schema =
-    Schema::new("DisassociateRouteTableResponse", Kind::Structure(&[]));
+pub static DISASSOCIATE_ROUTE_TABLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DISK_INFO: Schema = Schema::new(
     "DiskInfo",
@@ -3866,8 +3857,7 @@ pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static MODIFY_INSTANCE_ATTRIBUTE_RESPONSE: Schema =
-    Schema::new("ModifyInstanceAttributeResponse", Kind::Structure(&[]));
+pub static MODIFY_INSTANCE_ATTRIBUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static MODIFY_INSTANCE_METADATA_OPTIONS_REQUEST: Schema = Schema::new(
     "ModifyInstanceMetadataOptionsRequest",
@@ -3964,7 +3954,7 @@ pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_REQUEST: Schema = Schema::new(
 );
 
 pub static MODIFY_NETWORK_INTERFACE_ATTRIBUTE_RESPONSE: Schema =
-    Schema::new("ModifyNetworkInterfaceAttributeResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static MODIFY_SECURITY_GROUP_RULES_REQUEST: Schema = Schema::new(
     "ModifySecurityGroupRulesRequest",
@@ -4048,8 +4038,7 @@ pub static MODIFY_SUBNET_ATTRIBUTE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static MODIFY_SUBNET_ATTRIBUTE_RESPONSE: Schema =
-    Schema::new("ModifySubnetAttributeResponse", Kind::Structure(&[]));
+pub static MODIFY_SUBNET_ATTRIBUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
     "ModifyVpcAttributeRequest",
@@ -4076,8 +4065,7 @@ pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static MODIFY_VPC_ATTRIBUTE_RESPONSE: Schema =
-    Schema::new("ModifyVpcAttributeResponse", Kind::Structure(&[]));
+pub static MODIFY_VPC_ATTRIBUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static MONITOR_INSTANCES_REQUEST: Schema = Schema::new(
     "MonitorInstancesRequest",
@@ -4772,8 +4760,7 @@ pub static REBOOT_INSTANCES_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static REBOOT_INSTANCES_RESPONSE: Schema =
-    Schema::new("RebootInstancesResponse", Kind::Structure(&[]));
+pub static REBOOT_INSTANCES_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REFERENCED_SECURITY_GROUP: Schema = Schema::new(
     "ReferencedSecurityGroup",
@@ -4831,8 +4818,7 @@ pub static RELEASE_ADDRESS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static RELEASE_ADDRESS_RESPONSE: Schema =
-    Schema::new("ReleaseAddressResponse", Kind::Structure(&[]));
+pub static RELEASE_ADDRESS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REPLACE_ROUTE_REQUEST: Schema = Schema::new(
     "ReplaceRouteRequest",
@@ -4883,8 +4869,7 @@ pub static REPLACE_ROUTE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static REPLACE_ROUTE_RESPONSE: Schema =
-    Schema::new("ReplaceRouteResponse", Kind::Structure(&[]));
+pub static REPLACE_ROUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REPLACE_ROUTE_TABLE_ASSOCIATION_REQUEST: Schema = Schema::new(
     "ReplaceRouteTableAssociationRequest",

@@ -32,6 +32,11 @@ enumeration! { EntityType {
     AWSManagedPolicy = "AWSManagedPolicy",
 } }
 
+enumeration! { FeatureType {
+    RootCredentialsManagement = "RootCredentialsManagement",
+    RootSessions = "RootSessions",
+} }
+
 enumeration! { PermissionsBoundaryAttachmentType {
     PermissionsBoundaryPolicy = "PermissionsBoundaryPolicy",
 } }

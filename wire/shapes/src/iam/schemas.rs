@@ -64,7 +64,7 @@ pub static ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::n
 );
 
 pub static ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema =
-    Schema::new("AddClientIDToOpenIDConnectProviderResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     "AddRoleToInstanceProfileRequest",
@@ -81,7 +81,7 @@ pub static ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
 );
 
 pub static ADD_ROLE_TO_INSTANCE_PROFILE_RESPONSE: Schema =
-    Schema::new("AddRoleToInstanceProfileResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ADD_USER_TO_GROUP_REQUEST: Schema = Schema::new(
     "AddUserToGroupRequest",
@@ -91,8 +91,7 @@ pub static ADD_USER_TO_GROUP_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ADD_USER_TO_GROUP_RESPONSE: Schema =
-    Schema::new("AddUserToGroupResponse", Kind::Structure(&[]));
+pub static ADD_USER_TO_GROUP_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ARN_LIST_TYPE: Schema = Schema::new(
     "ArnListType",
@@ -107,8 +106,7 @@ pub static ATTACH_GROUP_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ATTACH_GROUP_POLICY_RESPONSE: Schema =
-    Schema::new("AttachGroupPolicyResponse", Kind::Structure(&[]));
+pub static ATTACH_GROUP_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ATTACH_ROLE_POLICY_REQUEST: Schema = Schema::new(
     "AttachRolePolicyRequest",
@@ -118,8 +116,7 @@ pub static ATTACH_ROLE_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ATTACH_ROLE_POLICY_RESPONSE: Schema =
-    Schema::new("AttachRolePolicyResponse", Kind::Structure(&[]));
+pub static ATTACH_ROLE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ATTACH_USER_POLICY_REQUEST: Schema = Schema::new(
     "AttachUserPolicyRequest",
@@ -129,8 +126,7 @@ pub static ATTACH_USER_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ATTACH_USER_POLICY_RESPONSE: Schema =
-    Schema::new("AttachUserPolicyResponse", Kind::Structure(&[]));
+pub static ATTACH_USER_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ATTACHED_PERMISSIONS_BOUNDARY: Schema = Schema::new(
     "AttachedPermissionsBoundary",
@@ -216,8 +212,7 @@ pub static CREATE_ACCOUNT_ALIAS_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static CREATE_ACCOUNT_ALIAS_RESPONSE: Schema =
-    Schema::new("CreateAccountAliasResponse", Kind::Structure(&[]));
+pub static CREATE_ACCOUNT_ALIAS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static CREATE_GROUP_REQUEST: Schema = Schema::new(
     "CreateGroupRequest",
@@ -486,8 +481,7 @@ pub static DEACTIVATE_MFA_DEVICE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DEACTIVATE_MFA_DEVICE_RESPONSE: Schema =
-    Schema::new("DeactivateMFADeviceResponse", Kind::Structure(&[]));
+pub static DEACTIVATE_MFA_DEVICE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ACCESS_KEY_REQUEST: Schema = Schema::new(
     "DeleteAccessKeyRequest",
@@ -497,8 +491,7 @@ pub static DELETE_ACCESS_KEY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_ACCESS_KEY_RESPONSE: Schema =
-    Schema::new("DeleteAccessKeyResponse", Kind::Structure(&[]));
+pub static DELETE_ACCESS_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ACCOUNT_ALIAS_REQUEST: Schema = Schema::new(
     "DeleteAccountAliasRequest",
@@ -511,14 +504,13 @@ pub static DELETE_ACCOUNT_ALIAS_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static DELETE_ACCOUNT_ALIAS_RESPONSE: Schema =
-    Schema::new("DeleteAccountAliasResponse", Kind::Structure(&[]));
+pub static DELETE_ACCOUNT_ALIAS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ACCOUNT_PASSWORD_POLICY_REQUEST: Schema =
-    Schema::new("DeleteAccountPasswordPolicyRequest", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ACCOUNT_PASSWORD_POLICY_RESPONSE: Schema =
-    Schema::new("DeleteAccountPasswordPolicyResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_GROUP_POLICY_REQUEST: Schema = Schema::new(
     "DeleteGroupPolicyRequest",
@@ -528,8 +520,7 @@ pub static DELETE_GROUP_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_GROUP_POLICY_RESPONSE: Schema =
-    Schema::new("DeleteGroupPolicyResponse", Kind::Structure(&[]));
+pub static DELETE_GROUP_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_GROUP_REQUEST: Schema = Schema::new(
     "DeleteGroupRequest",
@@ -538,7 +529,7 @@ pub static DELETE_GROUP_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_GROUP_RESPONSE: Schema = Schema::new("DeleteGroupResponse", Kind::Structure(&[]));
+pub static DELETE_GROUP_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     "DeleteInstanceProfileRequest",
@@ -551,16 +542,14 @@ pub static DELETE_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static DELETE_INSTANCE_PROFILE_RESPONSE: Schema =
-    Schema::new("DeleteInstanceProfileResponse", Kind::Structure(&[]));
+pub static DELETE_INSTANCE_PROFILE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
     "DeleteLoginProfileRequest",
     Kind::Structure(&[Member::new("UserName", "UserName", "UserName", &USER_NAME_TYPE)]),
 );
 
-pub static DELETE_LOGIN_PROFILE_RESPONSE: Schema =
-    Schema::new("DeleteLoginProfileResponse", Kind::Structure(&[]));
+pub static DELETE_LOGIN_PROFILE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
     "DeleteOpenIDConnectProviderRequest",
@@ -574,15 +563,14 @@ pub static DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
 );
 
 pub static DELETE_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema =
-    Schema::new("DeleteOpenIDConnectProviderResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_POLICY_REQUEST: Schema = Schema::new(
     "DeletePolicyRequest",
     Kind::Structure(&[Member::new("PolicyArn", "PolicyArn", "PolicyArn", &ARN_TYPE).required()]),
 );
 
-pub static DELETE_POLICY_RESPONSE: Schema =
-    Schema::new("DeletePolicyResponse", Kind::Structure(&[]));
+pub static DELETE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_POLICY_VERSION_REQUEST: Schema = Schema::new(
     "DeletePolicyVersionRequest",
@@ -592,8 +580,7 @@ pub static DELETE_POLICY_VERSION_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_POLICY_VERSION_RESPONSE: Schema =
-    Schema::new("DeletePolicyVersionResponse", Kind::Structure(&[]));
+pub static DELETE_POLICY_VERSION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
     "DeleteRolePermissionsBoundaryRequest",
@@ -601,7 +588,7 @@ pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
 );
 
 pub static DELETE_ROLE_PERMISSIONS_BOUNDARY_RESPONSE: Schema =
-    Schema::new("DeleteRolePermissionsBoundaryResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ROLE_POLICY_REQUEST: Schema = Schema::new(
     "DeleteRolePolicyRequest",
@@ -611,15 +598,14 @@ pub static DELETE_ROLE_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_ROLE_POLICY_RESPONSE: Schema =
-    Schema::new("DeleteRolePolicyResponse", Kind::Structure(&[]));
+pub static DELETE_ROLE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_ROLE_REQUEST: Schema = Schema::new(
     "DeleteRoleRequest",
     Kind::Structure(&[Member::new("RoleName", "RoleName", "RoleName", &ROLE_NAME_TYPE).required()]),
 );
 
-pub static DELETE_ROLE_RESPONSE: Schema = Schema::new("DeleteRoleResponse", Kind::Structure(&[]));
+pub static DELETE_ROLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     "DeleteSAMLProviderRequest",
@@ -632,8 +618,7 @@ pub static DELETE_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static DELETE_SAML_PROVIDER_RESPONSE: Schema =
-    Schema::new("DeleteSAMLProviderResponse", Kind::Structure(&[]));
+pub static DELETE_SAML_PROVIDER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SSH_PUBLIC_KEY_REQUEST: Schema = Schema::new(
     "DeleteSSHPublicKeyRequest",
@@ -644,8 +629,7 @@ pub static DELETE_SSH_PUBLIC_KEY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_SSH_PUBLIC_KEY_RESPONSE: Schema =
-    Schema::new("DeleteSSHPublicKeyResponse", Kind::Structure(&[]));
+pub static DELETE_SSH_PUBLIC_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     "DeleteServerCertificateRequest",
@@ -658,8 +642,7 @@ pub static DELETE_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static DELETE_SERVER_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("DeleteServerCertificateResponse", Kind::Structure(&[]));
+pub static DELETE_SERVER_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SERVICE_LINKED_ROLE_REQUEST: Schema = Schema::new(
     "DeleteServiceLinkedRoleRequest",
@@ -692,7 +675,7 @@ pub static DELETE_SERVICE_SPECIFIC_CREDENTIAL_REQUEST: Schema = Schema::new(
 );
 
 pub static DELETE_SERVICE_SPECIFIC_CREDENTIAL_RESPONSE: Schema =
-    Schema::new("DeleteServiceSpecificCredentialResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_SIGNING_CERTIFICATE_REQUEST: Schema = Schema::new(
     "DeleteSigningCertificateRequest",
@@ -703,8 +686,7 @@ pub static DELETE_SIGNING_CERTIFICATE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_SIGNING_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("DeleteSigningCertificateResponse", Kind::Structure(&[]));
+pub static DELETE_SIGNING_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
     "DeleteUserPermissionsBoundaryRequest",
@@ -712,7 +694,7 @@ pub static DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
 );
 
 pub static DELETE_USER_PERMISSIONS_BOUNDARY_RESPONSE: Schema =
-    Schema::new("DeleteUserPermissionsBoundaryResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_USER_POLICY_REQUEST: Schema = Schema::new(
     "DeleteUserPolicyRequest",
@@ -722,8 +704,7 @@ pub static DELETE_USER_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_USER_POLICY_RESPONSE: Schema =
-    Schema::new("DeleteUserPolicyResponse", Kind::Structure(&[]));
+pub static DELETE_USER_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_USER_REQUEST: Schema = Schema::new(
     "DeleteUserRequest",
@@ -732,7 +713,7 @@ pub static DELETE_USER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DELETE_USER_RESPONSE: Schema = Schema::new("DeleteUserResponse", Kind::Structure(&[]));
+pub static DELETE_USER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_VIRTUAL_MFA_DEVICE_REQUEST: Schema = Schema::new(
     "DeleteVirtualMFADeviceRequest",
@@ -745,8 +726,7 @@ pub static DELETE_VIRTUAL_MFA_DEVICE_REQUEST: Schema = Schema::new(
     .required()]),
 );
 
-pub static DELETE_VIRTUAL_MFA_DEVICE_RESPONSE: Schema =
-    Schema::new("DeleteVirtualMFADeviceResponse", Kind::Structure(&[]));
+pub static DELETE_VIRTUAL_MFA_DEVICE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETION_TASK_FAILURE_REASON_TYPE: Schema = Schema::new(
     "DeletionTaskFailureReasonType",
@@ -767,8 +747,7 @@ pub static DETACH_GROUP_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DETACH_GROUP_POLICY_RESPONSE: Schema =
-    Schema::new("DetachGroupPolicyResponse", Kind::Structure(&[]));
+pub static DETACH_GROUP_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DETACH_ROLE_POLICY_REQUEST: Schema = Schema::new(
     "DetachRolePolicyRequest",
@@ -778,8 +757,7 @@ pub static DETACH_ROLE_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DETACH_ROLE_POLICY_RESPONSE: Schema =
-    Schema::new("DetachRolePolicyResponse", Kind::Structure(&[]));
+pub static DETACH_ROLE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DETACH_USER_POLICY_REQUEST: Schema = Schema::new(
     "DetachUserPolicyRequest",
@@ -789,8 +767,18 @@ pub static DETACH_USER_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static DETACH_USER_POLICY_RESPONSE: Schema =
-    Schema::new("DetachUserPolicyResponse", Kind::Structure(&[]));
+pub static DETACH_USER_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST: Schema =
+    Schema::new("DisableOrganizationsRootCredentialsManagementRequest", Kind::Structure(&[]));
+
+pub static DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE: Schema = Schema::new(
+    "DisableOrganizationsRootCredentialsManagementResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
 
 pub static ENABLE_MFA_DEVICE_REQUEST: Schema = Schema::new(
     "EnableMFADeviceRequest",
@@ -814,8 +802,18 @@ pub static ENABLE_MFA_DEVICE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ENABLE_MFA_DEVICE_RESPONSE: Schema =
-    Schema::new("EnableMFADeviceResponse", Kind::Structure(&[]));
+pub static ENABLE_MFA_DEVICE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST: Schema =
+    Schema::new("EnableOrganizationsRootCredentialsManagementRequest", Kind::Structure(&[]));
+
+pub static ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE: Schema = Schema::new(
+    "EnableOrganizationsRootCredentialsManagementResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
 
 pub static EVAL_DECISION_DETAILS_TYPE: Schema = Schema::new(
     "EvalDecisionDetailsType",
@@ -891,8 +889,12 @@ pub static EVALUATION_RESULTS_LIST_TYPE: Schema = Schema::new(
     Kind::List { element: Element::new(None, &EVALUATION_RESULT), flattened: false },
 );
 
-pub static GENERATE_CREDENTIAL_REPORT_REQUEST: Schema =
-    Schema::new("GenerateCredentialReportRequest", Kind::Structure(&[]));
+pub static FEATURES_LIST_TYPE: Schema = Schema::new(
+    "FeaturesListType",
+    Kind::List { element: Element::new(None, FeatureType::SCHEMA), flattened: false },
+);
+
+pub static GENERATE_CREDENTIAL_REPORT_REQUEST: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static GENERATE_CREDENTIAL_REPORT_RESPONSE: Schema = Schema::new(
     "GenerateCredentialReportResponse",
@@ -952,8 +954,7 @@ pub static GET_ACCOUNT_AUTHORIZATION_DETAILS_RESPONSE: Schema = Schema::new(
     ]),
 );
 
-pub static GET_ACCOUNT_PASSWORD_POLICY_REQUEST: Schema =
-    Schema::new("GetAccountPasswordPolicyRequest", Kind::Structure(&[]));
+pub static GET_ACCOUNT_PASSWORD_POLICY_REQUEST: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static GET_ACCOUNT_PASSWORD_POLICY_RESPONSE: Schema = Schema::new(
     "GetAccountPasswordPolicyResponse",
@@ -966,8 +967,7 @@ pub static GET_ACCOUNT_PASSWORD_POLICY_RESPONSE: Schema = Schema::new(
     .required()]),
 );
 
-pub static GET_ACCOUNT_SUMMARY_REQUEST: Schema =
-    Schema::new("GetAccountSummaryRequest", Kind::Structure(&[]));
+pub static GET_ACCOUNT_SUMMARY_REQUEST: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static GET_ACCOUNT_SUMMARY_RESPONSE: Schema = Schema::new(
     "GetAccountSummaryResponse",
@@ -1008,8 +1008,7 @@ pub static GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static GET_CREDENTIAL_REPORT_REQUEST: Schema =
-    Schema::new("GetCredentialReportRequest", Kind::Structure(&[]));
+pub static GET_CREDENTIAL_REPORT_REQUEST: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static GET_CREDENTIAL_REPORT_RESPONSE: Schema = Schema::new(
     "GetCredentialReportResponse",
@@ -1110,6 +1109,17 @@ pub static GET_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema = Schema::new(
         Member::new("ThumbprintList", "ThumbprintList", "ThumbprintList", &THUMBPRINT_LIST_TYPE),
         Member::new("CreateDate", "CreateDate", "CreateDate", &TIMESTAMP),
         Member::new("Tags", "Tags", "Tags", &TAG_LIST_TYPE),
+    ]),
+);
+
+pub static GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_REQUEST: Schema =
+    Schema::new("Unit", Kind::Structure(&[]));
+
+pub static GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_RESPONSE: Schema = Schema::new(
+    "GetOutboundWebIdentityFederationInfoResponse",
+    Kind::Structure(&[
+        Member::new("IssuerIdentifier", "IssuerIdentifier", "IssuerIdentifier", &STRING),
+        Member::new("JwtVendingEnabled", "JwtVendingEnabled", "JwtVendingEnabled", &BOOLEAN),
     ]),
 );
 
@@ -1692,6 +1702,17 @@ pub static LIST_OPEN_ID_CONNECT_PROVIDERS_RESPONSE: Schema = Schema::new(
     )]),
 );
 
+pub static LIST_ORGANIZATIONS_FEATURES_REQUEST: Schema =
+    Schema::new("ListOrganizationsFeaturesRequest", Kind::Structure(&[]));
+
+pub static LIST_ORGANIZATIONS_FEATURES_RESPONSE: Schema = Schema::new(
+    "ListOrganizationsFeaturesResponse",
+    Kind::Structure(&[
+        Member::new("OrganizationId", "OrganizationId", "OrganizationId", &ORGANIZATION_ID_TYPE),
+        Member::new("EnabledFeatures", "EnabledFeatures", "EnabledFeatures", &FEATURES_LIST_TYPE),
+    ]),
+);
+
 pub static LIST_POLICIES_REQUEST: Schema = Schema::new(
     "ListPoliciesRequest",
     Kind::Structure(&[
@@ -2114,6 +2135,18 @@ pub static OPEN_ID_CONNECT_PROVIDER_URL_TYPE: Schema =
         sensitive: false,
     });
 
+pub static ORGANIZATION_ID_TYPE: Schema =
+    Schema::new("OrganizationIdType", Kind::String).limited(Limits {
+        min: None,
+        max: Some(34),
+        pattern: Some(Pattern {
+            text: "^o-[a-z0-9]{10,32}$",
+            fits: limits::organization,
+            says: None,
+        }),
+        sensitive: false,
+    });
+
 pub static ORGANIZATIONS_DECISION_DETAIL: Schema = Schema::new(
     "OrganizationsDecisionDetail",
     Kind::Structure(&[Member::new(
@@ -2278,8 +2311,7 @@ pub static PUT_GROUP_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static PUT_GROUP_POLICY_RESPONSE: Schema =
-    Schema::new("PutGroupPolicyResponse", Kind::Structure(&[]));
+pub static PUT_GROUP_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
     "PutRolePermissionsBoundaryRequest",
@@ -2291,7 +2323,7 @@ pub static PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
 );
 
 pub static PUT_ROLE_PERMISSIONS_BOUNDARY_RESPONSE: Schema =
-    Schema::new("PutRolePermissionsBoundaryResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static PUT_ROLE_POLICY_REQUEST: Schema = Schema::new(
     "PutRolePolicyRequest",
@@ -2303,8 +2335,7 @@ pub static PUT_ROLE_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static PUT_ROLE_POLICY_RESPONSE: Schema =
-    Schema::new("PutRolePolicyResponse", Kind::Structure(&[]));
+pub static PUT_ROLE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
     "PutUserPermissionsBoundaryRequest",
@@ -2316,7 +2347,7 @@ pub static PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Schema = Schema::new(
 );
 
 pub static PUT_USER_PERMISSIONS_BOUNDARY_RESPONSE: Schema =
-    Schema::new("PutUserPermissionsBoundaryResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static PUT_USER_POLICY_REQUEST: Schema = Schema::new(
     "PutUserPolicyRequest",
@@ -2328,8 +2359,7 @@ pub static PUT_USER_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static PUT_USER_POLICY_RESPONSE: Schema =
-    Schema::new("PutUserPolicyResponse", Kind::Structure(&[]));
+pub static PUT_USER_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REASON_TYPE: Schema = Schema::new("ReasonType", Kind::String).limited(Limits {
     min: None,
@@ -2360,7 +2390,7 @@ pub static REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Sche
 );
 
 pub static REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema =
-    Schema::new("RemoveClientIDFromOpenIDConnectProviderResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     "RemoveRoleFromInstanceProfileRequest",
@@ -2377,7 +2407,7 @@ pub static REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
 );
 
 pub static REMOVE_ROLE_FROM_INSTANCE_PROFILE_RESPONSE: Schema =
-    Schema::new("RemoveRoleFromInstanceProfileResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REMOVE_USER_FROM_GROUP_REQUEST: Schema = Schema::new(
     "RemoveUserFromGroupRequest",
@@ -2387,8 +2417,7 @@ pub static REMOVE_USER_FROM_GROUP_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static REMOVE_USER_FROM_GROUP_RESPONSE: Schema =
-    Schema::new("RemoveUserFromGroupResponse", Kind::Structure(&[]));
+pub static REMOVE_USER_FROM_GROUP_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static RESET_SERVICE_SPECIFIC_CREDENTIAL_REQUEST: Schema = Schema::new(
     "ResetServiceSpecificCredentialRequest",
@@ -2763,8 +2792,7 @@ pub static SET_DEFAULT_POLICY_VERSION_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static SET_DEFAULT_POLICY_VERSION_RESPONSE: Schema =
-    Schema::new("SetDefaultPolicyVersionResponse", Kind::Structure(&[]));
+pub static SET_DEFAULT_POLICY_VERSION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static SET_SECURITY_TOKEN_SERVICE_PREFERENCES_REQUEST: Schema = Schema::new(
     "SetSecurityTokenServicePreferencesRequest",
@@ -2778,7 +2806,7 @@ pub static SET_SECURITY_TOKEN_SERVICE_PREFERENCES_REQUEST: Schema = Schema::new(
 );
 
 pub static SET_SECURITY_TOKEN_SERVICE_PREFERENCES_RESPONSE: Schema =
-    Schema::new("SetSecurityTokenServicePreferencesResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static SIGNING_CERTIFICATE: Schema = Schema::new(
     "SigningCertificate",
@@ -2925,8 +2953,7 @@ pub static TAG_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_INSTANCE_PROFILE_RESPONSE: Schema =
-    Schema::new("TagInstanceProfileResponse", Kind::Structure(&[]));
+pub static TAG_INSTANCE_PROFILE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_MFA_DEVICE_REQUEST: Schema = Schema::new(
     "TagMFADeviceRequest",
@@ -2936,8 +2963,7 @@ pub static TAG_MFA_DEVICE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_MFA_DEVICE_RESPONSE: Schema =
-    Schema::new("TagMFADeviceResponse", Kind::Structure(&[]));
+pub static TAG_MFA_DEVICE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
     "TagOpenIDConnectProviderRequest",
@@ -2954,7 +2980,7 @@ pub static TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
 );
 
 pub static TAG_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema =
-    Schema::new("TagOpenIDConnectProviderResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_POLICY_REQUEST: Schema = Schema::new(
     "TagPolicyRequest",
@@ -2964,7 +2990,7 @@ pub static TAG_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_POLICY_RESPONSE: Schema = Schema::new("TagPolicyResponse", Kind::Structure(&[]));
+pub static TAG_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_ROLE_REQUEST: Schema = Schema::new(
     "TagRoleRequest",
@@ -2974,7 +3000,7 @@ pub static TAG_ROLE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_ROLE_RESPONSE: Schema = Schema::new("TagRoleResponse", Kind::Structure(&[]));
+pub static TAG_ROLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     "TagSAMLProviderRequest",
@@ -2984,8 +3010,7 @@ pub static TAG_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_SAML_PROVIDER_RESPONSE: Schema =
-    Schema::new("TagSAMLProviderResponse", Kind::Structure(&[]));
+pub static TAG_SAML_PROVIDER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     "TagServerCertificateRequest",
@@ -3001,8 +3026,7 @@ pub static TAG_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_SERVER_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("TagServerCertificateResponse", Kind::Structure(&[]));
+pub static TAG_SERVER_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static TAG_USER_REQUEST: Schema = Schema::new(
     "TagUserRequest",
@@ -3012,7 +3036,7 @@ pub static TAG_USER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_USER_RESPONSE: Schema = Schema::new("TagUserResponse", Kind::Structure(&[]));
+pub static TAG_USER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     "UntagInstanceProfileRequest",
@@ -3028,8 +3052,7 @@ pub static UNTAG_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_INSTANCE_PROFILE_RESPONSE: Schema =
-    Schema::new("UntagInstanceProfileResponse", Kind::Structure(&[]));
+pub static UNTAG_INSTANCE_PROFILE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_MFA_DEVICE_REQUEST: Schema = Schema::new(
     "UntagMFADeviceRequest",
@@ -3039,8 +3062,7 @@ pub static UNTAG_MFA_DEVICE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_MFA_DEVICE_RESPONSE: Schema =
-    Schema::new("UntagMFADeviceResponse", Kind::Structure(&[]));
+pub static UNTAG_MFA_DEVICE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
     "UntagOpenIDConnectProviderRequest",
@@ -3057,7 +3079,7 @@ pub static UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Schema = Schema::new(
 );
 
 pub static UNTAG_OPEN_ID_CONNECT_PROVIDER_RESPONSE: Schema =
-    Schema::new("UntagOpenIDConnectProviderResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_POLICY_REQUEST: Schema = Schema::new(
     "UntagPolicyRequest",
@@ -3067,7 +3089,7 @@ pub static UNTAG_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_POLICY_RESPONSE: Schema = Schema::new("UntagPolicyResponse", Kind::Structure(&[]));
+pub static UNTAG_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_ROLE_REQUEST: Schema = Schema::new(
     "UntagRoleRequest",
@@ -3077,7 +3099,7 @@ pub static UNTAG_ROLE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_ROLE_RESPONSE: Schema = Schema::new("UntagRoleResponse", Kind::Structure(&[]));
+pub static UNTAG_ROLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     "UntagSAMLProviderRequest",
@@ -3087,8 +3109,7 @@ pub static UNTAG_SAML_PROVIDER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_SAML_PROVIDER_RESPONSE: Schema =
-    Schema::new("UntagSAMLProviderResponse", Kind::Structure(&[]));
+pub static UNTAG_SAML_PROVIDER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     "UntagServerCertificateRequest",
@@ -3104,8 +3125,7 @@ pub static UNTAG_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_SERVER_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("UntagServerCertificateResponse", Kind::Structure(&[]));
+pub static UNTAG_SERVER_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_USER_REQUEST: Schema = Schema::new(
     "UntagUserRequest",
@@ -3115,7 +3135,7 @@ pub static UNTAG_USER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_USER_RESPONSE: Schema = Schema::new("UntagUserResponse", Kind::Structure(&[]));
+pub static UNTAG_USER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_ACCESS_KEY_REQUEST: Schema = Schema::new(
     "UpdateAccessKeyRequest",
@@ -3126,8 +3146,7 @@ pub static UPDATE_ACCESS_KEY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_ACCESS_KEY_RESPONSE: Schema =
-    Schema::new("UpdateAccessKeyResponse", Kind::Structure(&[]));
+pub static UPDATE_ACCESS_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST: Schema = Schema::new(
     "UpdateAccountPasswordPolicyRequest",
@@ -3170,7 +3189,7 @@ pub static UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST: Schema = Schema::new(
 );
 
 pub static UPDATE_ACCOUNT_PASSWORD_POLICY_RESPONSE: Schema =
-    Schema::new("UpdateAccountPasswordPolicyResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_ASSUME_ROLE_POLICY_REQUEST: Schema = Schema::new(
     "UpdateAssumeRolePolicyRequest",
@@ -3181,8 +3200,7 @@ pub static UPDATE_ASSUME_ROLE_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_ASSUME_ROLE_POLICY_RESPONSE: Schema =
-    Schema::new("UpdateAssumeRolePolicyResponse", Kind::Structure(&[]));
+pub static UPDATE_ASSUME_ROLE_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_GROUP_REQUEST: Schema = Schema::new(
     "UpdateGroupRequest",
@@ -3193,7 +3211,7 @@ pub static UPDATE_GROUP_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_GROUP_RESPONSE: Schema = Schema::new("UpdateGroupResponse", Kind::Structure(&[]));
+pub static UPDATE_GROUP_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
     "UpdateLoginProfileRequest",
@@ -3209,8 +3227,7 @@ pub static UPDATE_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_LOGIN_PROFILE_RESPONSE: Schema =
-    Schema::new("UpdateLoginProfileResponse", Kind::Structure(&[]));
+pub static UPDATE_LOGIN_PROFILE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST: Schema = Schema::new(
     "UpdateOpenIDConnectProviderThumbprintRequest",
@@ -3228,7 +3245,7 @@ pub static UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST: Schema = Schema::
 );
 
 pub static UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_RESPONSE: Schema =
-    Schema::new("UpdateOpenIDConnectProviderThumbprintResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_ROLE_DESCRIPTION_REQUEST: Schema = Schema::new(
     "UpdateRoleDescriptionRequest",
@@ -3305,8 +3322,7 @@ pub static UPDATE_SSH_PUBLIC_KEY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_SSH_PUBLIC_KEY_RESPONSE: Schema =
-    Schema::new("UpdateSSHPublicKeyResponse", Kind::Structure(&[]));
+pub static UPDATE_SSH_PUBLIC_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     "UpdateServerCertificateRequest",
@@ -3328,8 +3344,7 @@ pub static UPDATE_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_SERVER_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("UpdateServerCertificateResponse", Kind::Structure(&[]));
+pub static UPDATE_SERVER_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_SERVICE_SPECIFIC_CREDENTIAL_REQUEST: Schema = Schema::new(
     "UpdateServiceSpecificCredentialRequest",
@@ -3347,7 +3362,7 @@ pub static UPDATE_SERVICE_SPECIFIC_CREDENTIAL_REQUEST: Schema = Schema::new(
 );
 
 pub static UPDATE_SERVICE_SPECIFIC_CREDENTIAL_RESPONSE: Schema =
-    Schema::new("UpdateServiceSpecificCredentialResponse", Kind::Structure(&[]));
+    Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_SIGNING_CERTIFICATE_REQUEST: Schema = Schema::new(
     "UpdateSigningCertificateRequest",
@@ -3359,8 +3374,7 @@ pub static UPDATE_SIGNING_CERTIFICATE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_SIGNING_CERTIFICATE_RESPONSE: Schema =
-    Schema::new("UpdateSigningCertificateResponse", Kind::Structure(&[]));
+pub static UPDATE_SIGNING_CERTIFICATE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_USER_REQUEST: Schema = Schema::new(
     "UpdateUserRequest",
@@ -3371,7 +3385,7 @@ pub static UPDATE_USER_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_USER_RESPONSE: Schema = Schema::new("UpdateUserResponse", Kind::Structure(&[]));
+pub static UPDATE_USER_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPLOAD_SSH_PUBLIC_KEY_REQUEST: Schema = Schema::new(
     "UploadSSHPublicKeyRequest",

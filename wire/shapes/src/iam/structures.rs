@@ -2391,6 +2391,51 @@ impl Structure for DetachUserPolicyResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableOrganizationsRootCredentialsManagementRequest {}
+
+impl Members for DisableOrganizationsRootCredentialsManagementRequest {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for DisableOrganizationsRootCredentialsManagementRequest {
+    const SCHEMA: &'static Schema =
+        &schemas::DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisableOrganizationsRootCredentialsManagementResponse {
+    pub organization_id: Option<String>,
+    pub enabled_features: Option<Vec<FeatureType>>,
+}
+
+impl Members for DisableOrganizationsRootCredentialsManagementResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.organization_id),
+            1 => view(&self.enabled_features),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisableOrganizationsRootCredentialsManagementResponse {
+    const SCHEMA: &'static Schema =
+        &schemas::DISABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.organization_id = Shape::from_value(value),
+            1 => self.enabled_features = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct EnableMFADeviceRequest {
     pub user_name: Option<String>,
     pub serial_number: Option<String>,
@@ -2437,6 +2482,51 @@ impl Structure for EnableMFADeviceResponse {
     const SCHEMA: &'static Schema = &schemas::ENABLE_MFA_DEVICE_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableOrganizationsRootCredentialsManagementRequest {}
+
+impl Members for EnableOrganizationsRootCredentialsManagementRequest {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for EnableOrganizationsRootCredentialsManagementRequest {
+    const SCHEMA: &'static Schema =
+        &schemas::ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_REQUEST;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EnableOrganizationsRootCredentialsManagementResponse {
+    pub organization_id: Option<String>,
+    pub enabled_features: Option<Vec<FeatureType>>,
+}
+
+impl Members for EnableOrganizationsRootCredentialsManagementResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.organization_id),
+            1 => view(&self.enabled_features),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for EnableOrganizationsRootCredentialsManagementResponse {
+    const SCHEMA: &'static Schema =
+        &schemas::ENABLE_ORGANIZATIONS_ROOT_CREDENTIALS_MANAGEMENT_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.organization_id = Shape::from_value(value),
+            1 => self.enabled_features = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3141,6 +3231,49 @@ impl Structure for GetOpenIDConnectProviderResponse {
             2 => self.thumbprint_list = Shape::from_value(value),
             3 => self.create_date = Shape::from_value(value),
             4 => self.tags = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetOutboundWebIdentityFederationInfoRequest {}
+
+impl Members for GetOutboundWebIdentityFederationInfoRequest {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for GetOutboundWebIdentityFederationInfoRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_REQUEST;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetOutboundWebIdentityFederationInfoResponse {
+    pub issuer_identifier: Option<String>,
+    pub jwt_vending_enabled: Option<bool>,
+}
+
+impl Members for GetOutboundWebIdentityFederationInfoResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.issuer_identifier),
+            1 => view(&self.jwt_vending_enabled),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetOutboundWebIdentityFederationInfoResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_OUTBOUND_WEB_IDENTITY_FEDERATION_INFO_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.issuer_identifier = Shape::from_value(value),
+            1 => self.jwt_vending_enabled = Shape::from_value(value),
             _ => {}
         }
     }
@@ -4803,6 +4936,49 @@ impl Structure for ListOpenIDConnectProvidersResponse {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.open_id_connect_provider_list = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListOrganizationsFeaturesRequest {}
+
+impl Members for ListOrganizationsFeaturesRequest {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for ListOrganizationsFeaturesRequest {
+    const SCHEMA: &'static Schema = &schemas::LIST_ORGANIZATIONS_FEATURES_REQUEST;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ListOrganizationsFeaturesResponse {
+    pub organization_id: Option<String>,
+    pub enabled_features: Option<Vec<FeatureType>>,
+}
+
+impl Members for ListOrganizationsFeaturesResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.organization_id),
+            1 => view(&self.enabled_features),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ListOrganizationsFeaturesResponse {
+    const SCHEMA: &'static Schema = &schemas::LIST_ORGANIZATIONS_FEATURES_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.organization_id = Shape::from_value(value),
+            1 => self.enabled_features = Shape::from_value(value),
             _ => {}
         }
     }
@@ -9364,8 +9540,12 @@ crate::value::structures! {
     DetachRolePolicyResponse,
     DetachUserPolicyRequest,
     DetachUserPolicyResponse,
+    DisableOrganizationsRootCredentialsManagementRequest,
+    DisableOrganizationsRootCredentialsManagementResponse,
     EnableMFADeviceRequest,
     EnableMFADeviceResponse,
+    EnableOrganizationsRootCredentialsManagementRequest,
+    EnableOrganizationsRootCredentialsManagementResponse,
     EvaluationResult,
     GenerateCredentialReportRequest,
     GenerateCredentialReportResponse,
@@ -9392,6 +9572,8 @@ crate::value::structures! {
     GetLoginProfileResponse,
     GetOpenIDConnectProviderRequest,
     GetOpenIDConnectProviderResponse,
+    GetOutboundWebIdentityFederationInfoRequest,
+    GetOutboundWebIdentityFederationInfoResponse,
     GetPolicyRequest,
     GetPolicyResponse,
     GetPolicyVersionRequest,
@@ -9447,6 +9629,8 @@ crate::value::structures! {
     ListOpenIDConnectProviderTagsResponse,
     ListOpenIDConnectProvidersRequest,
     ListOpenIDConnectProvidersResponse,
+    ListOrganizationsFeaturesRequest,
+    ListOrganizationsFeaturesResponse,
     ListPoliciesRequest,
     ListPoliciesResponse,
     ListPolicyTagsRequest,

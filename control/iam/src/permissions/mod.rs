@@ -125,3 +125,6 @@ pub(crate) fn of_permissions(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
