@@ -267,6 +267,9 @@ impl Call<'_> {
     /// The operation's input, if the caller may do what it asks.
     fn allowed<O: Operation>(&self) -> Result<O::Input, Fault> {
         let input = protocol::decode::<O>(self.payload)?;
+        if self.request.caller.is_unlimited() {
+            return Ok(input);
+        }
         let (state, request) = (self.dispatcher.cloud.state(), &self.request);
         let members = Input::new(&input);
         let checks = match O::SERVICE.name {

@@ -3,7 +3,7 @@
 use super::{Asked, resources::Place, table::Type};
 use crate::{
     compute::images::Image,
-    vpc::{subnets, subnets::Subnet},
+    vpc::{security_groups::SecurityGroup, subnets, subnets::Subnet},
 };
 use iam::access::{Check, members::Input};
 
@@ -26,7 +26,9 @@ pub(super) fn ask(place: &Place<'_>, asked: &mut Asked, input: Input<'_>) {
     volumes(place, asked, input, zone.as_deref());
     interfaces(place, asked, input, subnet.as_deref());
     let groups = ["SecurityGroupIds", "SecurityGroups", "NetworkInterfaces.Groups"];
-    for group in groups.iter().flat_map(|path| input.texts(path)) {
+    let named = groups.iter().flat_map(|path| input.texts(path)).collect::<Vec<_>>();
+    let default = default_group(place, subnet.as_deref()).filter(|_| named.is_empty());
+    for group in named.into_iter().chain(default) {
         let mut check = place.named(Type::SecurityGroup, &group);
         common(&mut check, input);
         asked.resource(check);
@@ -36,6 +38,20 @@ pub(super) fn ask(place: &Place<'_>, asked: &mut Asked, input: Input<'_>) {
         common(&mut check, input);
         asked.resource(check);
     }
+    asked.checks.extend(pass_role(place, input));
+}
+
+/// The group of an interface for which none is named.
+fn default_group(place: &Place<'_>, subnet: Option<&str>) -> Option<String> {
+    let subnet = place.state.get::<Subnet>(&subnet?.parse().ok()?)?;
+    let mut groups = place.state.find::<SecurityGroup>("vpc", subnet.vpc);
+    groups.find(|group| group.is_default()).map(|group| group.id.to_string())
+}
+
+/// Whoever gives an instance a profile passes its role on.
+fn pass_role(place: &Place<'_>, input: Input<'_>) -> Option<Check> {
+    let profile = input.text("IamInstanceProfile.Arn").or(input.text("IamInstanceProfile.Name"))?;
+    iam::access::pass_profile(place.state, place.scope.account, &profile)
 }
 
 /// The subnet of the first interface: the one named, or the default one.

@@ -11,6 +11,7 @@ pub mod of_iam;
 pub mod of_sts;
 
 pub use denied::Denied;
+pub use of_iam::pass_profile;
 
 use crate::{
     Caller, Principal, PrincipalPolicies, Request, UniqueId, permissions::policies_of, policies,

@@ -325,6 +325,16 @@ fn pass_role(state: &State, request: &Request, input: Input<'_>) -> Option<Check
     Some(Check::new("iam:PassRole", role.arn).with("iam:PassedToService", "ec2.amazonaws.com"))
 }
 
+/// What passing an instance profile (by its name or its ARN) on to an instance asks: to pass on its role.
+/// None if there is no such profile, or it has no role.
+#[must_use]
+pub fn pass_profile(state: &State, account: AccountId, profile: &str) -> Option<Check> {
+    let name = profile.rsplit('/').next().unwrap_or(profile).to_owned();
+    let profile = named::<InstanceProfile>(state, account, Some(name)).ok()?;
+    let role = state.get::<Role>(profile.role.as_ref()?)?;
+    Some(Check::new("iam:PassRole", role.arn()).with("iam:PassedToService", "ec2.amazonaws.com"))
+}
+
 /// What a call is about, with what is known of it.
 #[derive(Default)]
 struct Subject {
