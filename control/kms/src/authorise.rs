@@ -113,6 +113,20 @@ fn principals(state: &State, request: &Request) -> Vec<String> {
     [Some(request.caller.arn.clone()), role].into_iter().flatten().collect()
 }
 
+/// What lets a caller do something.
+pub(crate) enum By {
+    /// The key's policy.
+    Policy,
+    /// These grants, each by itself.
+    Grants(Vec<Arc<Grant>>),
+}
+
+/// Refuses what neither policy nor grants allow, `because` of AWS's words.
+pub(crate) fn denied(request: &Request, key: &Key, asked: &Asked<'_>, because: &str) -> Fault {
+    let who = request.caller.arn.as_str();
+    errors::access_denied(who, asked.action, key.arn(), because.trim_start())
+}
+
 /// Lets the caller do what is asked of the key: its own policies and the key's decide together, and
 /// beside them the key's grants.
 ///
@@ -124,7 +138,19 @@ pub(crate) fn check(
     key: &Key,
     asked: &Asked<'_>,
 ) -> Result<(), Fault> {
-    let who = request.caller.arn.as_str();
+    allowed_by(state, request, key, asked).map(|_| ())
+}
+
+/// What lets the caller do what is asked of the key.
+///
+/// # Errors
+/// Nothing does, or the policy denies it.
+pub(crate) fn allowed_by(
+    state: &State,
+    request: &Request,
+    key: &Key,
+    asked: &Asked<'_>,
+) -> Result<By, Fault> {
     let principals = principals(state, request);
     let principals = principals.iter().map(String::as_str).collect::<Vec<_>>();
     let Some(inputs) = authorise_inputs(state, key, &principals) else {
@@ -138,12 +164,17 @@ pub(crate) fn check(
     let resource = inputs.resource.as_str();
     let decision =
         access::decide_in(state, request, asked.action, resource, &context, Some(of_resource));
+    // A session's policies narrow what grants give to its role, too.
+    let narrowed = request.caller.session.as_ref().is_some_and(|one| one.session.is_narrowed());
     match decision {
-        Decision::Allow => Ok(()),
-        Decision::ImplicitDeny(_) if granted(&inputs.grants, asked) => Ok(()),
+        Decision::Allow => Ok(By::Policy),
+        Decision::ImplicitDeny(_) if !narrowed && granted(&inputs.grants, asked) => {
+            let mut grants = inputs.grants;
+            grants.retain(|grant| grant.allows(asked));
+            Ok(By::Grants(grants))
+        }
         Decision::ImplicitDeny(_) | Decision::ExplicitDeny(_) => {
-            let because = decision.because(asked.action);
-            Err(errors::access_denied(who, asked.action, key.arn(), because.trim_start()))
+            Err(denied(request, key, asked, &decision.because(asked.action)))
         }
     }
 }

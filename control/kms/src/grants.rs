@@ -2,7 +2,7 @@
 
 use crate::{
     EncryptionContext,
-    authorise::{self, Asked},
+    authorise::{self, Asked, By},
     check, errors, identify,
     keys::{self, Key},
     page::page,
@@ -87,6 +87,20 @@ impl Grant {
         let has = |(name, value): (&String, &String)| context.get(name) == Some(value);
         self.subset.as_ref().is_none_or(|pairs| pairs.iter().all(has))
             && self.equals.as_ref().is_none_or(|pairs| pairs == context)
+    }
+
+    /// Whether who has this grant may give another: one of no other operations, as constrained.
+    fn covers(&self, other: &Self) -> bool {
+        let has_all = |pairs: &EncryptionContext, wanted: &EncryptionContext| {
+            wanted.iter().all(|(name, value)| pairs.get(name) == Some(value))
+        };
+        let within = |wanted: &EncryptionContext| {
+            let pairs = other.equals.as_ref().or(other.subset.as_ref());
+            pairs.is_some_and(|pairs| has_all(pairs, wanted))
+        };
+        other.operations.iter().all(|operation| self.operations.contains(operation))
+            && self.subset.as_ref().is_none_or(within)
+            && self.equals.as_ref().is_none_or(|pairs| other.equals.as_ref() == Some(pairs))
     }
 }
 
@@ -190,7 +204,8 @@ pub fn create_grant(
     } = input;
     check_tokens(tx, grant_tokens.as_deref())?;
     let key = identify::key(tx, &request.scope, key_id.as_deref())?;
-    authorise::check(tx, request, &key, &Asked::granted("kms:CreateGrant"))?;
+    let asked = Asked::granted("kms:CreateGrant");
+    let by = authorise::allowed_by(tx, request, &key, &asked)?;
     let grantee = check::required("granteePrincipal", grantee_principal)?;
     principal("granteePrincipal", &grantee)?;
     if let Some(retiring) = &retiring_principal {
@@ -215,7 +230,6 @@ pub fn create_grant(
     }
     let (subset, equals) = constraints(given, &key)?;
     keys::usable(&key, tx.now())?;
-    check::dry_run(dry_run)?;
     let (row, created) = (key.key(), tx.now());
     let grant = Grant {
         id: hex::encode(tx.effects().seed()),
@@ -232,6 +246,13 @@ pub fn create_grant(
         name,
         created,
     };
+    if let By::Grants(parents) = by
+        && !parents.iter().any(|parent| parent.covers(&grant))
+    {
+        let because = "because no grant allows that much";
+        return Err(authorise::denied(request, &key, &asked, because));
+    }
+    check::dry_run(dry_run)?;
     put(tx, grant)
 }
 

@@ -273,7 +273,7 @@ pub fn delete_imported_key_material(
         let id = key_material_id.unwrap_or_default();
         return Err(errors::key_not_found(format!("{} with the key material {id}", key.arn())));
     }
-    tx.update::<Key>(&key.key(), |key| forget(key));
+    tx.update::<Key>(&key.key(), forget);
     Ok(DeleteImportedKeyMaterialResponse { key_id: Some(key.arn()), key_material_id: current })
 }
 

@@ -80,6 +80,11 @@ pub fn replicate_key(
     replica.materials = materials(work, &key, &replica)?;
     Ok(Computed::Change(Box::new(move |tx: &mut Tx| {
         free(tx, &key, &replica.scope.region)?;
+        // A replica must not lack material that its primary has got meanwhile.
+        let now = tx.get::<Key>(&key.key()).filter(|now| now.materials == key.materials);
+        let now = now.ok_or_else(|| errors::invalid_state(key.arn(), "being changed"))?;
+        primary(now)?;
+        keys::usable(now, tx.now())?;
         tx.put(replica.clone());
         Ok(ReplicateKeyResponse {
             replica_key_metadata: Some(queries::to_api(tx, &replica, tx.now())),

@@ -84,7 +84,12 @@ impl Dispatcher {
         };
         let Some(service) = route::service(hints, &SERVICES) else {
             let fault = unknown_service(hints.scope);
-            return protocol::fault(&ec2_shapes::SERVICE, &fault, request_id);
+            // In the language of whoever asks.
+            let speaker = match payload {
+                Payload::Form(_) => &ec2_shapes::SERVICE,
+                Payload::Json { .. } => &kms_shapes::SERVICE,
+            };
+            return protocol::fault(speaker, &fault, request_id);
         };
         let result = match claim {
             Ok(claim) => {
@@ -117,6 +122,12 @@ impl Dispatcher {
                 format!("Credential should be scoped to a valid region, not '{}'.", claim.region);
             Fault::sender("SignatureDoesNotMatch", text).with_status(403)
         })?;
+        if let Protocol::Json { target, .. } = service.protocol
+            && payload.target() != Some(target)
+        {
+            let text = format!("The operation's target does not begin with {target}.");
+            return Err(Fault::sender("UnknownOperationException", text));
+        }
         let name = payload.action().ok_or_else(|| {
             Fault::sender("MissingAction", "The request must contain the parameter Action.")
         })?;

@@ -64,8 +64,9 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
     match error {
         DecodeError::Malformed(_)
         | DecodeError::TooManyParameters
-        | DecodeError::Unknown { .. }
-        | DecodeError::Invalid {
+        | DecodeError::Unknown { .. } => Fault::sender("SerializationException", error.to_string()),
+        DecodeError::Invalid {
+            path,
             expected:
                 Expected::Boolean
                 | Expected::Integer
@@ -76,7 +77,11 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
                 | Expected::List
                 | Expected::Structure,
             ..
-        } => Fault::sender("SerializationException", error.to_string()),
+        } => {
+            // The value may be a secret that was not encoded as it should be.
+            let message = format!("The value of {path} is of another type.");
+            Fault::sender("SerializationException", message)
+        }
         DecodeError::Missing { .. }
         | DecodeError::Limits(_)
         | DecodeError::Invalid { expected: Expected::OneOf(_), .. } => {
@@ -112,14 +117,18 @@ fn value(out: &mut String, schema: &'static Schema, view: View<'_>) {
             BASE64_STANDARD.encode_string(bytes, out);
             out.push('"');
         }
-        View::Timestamp(time) => match schema.kind {
-            Kind::Timestamp(Some(format @ (TimestampFormat::Iso8601 | TimestampFormat::Http))) => {
+        View::Timestamp(time) => {
+            if let Kind::Timestamp(Some(
+                format @ (TimestampFormat::Iso8601 | TimestampFormat::Http),
+            )) = schema.kind
+            {
                 let mut written = String::new();
                 timestamp::write(&mut written, time, format, Millis::IfAny);
                 text(out, &written);
+            } else {
+                timestamp::write(out, time, TimestampFormat::Unix, Millis::IfAny);
             }
-            _ => timestamp::write(out, time, TimestampFormat::Unix, Millis::IfAny),
-        },
+        }
         View::List(list) => {
             let Kind::List { element, .. } = schema.kind else { return out.push_str("null") };
             out.push('[');

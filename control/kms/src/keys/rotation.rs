@@ -151,6 +151,10 @@ pub fn rotate_key_on_demand(
     Ok(Computed::Change(Box::new(move |tx: &mut Tx| {
         let key = find(tx, &request, "kms:RotateKeyOnDemand", key_id.as_deref())?;
         may_rotate_now(&key, tx.now())?;
+        // A replica that was made meanwhile must not lack the new material.
+        if turned.0.iter().map(|(row, _)| row).ne(related(tx, &key).iter()) {
+            return Err(errors::invalid_state(key.arn(), "being changed"));
+        }
         turned.put(tx);
         Ok(RotateKeyOnDemandResponse { key_id: Some(key.id.to_string()) })
     })))

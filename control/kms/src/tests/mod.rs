@@ -25,6 +25,9 @@ pub struct World {
     seed: u8,
 }
 
+/// An operation that computes.
+type Run<I, O> = fn(&State, &Request, I, &mut Work<'_>) -> Result<Computed<O>, Fault>;
+
 pub const DAY_MS: i64 = 86_400_000;
 
 impl World {
@@ -55,7 +58,7 @@ impl World {
     /// Runs an operation that computes.
     pub fn compute<I, O>(
         &mut self,
-        run: fn(&State, &Request, I, &mut Work<'_>) -> Result<Computed<O>, Fault>,
+        run: Run<I, O>,
         request: &Request,
         input: I,
     ) -> Result<O, Fault> {

@@ -172,6 +172,46 @@ fn a_grant_lets_its_grantee() {
 }
 
 #[test]
+fn a_grantee_gives_no_more_than_it_has() {
+    let mut world = World::new();
+    let key = world.key();
+    let pairs = |value: &str| Some([("a".to_owned(), value.to_owned())].into());
+    let constrained = |equals, subset| {
+        Some(GrantConstraints {
+            encryption_context_subset: subset,
+            encryption_context_equals: equals,
+        })
+    };
+    let parent = CreateGrantRequest {
+        operations: Some(vec![GrantOperation::Encrypt, GrantOperation::CreateGrant]),
+        constraints: constrained(None, pairs("1")),
+        ..grant(&key)
+    };
+    world.mutate(grants::create_grant, &request(), parent).unwrap();
+    let (ann, bob) = (request_by("ann"), "arn:aws:iam::123456789012:user/bob");
+    let child = |operation, constraints| CreateGrantRequest {
+        grantee_principal: text(bob),
+        operations: Some(vec![operation]),
+        constraints,
+        ..grant(&key)
+    };
+    for (operation, constraints) in [
+        (GrantOperation::Decrypt, constrained(None, pairs("1"))),
+        (GrantOperation::Encrypt, None),
+        (GrantOperation::Encrypt, constrained(None, pairs("2"))),
+        (GrantOperation::Encrypt, constrained(pairs("2"), None)),
+    ] {
+        let wrong = world.mutate(grants::create_grant, &ann, child(operation, constraints));
+        assert_eq!(code(wrong), "AccessDeniedException");
+    }
+    for constraints in [constrained(None, pairs("1")), constrained(pairs("1"), None)] {
+        let input = child(GrantOperation::Encrypt, constraints);
+        world.mutate(grants::create_grant, &ann, input).unwrap();
+    }
+    assert_eq!(encrypt(&mut world, &request_by("bob"), &key, &[("a", "1")]), "done");
+}
+
+#[test]
 fn grants_are_listed_and_revoked() {
     let mut world = World::new();
     let (key, other) = (world.key(), world.key());

@@ -2,7 +2,7 @@
 
 use super::{World, code, request, request_in, text};
 use crate::{
-    Key, encryption,
+    Computed, Key, Work, encryption,
     keys::{lifecycle, rotation},
     regions,
 };
@@ -10,6 +10,7 @@ use shapes::kms::{
     CreateKeyRequest, DecryptRequest, EncryptRequest, MultiRegionKeyType, ReplicateKeyRequest,
     RotateKeyOnDemandRequest, ScheduleKeyDeletionRequest, UpdatePrimaryRegionRequest,
 };
+use state::Effects;
 
 fn primary(world: &mut World) -> String {
     world.key_of(CreateKeyRequest { multi_region: Some(true), ..CreateKeyRequest::default() })
@@ -77,6 +78,36 @@ fn a_primary_is_deleted_after_its_replicas() {
     assert_eq!(world.state.count::<Key>(), 1);
     world.pass(1);
     assert_eq!(world.state.count::<Key>(), 0);
+}
+
+#[test]
+fn what_changes_in_between_is_noticed() {
+    let mut world = World::new();
+    let key = primary(&mut world);
+    let (mut effects, master) = (Effects::new(world.now, [99; 32]), world.master.clone());
+    let mut work = Work { effects: &mut effects, master: &master };
+    let rotate = || RotateKeyOnDemandRequest { key_id: text(&key) };
+    let input = ReplicateKeyRequest {
+        key_id: text(&key),
+        replica_region: text("eu-west-1"),
+        ..ReplicateKeyRequest::default()
+    };
+    let Ok(Computed::Change(replicate_later)) =
+        regions::replicate_key(&world.state, &request(), input, &mut work)
+    else {
+        panic!("nothing to change");
+    };
+    let Ok(Computed::Change(rotate_later)) =
+        rotation::rotate_key_on_demand(&world.state, &request(), rotate(), &mut work)
+    else {
+        panic!("nothing to change");
+    };
+    world.compute(rotation::rotate_key_on_demand, &request(), rotate()).unwrap();
+    assert_eq!(code(world.commit(replicate_later)), "KMSInvalidStateException");
+    replicate(&mut world, &key, "eu-west-1").unwrap();
+    assert_eq!(code(world.commit(rotate_later)), "KMSInvalidStateException");
+    let count = |key: &std::sync::Arc<Key>| key.materials.len();
+    assert_eq!(world.state.iter::<Key>().map(count).collect::<Vec<_>>(), [2, 2]);
 }
 
 #[test]
