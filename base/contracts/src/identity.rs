@@ -1,11 +1,14 @@
-//! Who may sign: what the server tells the object store of accounts and their access keys.
+//! Who may sign, and what for: what the server tells the object store of accounts, their access keys,
+//! users, roles and policies.
 //!
 //! The objects role connects to the server's socket. The server sends
 //! [`ToObjects::Identities`] with `reset` first, then each change: JSON values, one a line. The
-//! store goes on with what it knows while the server is away.
+//! store goes on with what it knows while the server is away. Before the server answers a call that
+//! changed identities, it has heard from the store that it knows ([`ToObjects::Fence`]).
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use types::AccountId;
 
 /// An access key, and who signs with it.
@@ -25,6 +28,39 @@ pub struct Identity {
     pub canonical_id: String,
     /// Whether this is the account's root user.
     pub root: bool,
+    /// The unique ID of the user whose policies count; none of the root user.
+    #[serde(default)]
+    pub principal: Option<String>,
+}
+
+/// A user or a role, and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// `AIDA…` or `AROA…`.
+    pub id: String,
+    /// The account that it is of.
+    pub account: AccountId,
+    /// `arn:aws:iam::ACCOUNT:user/…` or `:role/…`.
+    pub arn: String,
+    /// Its name.
+    pub name: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
+    /// The texts of its inline policies, and of its groups'.
+    pub inline: Vec<String>,
+    /// ARNs of the managed policies attached to it, and to its groups.
+    pub attached: Vec<String>,
+    /// The ARN of its permissions boundary.
+    pub boundary: Option<String>,
+}
+
+/// A managed policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Managed {
+    /// Its ARN.
+    pub arn: String,
+    /// The text of the version in force.
+    pub text: String,
 }
 
 impl std::fmt::Debug for Identity {
@@ -49,6 +85,7 @@ impl Identity {
             user_id: account.to_string(),
             canonical_id: canonical_id(account),
             root: true,
+            principal: None,
         }
     }
 }
@@ -66,18 +103,42 @@ pub fn canonical_id(account: AccountId) -> String {
 }
 
 /// A change to the known identities.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Identities {
     /// The state's revision that this leads to.
     pub revision: u64,
     /// What is not in this message is no longer known.
     pub reset: bool,
+    /// Whether the store now knows all: the first ones of a connection come in parts.
+    pub ready: bool,
     /// Whether any secret is accepted, and a 12-digit access key is the account.
     pub trust_any_key: bool,
     /// Keys that are new or differ.
     pub put: Vec<Identity>,
-    /// Access key IDs that are good no longer.
+    /// Users and roles that are new or differ.
+    #[serde(default)]
+    pub subjects: Vec<Subject>,
+    /// Managed policies that are new or differ.
+    #[serde(default)]
+    pub policies: Vec<Managed>,
+    /// Access key IDs, unique IDs and policies' ARNs that are good no longer.
     pub remove: Vec<String>,
+    /// What opens session tokens; none if it is as it was.
+    #[serde(default)]
+    pub session_key: Option<[u8; 32]>,
+}
+
+impl std::fmt::Debug for Identities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identities")
+            .field("revision", &self.revision)
+            .field("reset", &self.reset)
+            .field("put", &self.put)
+            .field("subjects", &self.subjects.len())
+            .field("policies", &self.policies.len())
+            .field("remove", &self.remove)
+            .finish_non_exhaustive()
+    }
 }
 
 /// From the server to the object store.
@@ -87,6 +148,8 @@ pub enum ToObjects {
     Identities(Identities),
     /// The answer to [`FromObjects::Sync`] with the same number.
     Synced(u64),
+    /// Say [`FromObjects::Fenced`] with this number once all that was sent before is in force.
+    Fence(u64),
 }
 
 /// From the object store to the server.
@@ -94,6 +157,8 @@ pub enum ToObjects {
 pub enum FromObjects {
     /// Send what was committed until now, then [`ToObjects::Synced`] with this number.
     Sync(u64),
+    /// All that came before [`ToObjects::Fence`] with this number is in force.
+    Fenced(u64),
 }
 
 #[cfg(test)]

@@ -55,6 +55,17 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// Every key with its values, in the order in which they were set.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[Cow<'a, str>])> {
+        self.entries.iter().map(|(key, values)| {
+            let values = match values {
+                Values::One(value) => std::slice::from_ref(value),
+                Values::Many(values) => values.as_slice(),
+            };
+            (&**key, values)
+        })
+    }
+
     fn find(&self, key: &str) -> Option<&Values<'a>> {
         let found = self.entries.iter().find(|entry| entry.0.eq_ignore_ascii_case(key));
         found.map(|entry| &entry.1)

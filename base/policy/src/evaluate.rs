@@ -40,8 +40,9 @@ pub struct Policies<'a> {
     pub resource_must_allow: bool,
     /// The permissions boundary of the user or role.
     pub boundary: Option<&'a Compiled>,
-    /// The policy that was passed when the session was made.
-    pub session: Option<&'a Compiled>,
+    /// The policies that were passed when the session was made, of which one has to allow; none for a
+    /// session that isn't narrowed. An empty list allows nothing.
+    pub session: Option<&'a [Arc<Compiled>]>,
 }
 
 /// A type of policy.
@@ -73,7 +74,7 @@ impl fmt::Display for PolicyType {
 pub struct Origin {
     /// Of which type its policy is.
     pub policy_type: PolicyType,
-    /// Which of the identity's policies; 0 for the other types.
+    /// Which of the identity's or the session's policies; 0 for the other types.
     pub policy: usize,
     /// Which statement, from 0.
     pub statement: usize,
@@ -200,7 +201,10 @@ fn verdicts(request: &Request<'_>, policies: &Policies<'_>) -> Result<Grants, De
         None => Ok(true),
     };
     let boundary = limit(policies.boundary, PolicyType::Boundary)?;
-    let session = limit(policies.session, PolicyType::Session)?;
+    let mut session = policies.session.is_none();
+    for (number, policy) in policies.session.unwrap_or_default().iter().enumerate() {
+        session |= says(policy, PolicyType::Session, number)?.is_some();
+    }
     Ok(Grants { identity, resource, boundary, session })
 }
 

@@ -1,5 +1,6 @@
 //! EC2's operations as pure functions over control state.
 
+pub mod access;
 pub mod accounts;
 pub mod compute;
 pub mod desired;

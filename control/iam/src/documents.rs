@@ -126,6 +126,8 @@ impl PartialEq for PolicyText {
     }
 }
 
+impl Eq for PolicyText {}
+
 impl fmt::Debug for PolicyText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

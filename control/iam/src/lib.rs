@@ -2,8 +2,10 @@
 //!
 //! IAM is global to an account: its rows have no scope, and are found by the index `account`.
 
+pub mod access;
 mod access_keys;
 mod accounts;
+mod changed;
 mod credentials;
 mod documents;
 mod entity;
@@ -19,6 +21,7 @@ mod providers;
 mod request;
 mod reset;
 mod roles;
+mod sessions;
 mod simulation;
 mod sts;
 mod tags;
@@ -28,17 +31,19 @@ mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
 pub use accounts::Account;
+pub use changed::changed;
 pub use documents::PolicyText;
 pub use groups::Group;
 pub use instance_profiles::InstanceProfile;
 pub use named::{Named, UniqueId, place};
-pub use operations::{Mutate, Read, Visitor, of_iam, of_sts};
+pub use operations::{Issue, Issuer, Issues, Mutate, Read, Visitor, of_iam, of_sts};
 pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
-pub use policies::{ManagedPolicy, PolicyVersion, find as find_policy};
+pub use policies::{ManagedPolicy, PolicyVersion, aws_policies, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
-pub use request::{Caller, Request};
+pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use reset::reset;
 pub use roles::Role;
+pub use sessions::caller_of;
 pub use users::User;
 
 /// The tables of this crate's rows.

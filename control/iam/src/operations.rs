@@ -1,8 +1,9 @@
 //! The operations of IAM and STS: each row names a function of its resource's file.
 
 use crate::Request;
+use session::SessionKey;
 use shapes::{Fault, Operation};
-use state::{State, Tx};
+use state::{Effects, State, Tx};
 
 /// Takes the function behind an operation, with the types that it reads and answers.
 pub trait Visitor: Sized {
@@ -24,6 +25,29 @@ pub type Read<O> =
 pub type Mutate<O> =
     fn(&mut Tx, &Request, <O as Operation>::Input) -> Result<<O as Operation>::Output, Fault>;
 
+/// Takes the functions of STS, some of which give out credentials.
+pub trait Issues: Visitor {
+    /// An operation that seals or opens what only the cloud's key does; it changes nothing.
+    fn issue<O: Operation>(self, run: Issue<O>) -> Self::Out;
+}
+
+/// The function behind an operation that seals or opens what only the cloud's key does.
+pub type Issue<O> = fn(
+    &State,
+    &Request,
+    <O as Operation>::Input,
+    &mut Issuer<'_>,
+) -> Result<<O as Operation>::Output, Fault>;
+
+/// What issuing needs beyond the state.
+#[derive(Debug)]
+pub struct Issuer<'a> {
+    /// What seals tokens.
+    pub key: &'a SessionKey,
+    /// Time and chance.
+    pub effects: &'a mut Effects,
+}
+
 /// Makes `visit` from rows `kind Operation => function,` where kind is a method of the visitor.
 /// The service's `ops` module must be in scope.
 #[macro_export]
@@ -41,12 +65,17 @@ macro_rules! operations {
 
 /// The operations of STS.
 pub mod of_sts {
-    use super::Visitor;
+    use super::Issues;
     use crate::sts;
     use shapes::sts::ops;
 
-    operations! { Visitor:
+    operations! { Issues:
+        issue AssumeRole => sts::assume_role::assume_role,
+        issue DecodeAuthorizationMessage => sts::decode_authorization_message,
+        read GetAccessKeyInfo => sts::get_access_key_info,
         read GetCallerIdentity => sts::get_caller_identity,
+        issue GetFederationToken => sts::tokens::get_federation_token,
+        issue GetSessionToken => sts::tokens::get_session_token,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Who may use a key: its policy decides, and beside it the grants that concern the caller.
 //!
-//! Identity policies, boundaries and session policies are not this crate's: whoever has them takes
-//! [`authorise_inputs`], and decides with them. [`check`] decides for callers who have none, the
-//! accounts' root users; others it lets in only where the key's policy or a grant names them.
+//! What operations ask beside a key is in [`crate::access`].
 
 use crate::{EncryptionContext, errors, grants::Grant, keys::Key};
-use iam::Request;
-use policy::{Caller, Compiled, Context, Decision, Policies, decide};
+use iam::{
+    Principal, Request,
+    access::{self, OfResource},
+};
+use policy::{Compiled, Context, Decision};
 use shapes::Fault;
 use state::State;
 use std::sync::Arc;
@@ -103,11 +104,13 @@ pub fn granted(grants: &[Arc<Grant>], asked: &Asked<'_>) -> bool {
     grants.iter().any(|grant| grant.allows(asked))
 }
 
-/// The caller as policies know it.
-fn caller<'a>(request: &'a Request) -> Caller<'a> {
-    let account = request.caller.account;
-    let arn = request.caller.arn.as_str();
-    if arn.ends_with(":root") { Caller::Root { account } } else { Caller::User { account, arn } }
+/// The ARNs by which grants name a caller: its own, and of a session of a role, the role's.
+fn principals(state: &State, request: &Request) -> Vec<String> {
+    let role = match &request.caller.principal {
+        Principal::Role(id) => state.get::<iam::Role>(id).map(|role| role.arn()),
+        Principal::Root(_) | Principal::User(_) => None,
+    };
+    [Some(request.caller.arn.clone()), role].into_iter().flatten().collect()
 }
 
 /// What lets a caller do something.
@@ -124,10 +127,11 @@ pub(crate) fn denied(request: &Request, key: &Key, asked: &Asked<'_>, because: &
     errors::access_denied(who, asked.action, key.arn(), because.trim_start())
 }
 
-/// Lets the caller do what is asked of the key, by the key's policy and grants.
+/// Lets the caller do what is asked of the key: its own policies and the key's decide together, and
+/// beside them the key's grants.
 ///
 /// # Errors
-/// Neither allows it, or the policy denies it.
+/// Nothing allows it, or a policy denies it.
 pub(crate) fn check(
     state: &State,
     request: &Request,
@@ -147,36 +151,29 @@ pub(crate) fn allowed_by(
     key: &Key,
     asked: &Asked<'_>,
 ) -> Result<By, Fault> {
-    let who = request.caller.arn.as_str();
-    let Some(inputs) = authorise_inputs(state, key, &[who]) else {
+    let principals = principals(state, request);
+    let principals = principals.iter().map(String::as_str).collect::<Vec<_>>();
+    let Some(inputs) = authorise_inputs(state, key, &principals) else {
         return Err(errors::internal());
     };
     let account = request.caller.account.to_string();
-    let mut context = Context::new();
-    context.set("aws:PrincipalArn", who);
-    context.set("aws:PrincipalAccount", account.clone());
+    let mut context = access::context_of(state, request);
     set_conditions(&mut context, key, asked, &account);
-    let question = policy::Request {
-        caller: caller(request),
-        canonical_user: None,
-        action: asked.action,
-        resource: &inputs.resource,
-        context: &context,
-    };
-    let policies = Policies {
-        resource: Some(&inputs.policy),
-        resource_account: Some(inputs.account),
-        resource_must_allow: true,
-        ..Policies::default()
-    };
-    match decide(&question, &policies) {
+    let of_resource =
+        OfResource { policy: Some(&inputs.policy), account: inputs.account, must_allow: true };
+    let resource = inputs.resource.as_str();
+    let decision =
+        access::decide_in(state, request, asked.action, resource, &context, Some(of_resource));
+    // A session's policies narrow what grants give to its role, too.
+    let narrowed = request.caller.session.as_ref().is_some_and(|one| one.session.is_narrowed());
+    match decision {
         Decision::Allow => Ok(By::Policy),
-        Decision::ImplicitDeny(_) if granted(&inputs.grants, asked) => {
+        Decision::ImplicitDeny(_) if !narrowed && granted(&inputs.grants, asked) => {
             let mut grants = inputs.grants;
             grants.retain(|grant| grant.allows(asked));
             Ok(By::Grants(grants))
         }
-        decision @ (Decision::ImplicitDeny(_) | Decision::ExplicitDeny(_)) => {
+        Decision::ImplicitDeny(_) | Decision::ExplicitDeny(_) => {
             Err(denied(request, key, asked, &decision.because(asked.action)))
         }
     }

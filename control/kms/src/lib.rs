@@ -3,6 +3,7 @@
 //! Key material is in the state, sealed under a [`MasterKey`] that is not; it is opened for one
 //! call and forgotten. Who may use a key is decided by its policy and grants ([`authorise`]).
 
+pub mod access;
 mod aliases;
 pub mod authorise;
 mod blob;

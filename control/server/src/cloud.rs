@@ -108,8 +108,7 @@ pub fn effects() -> Result<Effects, Fault> {
     Ok(Effects::new(now(), seed))
 }
 
-/// Wipes what the cloud's customers have: everything but the images, the hosts and the root users'
-/// keys.
+/// Wipes everything but the images, the hosts and the root users' keys.
 pub fn reset(tx: &mut Tx) {
     ec2::reset(tx);
     iam::reset(tx);
@@ -163,8 +162,8 @@ impl Cloud {
         self.followers.join()
     }
 
-    /// Follows what commits change of access keys (by their IDs) from now on, for as long as the
-    /// follower is kept.
+    /// Follows what commits change of access keys, users, roles (by their IDs) and managed policies (by
+    /// their ARNs) from now on, for as long as the follower is kept.
     pub fn follow_keys(&self) -> Arc<Follower<String>> {
         self.key_followers.join()
     }
@@ -275,13 +274,7 @@ impl Cloud {
             if hosts {
                 self.followers.tell(&ec2::desired::affected(before, after, changes));
             }
-            let keys = changes.of::<iam::AccessKey>().map(|change| change.key.clone());
-            let mut keys = keys.collect::<BTreeSet<_>>();
-            // A user's name is in the ARN that its keys sign for.
-            for user in changes.of::<iam::User>() {
-                let of_user = after.find::<iam::AccessKey>("user", &user.key);
-                keys.extend(of_user.map(|key| key.id.clone()));
-            }
+            let keys = iam::changed(after, changes);
             if !keys.is_empty() {
                 self.key_followers.tell(&keys);
             }

@@ -1,17 +1,24 @@
-//! One call: signature → caller → operation → decode → transaction → encode.
+//! One call: signature → caller → operation → decode → may it? → transaction → encode.
 
 use crate::{
     cloud::{self, Cloud, now},
     hosts::Hosts,
+    identities::Links,
+    uses::Uses,
 };
 use http::request::Parts;
-use iam::{AccessKey, Account, Caller, Mutate, Read, Request};
+use iam::{
+    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Read, Request,
+    access::members::Input,
+};
 use kms::{Compute, Computed, MasterKey, Work};
 use protocol::{
     Answer, Payload,
     route::{self, Hints},
     sigv4::{self, Claim, SigV4Error, Verifier},
 };
+use relay::Source;
+use session::{OpenError, Salt, SessionKey, Subject};
 use shapes::{
     Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
     sts as sts_shapes,
@@ -32,6 +39,12 @@ pub struct Dispatcher {
     pub trust_any_key: bool,
     /// What opens the keys of KMS.
     pub master: MasterKey,
+    /// What seals and opens session tokens.
+    pub sessions: SessionKey,
+    /// Who is told of what changes of identities.
+    pub links: Arc<Links>,
+    /// Takes note of which keys are used.
+    pub uses: Uses,
     /// Verifies signatures.
     pub verifier: Verifier,
 }
@@ -40,7 +53,13 @@ type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + '
 
 impl Dispatcher {
     /// Answers one call. The body is complete and within its limit.
-    pub async fn answer(&self, parts: &Parts, body: &[u8], request_id: &str) -> Answer {
+    pub async fn answer(
+        &self,
+        parts: &Parts,
+        body: &[u8],
+        source: &Source,
+        request_id: &str,
+    ) -> Answer {
         let query = parts.uri.query().unwrap_or("");
         let payload = match Payload::read(&parts.headers, query, body) {
             Ok(payload) => payload,
@@ -73,7 +92,17 @@ impl Dispatcher {
             return protocol::fault(speaker, &fault, request_id);
         };
         let result = match claim {
-            Ok(claim) => self.call(service, claim, &payload, body, request_id).await,
+            Ok(claim) => {
+                let agent = parts.headers.get(http::header::USER_AGENT);
+                let circumstances = Circumstances {
+                    source_ip: Some(source.address.ip()),
+                    user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
+                    secure: false,
+                    at: now(),
+                };
+                let came = Came { service, claim, circumstances };
+                self.call(came, &payload, body, request_id).await
+            }
             Err(error) => Err(error.fault(service.protocol)),
         };
         result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id))
@@ -81,13 +110,13 @@ impl Dispatcher {
 
     async fn call(
         &self,
-        service: &'static Service,
-        claim: Claim,
+        came: Came,
         payload: &Payload<'_>,
         body: &[u8],
         request_id: &str,
     ) -> Result<Answer, Fault> {
-        let caller = self.authenticate(&claim, body, service.protocol).await?;
+        let Came { service, claim, circumstances } = came;
+        let caller = self.authenticate(&claim, body, service.protocol)?.coming(circumstances);
         let region = claim.region.parse::<Region>().map_err(|_| {
             let text =
                 format!("Credential should be scoped to a valid region, not '{}'.", claim.region);
@@ -103,8 +132,11 @@ impl Dispatcher {
             Fault::sender("MissingAction", "The request must contain the parameter Action.")
         })?;
         let request = Request { scope: Scope { account: caller.account, region }, caller };
+        fits_the_service(&request, service, name)?;
+        if !self.trust_any_key {
+            self.uses.note(&self.cloud, &claim.access_key_id, &request, service);
+        }
         self.set_up(&request.scope).await?;
-        self.note_use(&claim, service);
         let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
             "ec2" => ec2::visit(name, call),
@@ -118,48 +150,43 @@ impl Dispatcher {
         }
     }
 
-    async fn authenticate(
+    fn authenticate(
         &self,
         claim: &Claim,
         body: &[u8],
         protocol: Protocol,
     ) -> Result<Caller, Fault> {
-        if self.trust_any_key {
+        if self.trust_any_key && claim.session_token.is_none() {
             let account = claim.access_key_id.parse().unwrap_or(AccountId::DEFAULT);
             return Ok(Caller::root(account));
         }
-        let state = self.cloud.state();
-        let known = iam::authenticate(&state, &claim.access_key_id);
-        let (caller, secret) = known.ok_or_else(|| SigV4Error::UnknownKey.fault(protocol))?;
-        if claim.session_token.is_some() {
-            // Long-lived keys have none.
-            return Err(SigV4Error::InvalidToken.fault(protocol));
+        let (caller, secret) = self.signer(claim).map_err(|error| error.fault(protocol))?;
+        if !self.trust_any_key {
+            let verified = self.verifier.verify(claim, &secret, &sigv4::hash(body), now());
+            verified.map_err(|error| error.fault(protocol))?;
         }
-        let hash = sigv4::hash(body);
-        self.verifier
-            .verify(claim, &secret, &hash, now())
-            .map_err(|error| error.fault(protocol))?;
         Ok(caller)
     }
 
-    /// Notes the use of an access key, once in a while. The call doesn't wait for it.
-    fn note_use(&self, claim: &Claim, service: &'static Service) {
-        let state = self.cloud.state();
-        let key = state.get::<AccessKey>(&claim.access_key_id);
-        if key.is_none_or(|key| key.use_is_known(now())) {
-            return;
-        }
-        let (cloud, id, region) =
-            (self.cloud.clone(), claim.access_key_id.clone(), claim.region.clone());
-        tokio::spawn(async move {
-            let noting = cloud.mutate(false, move |tx| {
-                AccessKey::note_use(tx, &id, service.name, &region);
-                Ok(())
-            });
-            if let Err(fault) = noting.await {
-                log::warn!("the use of an access key was not noted: {fault}");
+    /// Who signs, and with which secret, if the signature proves it.
+    fn signer(&self, claim: &Claim) -> Result<(Caller, String), SigV4Error> {
+        let (state, id) = (self.cloud.state(), &claim.access_key_id);
+        let Some(token) = &claim.session_token else {
+            return iam::authenticate(&state, id).ok_or(SigV4Error::UnknownKey);
+        };
+        match self.sessions.open(id, token, now()) {
+            Ok((session, secret)) => {
+                let caller = iam::caller_of(&state, session);
+                Ok((caller.ok_or(SigV4Error::InvalidToken)?, secret))
             }
-        });
+            // Whoever trusts any key takes any token for it.
+            Err(OpenError::Invalid) if self.trust_any_key => {
+                let account = id.parse().unwrap_or(AccountId::DEFAULT);
+                Ok((Caller::root(account), String::new()))
+            }
+            Err(OpenError::Invalid) => Err(SigV4Error::InvalidToken),
+            Err(OpenError::Expired) => Err(SigV4Error::ExpiredToken),
+        }
     }
 
     /// Gives an account its default VPC in a region that it uses for the first time.
@@ -177,6 +204,25 @@ impl Dispatcher {
             Ok(())
         });
         set_up.await
+    }
+}
+
+/// Refuses what sessions of users and of federated users can't call at all.
+fn fits_the_service(request: &Request, service: &Service, operation: &str) -> Result<(), Fault> {
+    let Some(active) = &request.caller.session else { return Ok(()) };
+    let federated = match &active.session.subject {
+        Subject::Role { .. } => return Ok(()),
+        Subject::Federated { .. } => true,
+        Subject::Root | Subject::User { .. } => false,
+    };
+    let bare = federated || active.session.mfa_at.is_none();
+    match service.name {
+        "iam" if bare => Err(SigV4Error::InvalidToken.fault(service.protocol)),
+        "sts" if federated && operation != "GetCallerIdentity" => {
+            let text = format!("Cannot call {operation} with federated user credentials");
+            Err(Fault::sender("AccessDenied", text).with_status(403))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -209,6 +255,13 @@ fn not_served(service: &Service, name: &str, version: Option<&str>) -> Fault {
     Fault::sender(if is_json { "UnknownOperationException" } else { "InvalidAction" }, message)
 }
 
+/// A call as it came.
+struct Came {
+    service: &'static Service,
+    claim: Claim,
+    circumstances: Circumstances,
+}
+
 /// A call on its way to the function behind its operation.
 struct Call<'a> {
     dispatcher: &'a Dispatcher,
@@ -222,6 +275,31 @@ impl Call<'_> {
         self.payload.is_dry_run()
     }
 
+    /// The operation's input, if the caller may do what it asks.
+    fn allowed<O: Operation>(&self) -> Result<O::Input, Fault> {
+        let input = protocol::decode::<O>(self.payload)?;
+        if self.request.caller.is_unlimited() {
+            return Ok(input);
+        }
+        let (state, request) = (self.dispatcher.cloud.state(), &self.request);
+        let members = Input::new(&input);
+        let checks = match O::SERVICE.name {
+            "ec2" => ec2::access::checks(&state, request, O::NAME, members),
+            "iam" => iam::access::of_iam::checks(&state, request, O::NAME, members),
+            "kms" => kms::access::checks(request, O::NAME, members),
+            _ => iam::access::of_sts::checks(request, O::NAME, members),
+        };
+        // Nothing is done that no table knows.
+        let checks = checks
+            .ok_or_else(|| cloud::internal(&format_args!("{} can't be authorised", O::NAME)))?;
+        if let Err(denied) = iam::access::authorise(&state, request, &checks) {
+            let mut salt = Salt::default();
+            cloud::effects()?.fill(&mut salt);
+            return Err(denied.fault(O::SERVICE, &self.dispatcher.sessions, &salt));
+        }
+        Ok(input)
+    }
+
     /// What a call answers that would have succeeded.
     fn would_succeed(&self) -> Result<(), Fault> {
         if self.dry_run() { Err(ec2::errors::dry_run()) } else { Ok(()) }
@@ -233,7 +311,7 @@ impl<'a> iam::Visitor for Call<'a> {
 
     fn read<O: Operation>(self, run: Read<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.payload)?;
+            let input = self.allowed::<O>()?;
             let output = run(&self.dispatcher.cloud.state(), &self.request, input)?;
             self.would_succeed()?;
             Ok(protocol::encode::<O>(&output, self.request_id))
@@ -241,7 +319,7 @@ impl<'a> iam::Visitor for Call<'a> {
     }
 
     fn mutate<O: Operation>(self, run: Mutate<O>) -> Running<'a> {
-        let input = protocol::decode::<O>(self.payload);
+        let input = self.allowed::<O>();
         let (dry_run, request) = (self.dry_run(), self.request.clone());
         let request_id = self.request_id.to_owned();
         // The answer is written by the caller's task: the one writer has other things to do.
@@ -251,7 +329,23 @@ impl<'a> iam::Visitor for Call<'a> {
                 self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input));
             let output = mutation.await?;
             self.would_succeed()?;
+            if O::SERVICE.name == "iam" {
+                // Whoever has the answer may rely on it with every service.
+                self.dispatcher.links.settled().await;
+            }
             Ok(protocol::encode::<O>(&output, &request_id))
+        })
+    }
+}
+
+impl<'a> iam::Issues for Call<'a> {
+    fn issue<O: Operation>(self, run: Issue<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = self.allowed::<O>()?;
+            let mut effects = cloud::effects()?;
+            let mut issuer = Issuer { key: &self.dispatcher.sessions, effects: &mut effects };
+            let output = run(&self.dispatcher.cloud.state(), &self.request, input, &mut issuer)?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
         })
     }
 }
@@ -259,7 +353,7 @@ impl<'a> iam::Visitor for Call<'a> {
 impl<'a> ec2::Visitor for Call<'a> {
     fn mutate_in_part<O: Operation>(self, run: ec2::MutateInPart<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.payload)?;
+            let input = self.allowed::<O>()?;
             let request = self.request.clone();
             let mutation =
                 self.dispatcher.cloud.mutate(self.dry_run(), move |tx| run(tx, &request, input));
@@ -271,7 +365,7 @@ impl<'a> ec2::Visitor for Call<'a> {
 
     fn prepare<O: Operation>(self, run: ec2::Prepare<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.payload)?;
+            let input = self.allowed::<O>()?;
             let (state, mut effects) = (self.dispatcher.cloud.state(), cloud::effects()?);
             let request = self.request.clone();
             let computing =
@@ -285,7 +379,7 @@ impl<'a> ec2::Visitor for Call<'a> {
 
     fn ask<O: Operation>(self, run: ec2::AskHost<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.payload)?;
+            let input = self.allowed::<O>()?;
             let ask = run(&self.dispatcher.cloud.state(), &self.request, input)?;
             self.would_succeed()?;
             let answer = self.dispatcher.hosts.ask(&ask.host, ask.question).await;
@@ -298,7 +392,7 @@ impl<'a> ec2::Visitor for Call<'a> {
 impl<'a> kms::Visitor for Call<'a> {
     fn compute<O: Operation>(self, run: Compute<O>) -> Running<'a> {
         Box::pin(async move {
-            let input = protocol::decode::<O>(self.payload)?;
+            let input = self.allowed::<O>()?;
             let (state, mut effects) = (self.dispatcher.cloud.state(), cloud::effects()?);
             let (request, master) = (self.request.clone(), self.dispatcher.master.clone());
             let computing = tokio::task::spawn_blocking(move || {

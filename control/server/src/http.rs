@@ -186,14 +186,14 @@ impl Front {
         if way != Way::Objects && relay::is_s3(&parts) {
             return Ok(self.objects.answer(parts, body, source, &request_id).await);
         }
-        Ok(self.call(parts, body, way, &request_id).await.map(Either::Left))
+        Ok(self.call(parts, body, (source, way), &request_id).await.map(Either::Left))
     }
 
     async fn call(
         &self,
         parts: Parts,
         body: Incoming,
-        way: Way,
+        (source, way): (&Source, Way),
         request_id: &str,
     ) -> Response<Full<Bytes>> {
         if let Some(path) = parts.uri.path().strip_prefix("/_fogbank/") {
@@ -206,7 +206,9 @@ impl Front {
         }
         let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
         let answer = match body {
-            Ok(Ok(body)) => self.dispatcher.answer(&parts, &body.to_bytes(), request_id).await,
+            Ok(Ok(body)) => {
+                self.dispatcher.answer(&parts, &body.to_bytes(), source, request_id).await
+            }
             Ok(Err(error)) => refused(
                 Fault::sender("RequestEntityTooLarge", format!("The request's body: {error}"))
                     .with_status(413),

@@ -15,6 +15,7 @@ mod master_key;
 mod objects;
 mod store;
 mod tls;
+mod uses;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
 pub use config::Config;
@@ -58,12 +59,23 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let listener = TcpListener::from_std(listener).context("listen")?;
     let has_keys = cloud.state().count::<kms::Key>() > 0;
     let master = master_key::provide(&config.data.join("master.key"), has_keys)?;
+    let sessions = master_key::of_sessions(&master)?;
+    let links = Arc::new(identities::Links::default());
+    let teller = identities::Teller {
+        cloud: cloud.clone(),
+        trust_any_key: config.trust_any_key,
+        sessions: sessions.clone(),
+        links: links.clone(),
+    };
     let hosts = Arc::new(Hosts::default());
     let dispatcher = Arc::new(Dispatcher {
         cloud: cloud.clone(),
         hosts: hosts.clone(),
         trust_any_key: config.trust_any_key,
         master: master.clone(),
+        sessions,
+        links,
+        uses: uses::Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
     });
     let objects = Arc::new(Objects::new(&config.run));
@@ -79,7 +91,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
         ended = admin::serve(&owner, cloud.clone(), objects) => ended,
-        ended = identities::serve(&identities, cloud.clone(), config.trust_any_key) => ended,
+        ended = teller.serve(&identities) => ended,
         ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,
     }

@@ -3,6 +3,7 @@
 
 use anyhow::{Context as _, bail};
 use kms::MasterKey;
+use session::SessionKey;
 use std::{
     fs::{self, File},
     io::{ErrorKind, Read as _, Write as _},
@@ -30,6 +31,15 @@ pub fn provide(path: &Path, sealed: bool) -> anyhow::Result<MasterKey> {
         Err(error) => return Err(error).with_context(context),
     };
     Ok(MasterKey::new(key))
+}
+
+/// The key of session tokens, which the master key gives: with another one, all sessions end.
+///
+/// # Errors
+/// None but the hash's own, which takes every length.
+pub fn of_sessions(master: &MasterKey) -> anyhow::Result<SessionKey> {
+    let bytes = master.fingerprint("session tokens", b"1");
+    Ok(SessionKey::new(bytes.context("the key of session tokens")?))
 }
 
 fn make(path: &Path) -> anyhow::Result<[u8; 32]> {

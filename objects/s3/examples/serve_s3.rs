@@ -18,6 +18,7 @@ async fn main() -> std::io::Result<()> {
         canonical_id: "a".repeat(64),
         display_name: "test".into(),
         root: true,
+        own: None,
     };
     let trust_any_key = std::env::args().nth(2).is_some_and(|word| word == "trust");
     let identities = FixedIdentities { identities: vec![Arc::new(identity)], trust_any_key };

@@ -1,6 +1,7 @@
 //! Who calls: identities behind access keys.
 
 use async_trait::async_trait;
+use policy::Compiled;
 use std::{fmt, sync::Arc};
 
 /// Whom an access key belongs to.
@@ -19,6 +20,32 @@ pub struct Identity {
     pub display_name: String,
     /// The account itself, not one of its users.
     pub root: bool,
+    /// What it may by policies of its own; none if it may do everything that its account may.
+    pub own: Option<Arc<Own>>,
+}
+
+/// What narrows an identity within its account.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// The policies of the user and its groups, or of the role.
+    pub identity: Vec<Arc<Compiled>>,
+    /// The permissions boundary.
+    pub boundary: Option<Arc<Compiled>>,
+    /// The policies of the session; none if it isn't narrowed.
+    pub session: Option<Vec<Arc<Compiled>>>,
+    /// Of a session of a role: the role's ARN.
+    pub role_arn: Option<String>,
+    /// Of a federated user: the ARN of who made it.
+    pub maker_arn: Option<String>,
+    /// Condition keys, such as tags of the principal.
+    pub keys: Vec<(String, String)>,
+}
+
+/// Why a session token is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    Invalid,
+    Expired,
 }
 
 impl fmt::Debug for Identity {
@@ -34,6 +61,16 @@ pub trait Identities: fmt::Debug + Send + Sync + 'static {
     /// Whom an access key belongs to. Under [`Identities::trust_any_key`] every key belongs to
     /// somebody.
     async fn find(&self, access_key: &str) -> Option<Arc<Identity>>;
+
+    /// Takes in the session token of a request, which comes with this access key: [`Self::find`]
+    /// then knows whom the key belongs to.
+    ///
+    /// # Errors
+    /// The token isn't the key's, or the session is over.
+    fn present(&self, access_key: &str, token: &str) -> Result<(), TokenError> {
+        let _ = (access_key, token);
+        Ok(())
+    }
 
     /// Whether signatures are taken for right whatever the secret.
     fn trust_any_key(&self) -> bool;

@@ -29,7 +29,7 @@ pub mod store;
 pub mod website;
 
 pub use access::{Caller, Peer};
-pub use identity::{FixedIdentities, Identities, Identity};
+pub use identity::{FixedIdentities, Identities, Identity, Own, TokenError};
 pub use service::{Front, Passed, Service};
 pub use settings::{AdjustableClock, Clock, Settings, SystemClock};
 

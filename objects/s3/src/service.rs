@@ -1,7 +1,7 @@
 //! HTTP: connections in, answers out, with what S3 puts on every answer.
 
 use crate::{
-    Gateway,
+    Gateway, TokenError,
     access::{self, Passport, Peer},
     answers::{Question, between},
     around::{Around, broken},
@@ -140,12 +140,16 @@ impl Service {
         if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
             parts.headers.remove(header::AUTHORIZATION);
         }
+        let query = parts.uri.query().unwrap_or_default();
+        let without_session = self.in_no_session(&parts.headers, query);
         if self.gateway.identities.trust_any_key() {
             resign::resign(&mut parts, &*self.gateway.identities).await;
         }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
         let query = parts.uri.query().unwrap_or_default();
-        let refused = outlives_a_week(query).or_else(|| self.in_no_region(&parts.headers));
+        let refused = without_session
+            .or_else(|| outlives_a_week(query))
+            .or_else(|| self.in_no_region(&parts.headers));
         if let Some(mut response) = refused {
             sign_off(&mut response, &path, head);
             return response;
@@ -236,6 +240,19 @@ impl Service {
         head::drop_empty_numbers(&mut parts);
         resign::resign(&mut parts, &*self.gateway.identities).await;
         self.call(Request::from_parts(parts, Body::empty())).await
+    }
+
+    /// Takes in the session that a request is of; refuses it if the token is no good.
+    fn in_no_session(&self, headers: &HeaderMap, query: &str) -> Option<Response<Body>> {
+        let (access_key, token) = access::session_of(headers, query)?;
+        let (code, message) = match self.gateway.identities.present(&access_key, &token) {
+            Ok(()) => return None,
+            Err(TokenError::Expired) => ("ExpiredToken", "The provided token has expired."),
+            Err(TokenError::Invalid) => {
+                ("InvalidToken", "The provided token is malformed or otherwise invalid.")
+            }
+        };
+        fault::custom(StatusCode::BAD_REQUEST, code, message).to_http_response().ok()
     }
 
     async fn call(&self, request: Request<Body>) -> Response<Body> {

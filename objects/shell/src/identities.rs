@@ -1,30 +1,82 @@
-//! Who may sign, as the server tells it: kept in memory, and good for as long as the server is away.
+//! Who may sign, and what for, as the server tells it: kept in memory, and good for as long as the server
+//! is away.
+
+mod principals;
 
 use contracts::identity::{FromObjects, Identities, Identity, ToObjects};
 use contracts::link::MAX_LINE;
-use s3::Identity as Signer;
+use principals::Principals;
+use s3::{Identity as Signer, TokenError};
+use session::{OpenError, SessionKey};
 use std::{
     collections::HashMap,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixStream, unix::OwnedReadHalf},
     sync::watch,
 };
-use types::AccountId;
+use types::{AccountId, Timestamp};
 
 /// How long a request with an unknown key waits for the server to say what is new.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before the next try to reach the server.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// The most sessions that are kept; their tokens come with each request.
+const MAX_SESSIONS: usize = 4096;
+
 #[derive(Debug, Default)]
 struct Table {
-    signers: HashMap<String, Arc<Signer>>,
+    keys: HashMap<String, Identity>,
+    principals: Principals,
+    sessions: HashMap<String, Presented>,
+    session_key: Option<SessionKey>,
     trust_any_key: bool,
+}
+
+/// A session whose token came with a request.
+#[derive(Clone)]
+struct Presented {
+    token: String,
+    secret: String,
+    session: Arc<session::Session>,
+}
+
+impl std::fmt::Debug for Presented {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presented").field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl Table {
+    /// Who signs with a key; none if nobody may (any more).
+    fn signer(&self, access_key: &str) -> Option<Signer> {
+        if let Some(presented) = self.sessions.get(access_key) {
+            let Presented { token, secret, session } = presented;
+            if session.expires <= now() {
+                return None;
+            }
+            let (who, own) = self.principals.in_session(session)?;
+            let key =
+                Identity { access_key_id: access_key.to_owned(), secret: secret.clone(), ..who };
+            return Some(Signer { session_token: Some(token.clone()), ..signer(&key, own) });
+        }
+        let key = self.keys.get(access_key)?;
+        let own = match &key.principal {
+            None => None,
+            Some(id) => Some(self.principals.own(id)?),
+        };
+        Some(signer(key, own))
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// The known identities.
@@ -81,6 +133,7 @@ impl Known {
         let (read, mut write) = stream.into_split();
         let mut read = BufReader::new(read);
         let mut asked = self.asked.subscribe();
+        let mut fenced = None;
         // Who asked before has to be answered, too.
         asked.mark_changed();
         let mut line = Vec::new();
@@ -98,38 +151,69 @@ impl Known {
                     Some(ToObjects::Synced(number)) => {
                         self.answered.send_replace(number);
                     }
+                    Some(ToObjects::Fence(number)) => fenced = Some(number),
                     None => return Ok(()),
                 }
+            }
+            if let Some(number) = fenced.take() {
+                let mut answer = serde_json::to_vec(&FromObjects::Fenced(number))?;
+                answer.push(b'\n');
+                write.write_all(&answer).await?;
             }
         }
     }
 
     fn take(&self, identities: Identities) {
-        let Identities { revision: _, reset, trust_any_key, put, remove } = identities;
+        let Identities {
+            revision: _,
+            reset,
+            ready,
+            trust_any_key,
+            put,
+            subjects,
+            policies,
+            remove,
+            session_key,
+        } = identities;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.trust_any_key = trust_any_key;
         if reset {
-            table.signers.clear();
+            table.keys.clear();
+            table.principals = Principals::default();
+        }
+        if let Some(bytes) = session_key {
+            table.session_key = Some(SessionKey::new(bytes));
         }
         for key in remove {
-            table.signers.remove(&key);
+            table.keys.remove(&key);
+            table.principals.remove(&key);
+        }
+        for policy in policies {
+            table.principals.put_policy(policy);
+        }
+        for subject in subjects {
+            table.principals.put(subject);
         }
         for identity in put {
-            table.signers.insert(identity.access_key_id.clone(), Arc::new(signer(identity)));
+            table.keys.insert(identity.access_key_id.clone(), identity);
         }
         drop(table);
-        self.told.send_replace(true);
+        if ready {
+            self.told.send_replace(true);
+        }
     }
 
     fn get(&self, access_key: &str) -> Option<Arc<Signer>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        if !table.trust_any_key {
-            return table.signers.get(access_key).cloned();
+        let known = table.signer(access_key);
+        if !table.trust_any_key || known.as_ref().is_some_and(|one| one.session_token.is_some()) {
+            return known.map(Arc::new);
         }
         // As the other services take it: 12 digits are the account, anything else the first one.
         let account = access_key.parse().unwrap_or(AccountId::DEFAULT);
-        let secret = table.signers.get(access_key).map_or("", |known| known.secret.as_str());
-        Some(Arc::new(signer(Identity::root(access_key.to_owned(), secret.to_owned(), account))))
+        let secret = known.map_or_else(String::new, |known| known.secret);
+        let root = Identity::root(access_key.to_owned(), secret, account);
+        Some(Arc::new(signer(&root, None)))
     }
 
     /// Waits until all that the server had committed by now is known.
@@ -156,23 +240,57 @@ impl s3::Identities for Known {
         self.get(access_key)
     }
 
+    fn present(&self, access_key: &str, token: &str) -> Result<(), TokenError> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let trusted = table.trust_any_key;
+        if table.sessions.get(access_key).is_some_and(|known| known.token == token) {
+            return Ok(());
+        }
+        let key = table.session_key.clone();
+        drop(table);
+        let opened = match &key {
+            Some(key) => key.open(access_key, token, now()),
+            None => Err(OpenError::Invalid),
+        };
+        let (session, secret) = match opened {
+            Ok(opened) => opened,
+            Err(OpenError::Invalid) if trusted => return Ok(()),
+            Err(OpenError::Invalid) => return Err(TokenError::Invalid),
+            Err(OpenError::Expired) => return Err(TokenError::Expired),
+        };
+        let presented = Presented { token: token.to_owned(), secret, session: Arc::new(session) };
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if table.sessions.len() >= MAX_SESSIONS {
+            let now = now();
+            table.sessions.retain(|_, known| known.session.expires > now);
+            if table.sessions.len() >= MAX_SESSIONS {
+                // They come again with their tokens.
+                table.sessions.clear();
+            }
+        }
+        table.sessions.insert(access_key.to_owned(), presented);
+        Ok(())
+    }
+
     fn trust_any_key(&self) -> bool {
         self.table.read().unwrap_or_else(PoisonError::into_inner).trust_any_key
     }
 }
 
-fn signer(identity: Identity) -> Signer {
-    let Identity { access_key_id, secret, account, arn, user_id, canonical_id, root } = identity;
+fn signer(identity: &Identity, own: Option<s3::Own>) -> Signer {
+    let Identity { access_key_id, secret, account, arn, user_id, canonical_id, root, principal: _ } =
+        identity;
     Signer {
-        access_key: access_key_id,
-        secret,
+        access_key: access_key_id.clone(),
+        secret: secret.clone(),
         session_token: None,
         account: account.to_string(),
-        arn,
-        user_id,
-        canonical_id,
+        arn: arn.clone(),
+        user_id: user_id.clone(),
+        canonical_id: canonical_id.clone(),
         display_name: account.to_string(),
-        root,
+        root: *root,
+        own: own.map(Arc::new),
     }
 }
 
@@ -212,7 +330,9 @@ mod tests {
     async fn question(server: &mut BufReader<UnixStream>) -> u64 {
         let mut line = String::new();
         server.read_line(&mut line).await.unwrap();
-        let FromObjects::Sync(number) = serde_json::from_str(&line).unwrap();
+        let FromObjects::Sync(number) = serde_json::from_str(&line).unwrap() else {
+            panic!("no question: {line}");
+        };
         number
     }
 
@@ -227,7 +347,8 @@ mod tests {
             async move { known.follow(&path).await }
         });
         let mut server = BufReader::new(listener.accept().await.unwrap().0);
-        let first = Identities { reset: true, put: vec![key("A", "one")], ..Default::default() };
+        let put = vec![key("A", "one")];
+        let first = Identities { reset: true, ready: true, put, ..Default::default() };
         say(&mut server, &ToObjects::Identities(first)).await;
         known.ready().await;
         assert_eq!(known.find("A").await.unwrap().secret, "one");
@@ -270,5 +391,70 @@ mod tests {
         assert!(known.trust_any_key());
         assert_eq!(known.find("111122223333").await.unwrap().account, "111122223333");
         assert_eq!(known.find("test").await.unwrap().account, AccountId::DEFAULT.to_string());
+    }
+
+    #[tokio::test]
+    async fn sessions_and_users_have_what_they_were_told() {
+        use contracts::identity::{Managed, Subject};
+        let known = Known::default();
+        let master = SessionKey::new([9; 32]);
+        let role = Subject {
+            id: "AROA1".to_owned(),
+            account: AccountId::DEFAULT,
+            arn: "arn:aws:iam::123456789012:role/ops".to_owned(),
+            name: "ops".to_owned(),
+            tags: [("team".to_owned(), "blue".to_owned())].into(),
+            inline: Vec::new(),
+            attached: vec!["arn:aws:iam::aws:policy/All".to_owned()],
+            boundary: None,
+        };
+        let text = r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned();
+        let all = Identities {
+            reset: true,
+            ready: true,
+            session_key: Some(*master.bytes()),
+            subjects: vec![role.clone()],
+            policies: vec![Managed { arn: role.attached[0].clone(), text }],
+            ..Default::default()
+        };
+        known.take(all);
+        let issued = now();
+        let session = session::Session {
+            account: AccountId::DEFAULT,
+            subject: session::Subject::Role {
+                id: "AROA1".to_owned(),
+                name: "ops".to_owned(),
+                session_name: "me".to_owned(),
+            },
+            issued,
+            expires: issued.plus_millis(60_000),
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: [("team".to_owned(), "red".to_owned())].into(),
+            transitive: [].into(),
+            source_identity: None,
+            mfa_at: None,
+            provider: None,
+        };
+        let sealed = master.seal(&session, &[1; 16]).unwrap();
+        let id = sealed.access_key_id.as_str();
+        assert_eq!(known.present("AKIA1", &sealed.token), Err(TokenError::Invalid));
+        assert_eq!(known.present(id, "nonsense"), Err(TokenError::Invalid));
+        known.present(id, &sealed.token).unwrap();
+        let found = known.get(id).unwrap();
+        assert_eq!((&found.secret, &found.session_token), (&sealed.secret, &Some(sealed.token)));
+        assert_eq!(found.arn, "arn:aws:sts::123456789012:assumed-role/ops/me");
+        let own = found.own.clone().unwrap();
+        assert_eq!(own.identity.len(), 1);
+        assert_eq!(own.role_arn.as_deref(), Some(role.arn.as_str()));
+        let team = own.keys.iter().rev().find(|(key, _)| key == "aws:PrincipalTag/team");
+        assert_eq!(team.unwrap().1, "red");
+        let over = session::Session { expires: issued, ..session };
+        let sealed = master.seal(&over, &[2; 16]).unwrap();
+        let presented = known.present(&sealed.access_key_id, &sealed.token);
+        assert_eq!(presented, Err(TokenError::Expired));
+
+        known.take(Identities { remove: vec!["AROA1".to_owned()], ..Default::default() });
+        assert!(known.get(id).is_none(), "the role's session ends with it");
     }
 }

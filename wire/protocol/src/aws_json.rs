@@ -64,8 +64,9 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
     match error {
         DecodeError::Malformed(_)
         | DecodeError::TooManyParameters
-        | DecodeError::Unknown { .. }
-        | DecodeError::Invalid {
+        | DecodeError::Unknown { .. } => Fault::sender("SerializationException", error.to_string()),
+        DecodeError::Invalid {
+            path,
             expected:
                 Expected::Boolean
                 | Expected::Integer
@@ -76,7 +77,11 @@ pub fn decode_fault(error: &DecodeError) -> Fault {
                 | Expected::List
                 | Expected::Structure,
             ..
-        } => Fault::sender("SerializationException", error.to_string()),
+        } => {
+            // The value may be a secret that was not encoded as it should be.
+            let message = format!("The value of {path} is of another type.");
+            Fault::sender("SerializationException", message)
+        }
         DecodeError::Missing { .. }
         | DecodeError::Limits(_)
         | DecodeError::Invalid { expected: Expected::OneOf(_), .. } => {

@@ -79,6 +79,15 @@ pub fn view<T: Shape>(member: &Option<T>) -> Option<View<'_>> {
     member.as_ref().map(Shape::view)
 }
 
+/// What is shown of a member that the model calls sensitive: whether it is there.
+#[derive(Debug)]
+pub(crate) struct Hidden;
+
+/// Hides a sensitive member's value.
+pub(crate) fn hidden<T>(member: &Option<T>) -> Option<Hidden> {
+    member.as_ref().map(|_| Hidden)
+}
+
 /// The structure that a value decoded by its schema holds.
 pub(crate) fn structure_from_value<T: Structure>(value: Value) -> Option<T> {
     let Value::Structure(members) = value else { return None };

@@ -187,18 +187,38 @@ impl<'a> Service<'a> {
         let mut fields = String::new();
         let mut get = String::new();
         let mut set = String::new();
+        let mut shown = String::new();
+        let mut hides = false;
         for (index, (member, reference)) in members.iter().enumerate() {
             let field = names::field(member);
             let kind = self.field_type(name, reference)?;
             let _ = writeln!(fields, "pub {field}: Option<{kind}>,");
             let _ = writeln!(get, "{index} => view(&self.{field}),");
             let _ = writeln!(set, "{index} => self.{field} = Shape::from_value(value),");
+            let label = field.trim_start_matches("r#");
+            if self.model.shape(&reference.shape)?.sensitive {
+                hides = true;
+                let _ = write!(shown, ".field({label:?}, &crate::value::hidden(&self.{field}))");
+            } else {
+                let _ = write!(shown, ".field({label:?}, &self.{field})");
+            }
         }
         let constant = names::constant(name);
         let _ = write!(
             text,
-            "\n#[derive(Debug, Clone, Default, PartialEq)]\npub struct {name} {{ {fields} }}\n"
+            "\n#[derive({}Clone, Default, PartialEq)]\npub struct {name} {{ {fields} }}\n",
+            if hides { "" } else { "Debug, " }
         );
+        if hides {
+            let _ = write!(
+                text,
+                "\nimpl std::fmt::Debug for {name} {{
+                    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {{
+                        f.debug_struct({name:?}){shown}.finish()
+                    }}
+                }}\n"
+            );
+        }
         let (get, set) = if members.is_empty() {
             let get = "fn member(&self, _: usize) -> Option<View<'_>> { None }".to_owned();
             (get, "fn set_member(&mut self, _: usize, _: Value) {}".to_owned())

@@ -9,11 +9,12 @@ use serde::Deserialize;
 const ARROWS: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("policy", &["types"]),
+    ("session", &["types"]),
     ("contracts", &["types"]),
     ("shapes", &["types"]),
     ("protocol", &["types", "shapes"]),
     ("state", &["types"]),
-    ("iam", &["types", "policy", "state", "shapes"]),
+    ("iam", &["types", "policy", "session", "state", "shapes"]),
     ("ec2", &["types", "policy", "state", "shapes", "iam", "contracts"]),
     ("kms", &["types", "policy", "state", "shapes", "iam"]),
     ("relay", &["protocol"]),
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "types",
             "policy",
+            "session",
             "state",
             "shapes",
             "iam",
@@ -36,7 +38,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("rados", &["node"]),
     ("cluster", &["node"]),
     ("s3", &["types", "policy", "node", "cluster"]),
-    ("objects", &["types", "contracts", "relay", "node", "rados", "cluster", "s3"]),
+    (
+        "objects",
+        &["types", "contracts", "policy", "session", "relay", "node", "rados", "cluster", "s3"],
+    ),
     ("hypervisor", &["types", "contracts"]),
     ("imds", &["types", "contracts"]),
     ("agent", &["types", "contracts", "hypervisor", "imds"]),

@@ -181,7 +181,7 @@ impl Scene {
                 resource_account: Some(owner.parse().expect("an account")),
                 resource_must_allow: self.must,
                 boundary: boundary.as_deref(),
-                session: session.as_deref(),
+                session: session.as_ref().map(std::slice::from_ref),
             },
         )
     }

@@ -258,7 +258,7 @@ fn decisions() {
             resource_account: owner,
             resource_must_allow: row["must"] == true,
             boundary: boundary.as_deref(),
-            session: session.as_deref(),
+            session: session.as_ref().map(std::slice::from_ref),
         };
         (described(decide(&request, &policies)).into(), row["is"].clone())
     });

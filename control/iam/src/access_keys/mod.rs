@@ -139,12 +139,8 @@ impl AccessKey {
             KeyOwner::Root => Some(Caller::root(self.account)),
             KeyOwner::User(id) => {
                 let user = state.get::<User>(id)?;
-                Some(Caller {
-                    account: self.account,
-                    arn: user.arn(),
-                    user_id: id.to_string(),
-                    principal: Principal::User(id.clone()),
-                })
+                let principal = Principal::User(id.clone());
+                Some(Caller::lasting(self.account, user.arn(), id.to_string(), principal))
             }
         }
     }

@@ -98,6 +98,14 @@ impl MfaDevice {
         })
     }
 
+    /// Whether the code is of this device, and of about this time.
+    pub(crate) fn shows(&self, given: &str, now: Timestamp) -> bool {
+        let step = now.millis().div_euclid(1000 * STEP_S);
+        let secret = secret(&self.seed);
+        let code = |step| u64::try_from(step).ok().and_then(|step| code(&secret, step));
+        (step - 1..=step + 1).any(|step| code(step).as_deref() == Some(given))
+    }
+
     fn to_api(&self, state: &State) -> VirtualMFADevice {
         let user = self.user.as_ref().and_then(|id| state.get::<User>(id));
         VirtualMFADevice {

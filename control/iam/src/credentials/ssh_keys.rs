@@ -233,3 +233,32 @@ pub fn upload_ssh_public_key(
     tx.put(row);
     Ok(UploadSSHPublicKeyResponse { ssh_public_key: Some(answer) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(fields: &[&[u8]]) -> Vec<u8> {
+        let mut blob = Vec::new();
+        for field in fields {
+            blob.extend(u32::try_from(field.len()).unwrap().to_be_bytes());
+            blob.extend_from_slice(field);
+        }
+        blob
+    }
+
+    #[test]
+    fn blobs_are_whole_keys_of_enough_bits() {
+        let modulus = [0xff; 256];
+        let blob = written(&[b"ssh-rsa", &[1, 0, 1], &modulus]);
+        assert!(parse(&blob).is_some());
+        for end in 0..blob.len() {
+            assert!(parse(&blob[..end]).is_none(), "{end}");
+        }
+        assert!(parse(&[blob.as_slice(), &[0]].concat()).is_none());
+        assert!(parse(&written(&[b"ssh-rsa", &[1, 0, 1], &modulus[..128]])).is_none());
+        assert!(parse(&written(&[b"ssh-dss", &[1, 0, 1], &modulus])).is_none());
+        assert!(parse(&written(&[b"ssh-rsa", &[], &modulus])).is_none());
+        assert!(parse(&[0xff; 64]).is_none());
+    }
+}

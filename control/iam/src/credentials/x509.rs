@@ -88,3 +88,27 @@ fn contents(der: &[u8]) -> Option<&[u8]> {
     let header = if length < 0x80 { 2 } else { 2 + usize::from(length & 0x7f) };
     der.get(header..)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_certificate_is_refused() {
+        let block = |body: &str| {
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        };
+        for text in ["", "x", &block(""), &block("????"), &block("MIIB"), &block("MAA=")] {
+            assert_eq!(certificate(text).unwrap_err().code, "MalformedCertificate", "{text}");
+            assert_eq!(check_chain(text).unwrap_err().code, "MalformedCertificate", "{text}");
+        }
+        let read = Read { expires: Timestamp::default(), public: vec![1, 2, 3] };
+        assert_eq!(check_key(&read, "x").unwrap_err().code, "MalformedCertificate");
+        let key =
+            |body: &str| format!("-----BEGIN PRIVATE KEY-----{body}-----END PRIVATE KEY-----");
+        assert_eq!(check_key(&read, &key("AAEC")).unwrap_err().code, "KeyPairMismatch");
+        assert!(check_key(&read, &key("AAECAwQ=")).is_ok());
+        assert_eq!(contents(&[0x30, 0x82, 1, 0, 9]), Some(&[9][..]));
+        assert_eq!(contents(&[0x30]), None);
+    }
+}

@@ -325,6 +325,11 @@ pub(crate) fn take_own(
     Ok(policy.clone())
 }
 
+/// AWS's own managed policies.
+pub fn aws_policies() -> impl Iterator<Item = &'static ManagedPolicy> {
+    aws::all()
+}
+
 /// The managed policy with this ARN, the account's or AWS's.
 #[must_use]
 pub fn find<'a>(state: &'a State, arn: &str) -> Option<&'a ManagedPolicy> {

@@ -16,6 +16,9 @@ use shapes::{
 use std::{collections::BTreeSet, sync::Arc};
 use types::AccountId;
 
+/// How many statements may take part.
+const MAX_STATEMENTS: usize = 500;
+
 /// A policy that takes part, with where it is from.
 pub(super) struct Simulated {
     id: String,
@@ -58,6 +61,7 @@ impl Simulated {
 pub(super) struct Simulation {
     account: AccountId,
     policies: Vec<Simulated>,
+    statements: usize,
     identity: Vec<Arc<Compiled>>,
     pub(super) boundary: Option<Document>,
     pub(super) resource_policy: Option<Document>,
@@ -79,6 +83,7 @@ impl Simulation {
         Self {
             account,
             policies: Vec::new(),
+            statements: 0,
             identity: Vec::new(),
             boundary: None,
             resource_policy: None,
@@ -133,9 +138,27 @@ impl Simulation {
         }
     }
 
-    pub(super) fn add(&mut self, policy: Simulated) {
+    /// Adds a policy.
+    ///
+    /// # Errors
+    /// There are too many statements.
+    pub(super) fn add(&mut self, policy: Simulated) -> Result<(), Fault> {
+        self.statements += policy.statements.len();
+        if self.statements > MAX_STATEMENTS {
+            let message = format!("No more than {MAX_STATEMENTS} statements can be simulated.");
+            return Err(errors::invalid_input(message));
+        }
         self.identity.push(policy.document.compile());
         self.policies.push(policy);
+        Ok(())
+    }
+
+    /// The condition keys that the policies ask for, and nothing gives.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let documents = self.policies.iter().map(|policy| (&policy.document, policy.text.as_str()));
+        let mut keys = context::keys(documents);
+        keys.retain(|key| !self.given.contains(&key.to_ascii_lowercase()));
+        keys
     }
 
     /// Adds the policies that a call gives.
@@ -147,7 +170,7 @@ impl Simulation {
         }
         for (number, text) in (1..).zip(texts) {
             let id = format!("PolicyInputList.{number}");
-            self.add(Simulated::new(id, PolicySourceType::None, text)?);
+            self.add(Simulated::new(id, PolicySourceType::None, text)?)?;
         }
         Ok(())
     }
@@ -204,7 +227,12 @@ impl Simulation {
     }
 
     /// What comes of a call.
-    pub(super) fn evaluate(&self, action: &str, resource: &str) -> EvaluationResult {
+    pub(super) fn evaluate(
+        &self,
+        action: &str,
+        resource: &str,
+        missing: &[String],
+    ) -> EvaluationResult {
         let decision = self.decide(action, resource, &self.identity, true);
         let (named, wanted) = match decision {
             Decision::Allow => (PolicyEvaluationDecisionType::Allowed, Some(Effect::Allow)),
@@ -221,16 +249,12 @@ impl Simulation {
             let allows = self.decide(action, resource, &[boundary.compile()], false).is_allow();
             PermissionsBoundaryDecisionDetail { allowed_by_permissions_boundary: Some(allows) }
         });
-        let documents = self.policies.iter().map(|policy| (&policy.document, policy.text.as_str()));
-        let missing = context::keys(documents);
-        let missing =
-            missing.into_iter().filter(|key| !self.given.contains(&key.to_ascii_lowercase()));
         EvaluationResult {
             eval_action_name: Some(action.to_owned()),
             eval_resource_name: Some(resource.to_owned()),
             eval_decision: Some(named),
             matched_statements: Some(matched.unwrap_or_default()),
-            missing_context_values: Some(missing.collect()),
+            missing_context_values: Some(missing.to_vec()),
             permissions_boundary_decision_detail: bounds,
             ..EvaluationResult::default()
         }

@@ -154,8 +154,10 @@ impl Calls {
         let calls = (0..MAX_CALLS).zip(calls);
         let Page { items, is_truncated, marker } =
             page(calls, |(number, _)| format!("{number:05}"), asked)?;
-        let items = items.into_iter();
-        let items = items.map(|(_, (action, resource))| simulation.evaluate(action, resource));
+        let missing = simulation.missing();
+        let items = items
+            .into_iter()
+            .map(|(_, (action, resource))| simulation.evaluate(action, resource, &missing));
         Ok(Page { items: items.collect(), is_truncated, marker })
     }
 }
@@ -217,7 +219,7 @@ impl Identity<'_> {
             }
         };
         for (source, text) in found {
-            simulation.add(Simulated::of(&source, &text)?);
+            simulation.add(Simulated::of(&source, &text)?)?;
         }
         if let Some(policy) = boundary.flatten().and_then(|arn| policies::find(state, &arn)) {
             simulation.boundary = Some(documents::parsed(ManagedPolicy::document(policy).text())?);

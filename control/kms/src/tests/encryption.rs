@@ -81,6 +81,7 @@ fn nothing_secret_is_in_a_row() {
         ..GenerateDataKeyRequest::default()
     };
     let made = world.compute(data_keys::generate_data_key, &request(), input).unwrap();
+    assert!(format!("{made:?}").contains("plaintext: Some(Hidden)"));
     assert_eq!(made.plaintext.unwrap().len(), 32);
     let row = world.state.iter::<crate::Key>().next().unwrap();
     let shown = format!("{row:?} {:?}", world.master);

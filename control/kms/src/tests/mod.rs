@@ -9,7 +9,7 @@ mod rotation;
 mod signing;
 
 use crate::{Computed, MasterKey, Work, keys::create};
-use iam::{Caller, Request};
+use iam::{Caller, Named, Permissions, Principal, Request, UniqueId, User};
 use shapes::{
     Fault,
     kms::{CreateKeyRequest, KeySpec, KeyUsageType},
@@ -35,7 +35,19 @@ impl World {
         let mut tables = crate::tables();
         tables.extend(iam::tables());
         let now = Timestamp::from_millis(1_800_000_000_000);
-        Self { state: State::new(&tables), now, master: MasterKey::new([42; 32]), seed: 0 }
+        let mut tx = Tx::new(&State::new(&tables), Effects::new(now, [0; 32]));
+        for name in ["ann", "bob"] {
+            let mut named = Named::new(&mut tx, AccountId::DEFAULT, "AIDA", None, name.to_owned());
+            named.id = user_id(name);
+            tx.put(User {
+                named,
+                permissions: Permissions::default(),
+                groups: [].into(),
+                tags: [].into(),
+                password_last_used: None,
+            });
+        }
+        Self { state: tx.finish().0, now, master: MasterKey::new([42; 32]), seed: 0 }
     }
 
     fn effects(&mut self) -> Effects {
@@ -120,11 +132,16 @@ pub fn request_of(account: AccountId, region: &str) -> Request {
     Request { caller: Caller::root(account), scope: Scope { account, region } }
 }
 
-/// A call by a user of the default account, whom no policy of its own allows anything.
+fn user_id(name: &str) -> UniqueId {
+    UniqueId::from_text(&format!("AIDA{name}"))
+}
+
+/// A call by a user of the default account, `ann` or `bob`, whom no policy of its own allows anything.
 pub fn request_by(name: &str) -> Request {
-    let mut request = request();
-    request.caller.arn = format!("arn:aws:iam::{}:user/{name}", AccountId::DEFAULT);
-    request
+    let (id, account) = (user_id(name), AccountId::DEFAULT);
+    let arn = format!("arn:aws:iam::{account}:user/{name}");
+    let caller = Caller::lasting(account, arn, id.to_string(), Principal::User(id));
+    Request { caller, ..request() }
 }
 
 pub fn code<T>(result: Result<T, Fault>) -> String {

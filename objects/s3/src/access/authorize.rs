@@ -21,9 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// # Errors
 /// `AccessDenied`.
 pub(crate) async fn authorize(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
-    let Some(bucket) = ask.bucket else {
-        return caller.identity.as_ref().map(drop).ok_or_else(fault::access_denied);
-    };
+    let Some(bucket) = ask.bucket else { return without_bucket(gateway, caller, ask) };
     let row = bucket.row();
     if is_plain(caller, &row) {
         return Ok(());
@@ -65,9 +63,38 @@ pub(super) async fn may_give_list(
     }
 }
 
+/// Decides about what concerns no bucket that is there: the caller's own policies do.
+fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
+    let identity = caller.identity.as_deref().ok_or_else(fault::access_denied)?;
+    if identity.own.is_none() {
+        return Ok(());
+    }
+    let resource = match ask.key {
+        Some(name) => format!("arn:aws:s3:::{name}"),
+        None => "*".to_owned(),
+    };
+    let context = context::of(caller, &identity.account, gateway.store.now_ms(), None);
+    let question = Question {
+        identity: Some(identity),
+        action: ask.action,
+        resource: &resource,
+        context: &context,
+    };
+    match decide::own_policies(question) {
+        decision if decision.is_allow() => Ok(()),
+        decision => {
+            let shown = if ask.key.is_some() { &resource } else { "arn:aws:s3:::*" };
+            Err(denied(caller, ask.action, shown, &decision.because(ask.action)))
+        }
+    }
+}
+
 /// Whether the caller's own account may do as it likes: nothing else has a say.
 fn is_plain(caller: &Caller, row: &Bucket) -> bool {
-    let own = caller.identity.as_ref().is_some_and(|one| one.account == row.owner.account);
+    let own = caller
+        .identity
+        .as_ref()
+        .is_some_and(|one| one.account == row.owner.account && one.own.is_none());
     own && row.configuration.policy.is_none()
         && row.configuration.ownership() == Ownership::BucketOwnerEnforced
 }

@@ -141,6 +141,9 @@ fn set_principal<'a>(context: &mut Context<'a>, caller: &'a Caller) {
     {
         context.set("aws:username", name);
     }
+    for (key, value) in identity.own.iter().flat_map(|own| &own.keys) {
+        context.set(key.as_str(), value.as_str());
+    }
     let signed = caller.headers.get("authorization").and_then(|value| value.to_str().ok());
     let (kind, version) = match signed {
         Some(text) if text.starts_with("AWS4") => ("REST-HEADER", "AWS4-HMAC-SHA256"),

@@ -84,8 +84,7 @@ pub enum Answer {
     AskObject,
 }
 
-/// What everybody may within an account, until users have policies of their own: all. The one
-/// place where identities' policies will come in.
+/// What an identity without policies of its own may within its account: all.
 static ALL: LazyLock<Vec<Arc<Compiled>>> = LazyLock::new(|| {
     let text = r#"{"Version": "2012-10-17",
         "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}"#;
@@ -151,7 +150,7 @@ pub fn of_the_bucket(question: Question<'_>, bucket: Bucket<'_>) -> Answer {
     let granted = of_bucket(question.action).is_some_and(|permission| {
         bucket.acl.is_some_and(|acl| acl_allows(acl, question, bucket, permission))
     });
-    if granted { Answer::Allow } else { Answer::Deny(None) }
+    if granted && own_policies(question).is_allow() { Answer::Allow } else { Answer::Deny(None) }
 }
 
 /// Decides about an object, after the bucket gave no answer, or where the object is another's.
@@ -181,7 +180,11 @@ pub fn of_the_object(
         None => owner,
     };
     let always = owner && matches!(permission, Permission::ReadAcp | Permission::WriteAcp);
-    if by_list || always { Answer::Allow } else { Answer::Deny(None) }
+    if (by_list || always) && own_policies(question).is_allow() {
+        Answer::Allow
+    } else {
+        Answer::Deny(None)
+    }
 }
 
 fn acl_allows(
@@ -204,29 +207,14 @@ fn by_policy(question: Question<'_>, bucket: Bucket<'_>) -> Decision {
     let Ok(account) = bucket.account.parse() else {
         return Decision::ImplicitDeny(PolicyType::Resource);
     };
-    let role;
-    let caller = match question.identity {
-        None => Caller::Anonymous,
-        Some(identity) => {
-            role = role_arn(&identity.arn);
-            match caller(identity, role.as_deref()) {
-                Some(caller) => caller,
-                None => return Decision::ImplicitDeny(PolicyType::Identity),
-            }
-        }
+    let Some(caller) = caller_of(question) else {
+        return Decision::ImplicitDeny(PolicyType::Identity);
     };
-    let request = Request {
-        caller,
-        canonical_user: question.identity.map(|identity| identity.canonical_id.as_str()),
-        action: question.action,
-        resource: question.resource,
-        context: question.context,
-    };
+    let request = request(question, caller);
     let policies = Policies {
-        identity: &ALL,
         resource: bucket.policy.map(|policy| &*policy.compiled),
         resource_account: Some(account),
-        ..Policies::default()
+        ..policies_of(question)
     };
     let decision = policy::decide(&request, &policies);
     let foreign = question.identity.is_none_or(|identity| identity.account != bucket.account);
@@ -238,21 +226,60 @@ fn by_policy(question: Question<'_>, bucket: Bucket<'_>) -> Decision {
     }
 }
 
-fn caller<'a>(identity: &'a Identity, role_arn: Option<&'a str>) -> Option<Caller<'a>> {
-    let account = identity.account.parse().ok()?;
-    Some(match role_arn {
-        _ if identity.root => Caller::Root { account },
-        Some(role_arn) => Caller::RoleSession { account, role_arn, session_arn: &identity.arn },
-        None => Caller::User { account, arn: &identity.arn },
-    })
+/// What the caller's own policies say, without a word of the bucket's: it needs their leave for what a
+/// list grants to its account.
+#[must_use]
+pub fn own_policies(question: Question<'_>) -> Decision {
+    let narrowed = question.identity.is_some_and(|identity| identity.own.is_some());
+    match caller_of(question) {
+        Some(caller) if narrowed => {
+            policy::decide(&request(question, caller), &policies_of(question))
+        }
+        Some(_) => Decision::Allow,
+        None => Decision::ImplicitDeny(PolicyType::Identity),
+    }
 }
 
-/// The role of `arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION`.
-fn role_arn(arn: &str) -> Option<String> {
-    let (front, session) = arn.split_once(":assumed-role/")?;
-    let (name, _) = session.rsplit_once('/')?;
-    let account = front.rsplit(':').next()?;
-    Some(format!("arn:aws:iam::{account}:role/{name}"))
+fn request<'a>(question: Question<'a>, caller: Caller<'a>) -> Request<'a> {
+    Request {
+        caller,
+        canonical_user: question.identity.map(|identity| identity.canonical_id.as_str()),
+        action: question.action,
+        resource: question.resource,
+        context: question.context,
+    }
+}
+
+/// The policies of the caller's own.
+fn policies_of(question: Question<'_>) -> Policies<'_> {
+    match question.identity.and_then(|identity| identity.own.as_deref()) {
+        Some(own) => Policies {
+            identity: &own.identity,
+            boundary: own.boundary.as_deref(),
+            session: own.session.as_deref(),
+            ..Policies::default()
+        },
+        None => Policies { identity: &ALL, ..Policies::default() },
+    }
+}
+
+/// The caller as policies know it; none of an account that is none.
+fn caller_of(question: Question<'_>) -> Option<Caller<'_>> {
+    let Some(identity) = question.identity else { return Some(Caller::Anonymous) };
+    let account = identity.account.parse().ok()?;
+    let own = identity.own.as_deref();
+    let role_arn = own.and_then(|own| own.role_arn.as_deref());
+    let maker_arn = own.and_then(|own| own.maker_arn.as_deref());
+    Some(match (role_arn, maker_arn) {
+        _ if identity.root => Caller::Root { account },
+        (Some(role_arn), _) => {
+            Caller::RoleSession { account, role_arn, session_arn: &identity.arn }
+        }
+        (None, Some(user_arn)) => {
+            Caller::FederatedUser { account, user_arn, session_arn: &identity.arn }
+        }
+        (None, None) => Caller::User { account, arn: &identity.arn },
+    })
 }
 
 #[cfg(test)]

@@ -72,6 +72,7 @@ pub(crate) struct Ask<'a> {
     pub action: &'static str,
     /// None for what concerns no bucket.
     pub bucket: Option<&'a BucketEntry>,
+    /// The key; of a bucket to make, the bucket's name.
     pub key: Option<&'a str>,
 }
 
@@ -115,6 +116,28 @@ impl S3Access for Gateway {
 }
 
 const SESSION_TOKEN: &str = "x-amz-security-token";
+
+/// The session token of a request with the access key that it comes with.
+pub(crate) fn session_of(headers: &HeaderMap, query: &str) -> Option<(String, String)> {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let token = header(SESSION_TOKEN).map(ToOwned::to_owned);
+    let token = token.or_else(|| {
+        let given = query.split('&').filter_map(|pair| pair.split_once('='));
+        let mut given = given.filter(|(name, _)| name.eq_ignore_ascii_case(SESSION_TOKEN));
+        let value = given.next()?.1;
+        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+    })?;
+    let signed = header("authorization");
+    let credential = match signed {
+        Some(text) => match text.strip_prefix("AWS ") {
+            Some(rest) => rest.split(':').next().map(ToOwned::to_owned),
+            None => text.split_once("Credential=").map(|(_, rest)| rest.to_owned()),
+        },
+        None => parameter(query, "X-Amz-Credential").or_else(|| parameter(query, "AWSAccessKeyId")),
+    };
+    let access_key = credential?.split('/').next()?.trim().to_owned();
+    Some((access_key, token))
+}
 
 fn check_session(token: &str, headers: &HeaderMap, query: &str) -> S3Result<()> {
     let in_header = headers.get(SESSION_TOKEN).is_some_and(|value| value == token);

@@ -84,7 +84,7 @@ pub(super) async fn create_bucket(
     req: S3Request<dto::CreateBucketInput>,
 ) -> S3Result<S3Response<dto::CreateBucketOutput>> {
     let caller = Caller::of(&req)?;
-    let ask = Ask { action: "s3:CreateBucket", bucket: None, key: None };
+    let ask = Ask { action: "s3:CreateBucket", bucket: None, key: Some(&req.input.bucket) };
     authorize(gateway, &caller, ask).await?;
     let identity = caller.identity.as_ref().ok_or_else(fault::access_denied)?;
     let input = req.input;

@@ -16,6 +16,7 @@ fn service() -> Service {
         canonical_id: "a".repeat(64),
         display_name: "owner".into(),
         root: true,
+        own: None,
     };
     let identities = FixedIdentities { identities: vec![Arc::new(identity)], trust_any_key: true };
     let cluster = cluster::Cluster::over(vec![Arc::new(MemoryNode::default())]);

@@ -74,6 +74,7 @@ fn identity(name: &str, account: &str, arn: &str, root: bool) -> Arc<Identity> {
         canonical_id: canonical(name),
         display_name: name.to_owned(),
         root,
+        own: None,
     })
 }
 

@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value as Json, json};
 use shapes::{
     BLOB, BOOLEAN, DOUBLE, Element, FLOAT, INTEGER, Kind, LONG, Member, Namespace, STRING, Schema,
-    TIMESTAMP, TIMESTAMP_HTTP, TIMESTAMP_ISO, TIMESTAMP_UNIX, Value,
+    TIMESTAMP, TIMESTAMP_HTTP, TIMESTAMP_ISO, TIMESTAMP_UNIX, UNIT, Value,
 };
 use types::Timestamp;
 
@@ -17,7 +17,7 @@ use super::text;
 /// Schemas made at run time cannot be recursive, so that recursion is unrolled this deep.
 const MAX_DEPTH: usize = 8;
 
-static EMPTY: Schema = Schema::new("Empty", Kind::Structure(&[]));
+static EMPTY: Schema = Schema::new(UNIT, Kind::Structure(&[]));
 
 /// Builds schemas from a case's model. They are leaked: cases are run once, by developers.
 pub struct Model<'a> {

@@ -2,7 +2,7 @@
 
 use protocol::form::Form;
 use protocol::{Answer, decode, encode};
-use shapes::{Fault, Operation, ec2, sts};
+use shapes::{Fault, Operation, ec2, iam, sts};
 use types::Timestamp;
 
 fn input<O: Operation>(query: &str) -> Result<O::Input, Fault> {
@@ -152,4 +152,51 @@ fn callers_learn_who_they_are() {
          <Account>123456789012</Account></GetCallerIdentityResult>\
          <ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
     );
+}
+
+#[test]
+fn limits_of_the_model_are_told_in_its_words() {
+    let create = |query: &str| {
+        let (code, message) = refused::<iam::ops::CreateUser>(query);
+        assert_eq!(code, "ValidationError");
+        message
+    };
+    let long = "a".repeat(65);
+    assert_eq!(
+        create(&format!("Action=CreateUser&UserName={long}")),
+        format!(
+            "1 validation error detected: Value '{long}' at 'userName' failed to satisfy \
+             constraint: Member must have length less than or equal to 64"
+        )
+    );
+    assert_eq!(
+        create("Action=CreateUser&UserName=a%20b"),
+        "The specified value for userName is invalid. It must contain only alphanumeric \
+         characters and/or the following: +=,.@_-"
+    );
+    let two = create("UserName=a&Tags.member.1.Key=&Tags.member.1.Value=%23");
+    assert!(
+        two.starts_with("3 validation errors detected: Value '' at 'tags.1.member.key'"),
+        "{two}"
+    );
+    let many = (1..=2000).map(|at| format!("&Tags.member.{at}.Key=%23&Tags.member.{at}.Value="));
+    let many = create(&format!("UserName=a{}", many.collect::<String>()));
+    assert!(many.starts_with("2001 validation errors detected: "), "{many}");
+    assert!(many.len() < 4096, "a message lists the first ones");
+    let secret = refused::<iam::ops::CreateLoginProfile>("UserName=u&Password=%E2%82%AC").1;
+    assert!(!secret.contains('\u{20ac}'), "{secret}");
+    let (_, range) = refused::<iam::ops::ListUsers>("MaxItems=0");
+    assert!(range.ends_with("Member must have value greater than or equal to 1"), "{range}");
+    assert!(input::<iam::ops::CreateUser>("UserName=a.b&Path=/x/").is_ok());
+}
+
+#[test]
+fn an_output_without_members_has_an_empty_result_if_the_model_has_it() {
+    let body = encode::<iam::ops::UpdateRole>(&iam::UpdateRoleResponse {}, "1").body;
+    assert!(
+        body.contains("<UpdateRoleResult/>") || body.contains("<UpdateRoleResult></"),
+        "{body}"
+    );
+    let body = encode::<iam::ops::DeleteUser>(&iam::DeleteUserResponse {}, "1").body;
+    assert!(!body.contains("Result"), "{body}");
 }

@@ -7913,13 +7913,25 @@ impl Structure for Ipv6Range {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct KeyPair {
     pub key_pair_id: Option<String>,
     pub tags: Option<Vec<Tag>>,
     pub key_name: Option<String>,
     pub key_fingerprint: Option<String>,
     pub key_material: Option<String>,
+}
+
+impl std::fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyPair")
+            .field("key_pair_id", &self.key_pair_id)
+            .field("tags", &self.tags)
+            .field("key_name", &self.key_name)
+            .field("key_fingerprint", &self.key_fingerprint)
+            .field("key_material", &crate::value::hidden(&self.key_material))
+            .finish()
+    }
 }
 
 impl Members for KeyPair {
@@ -8220,7 +8232,7 @@ impl Structure for MemoryInfo {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ModifyInstanceAttributeRequest {
     pub source_dest_check: Option<AttributeBooleanValue>,
     pub disable_api_stop: Option<AttributeBooleanValue>,
@@ -8239,6 +8251,33 @@ pub struct ModifyInstanceAttributeRequest {
     pub ebs_optimized: Option<AttributeBooleanValue>,
     pub sriov_net_support: Option<AttributeValue>,
     pub ena_support: Option<AttributeBooleanValue>,
+}
+
+impl std::fmt::Debug for ModifyInstanceAttributeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModifyInstanceAttributeRequest")
+            .field("source_dest_check", &self.source_dest_check)
+            .field("disable_api_stop", &self.disable_api_stop)
+            .field("dry_run", &self.dry_run)
+            .field("instance_id", &self.instance_id)
+            .field("attribute", &self.attribute)
+            .field("value", &crate::value::hidden(&self.value))
+            .field("block_device_mappings", &self.block_device_mappings)
+            .field("disable_api_termination", &self.disable_api_termination)
+            .field("instance_type", &self.instance_type)
+            .field("kernel", &self.kernel)
+            .field("ramdisk", &self.ramdisk)
+            .field("user_data", &self.user_data)
+            .field(
+                "instance_initiated_shutdown_behavior",
+                &self.instance_initiated_shutdown_behavior,
+            )
+            .field("groups", &self.groups)
+            .field("ebs_optimized", &self.ebs_optimized)
+            .field("sriov_net_support", &self.sriov_net_support)
+            .field("ena_support", &self.ena_support)
+            .finish()
+    }
 }
 
 impl Members for ModifyInstanceAttributeRequest {
@@ -10709,7 +10748,7 @@ impl Structure for RunInstancesMonitoringEnabled {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct RunInstancesRequest {
     pub block_device_mappings: Option<Vec<BlockDeviceMapping>>,
     pub image_id: Option<String>,
@@ -10755,6 +10794,60 @@ pub struct RunInstancesRequest {
     pub network_interfaces: Option<Vec<InstanceNetworkInterfaceSpecification>>,
     pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
     pub ebs_optimized: Option<bool>,
+}
+
+impl std::fmt::Debug for RunInstancesRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunInstancesRequest")
+            .field("block_device_mappings", &self.block_device_mappings)
+            .field("image_id", &self.image_id)
+            .field("instance_type", &self.instance_type)
+            .field("ipv6_address_count", &self.ipv6_address_count)
+            .field("ipv6_addresses", &self.ipv6_addresses)
+            .field("kernel_id", &self.kernel_id)
+            .field("key_name", &self.key_name)
+            .field("max_count", &self.max_count)
+            .field("min_count", &self.min_count)
+            .field("monitoring", &self.monitoring)
+            .field("placement", &self.placement)
+            .field("ramdisk_id", &self.ramdisk_id)
+            .field("security_group_ids", &self.security_group_ids)
+            .field("security_groups", &self.security_groups)
+            .field("subnet_id", &self.subnet_id)
+            .field("user_data", &crate::value::hidden(&self.user_data))
+            .field("elastic_gpu_specification", &self.elastic_gpu_specification)
+            .field("elastic_inference_accelerators", &self.elastic_inference_accelerators)
+            .field("tag_specifications", &self.tag_specifications)
+            .field("launch_template", &self.launch_template)
+            .field("instance_market_options", &self.instance_market_options)
+            .field("credit_specification", &self.credit_specification)
+            .field("cpu_options", &self.cpu_options)
+            .field("capacity_reservation_specification", &self.capacity_reservation_specification)
+            .field("hibernation_options", &self.hibernation_options)
+            .field("license_specifications", &self.license_specifications)
+            .field("metadata_options", &self.metadata_options)
+            .field("enclave_options", &self.enclave_options)
+            .field("private_dns_name_options", &self.private_dns_name_options)
+            .field("maintenance_options", &self.maintenance_options)
+            .field("disable_api_stop", &self.disable_api_stop)
+            .field("enable_primary_ipv6", &self.enable_primary_ipv6)
+            .field("network_performance_options", &self.network_performance_options)
+            .field("operator", &self.operator)
+            .field("secondary_interfaces", &self.secondary_interfaces)
+            .field("dry_run", &self.dry_run)
+            .field("disable_api_termination", &self.disable_api_termination)
+            .field(
+                "instance_initiated_shutdown_behavior",
+                &self.instance_initiated_shutdown_behavior,
+            )
+            .field("private_ip_address", &self.private_ip_address)
+            .field("client_token", &self.client_token)
+            .field("additional_info", &self.additional_info)
+            .field("network_interfaces", &self.network_interfaces)
+            .field("iam_instance_profile", &self.iam_instance_profile)
+            .field("ebs_optimized", &self.ebs_optimized)
+            .finish()
+    }
 }
 
 impl Members for RunInstancesRequest {

@@ -383,13 +383,25 @@ impl Structure for DecryptRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct DecryptResponse {
     pub key_id: Option<String>,
     pub plaintext: Option<Vec<u8>>,
     pub encryption_algorithm: Option<EncryptionAlgorithmSpec>,
     pub ciphertext_for_recipient: Option<Vec<u8>>,
     pub key_material_id: Option<String>,
+}
+
+impl std::fmt::Debug for DecryptResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DecryptResponse")
+            .field("key_id", &self.key_id)
+            .field("plaintext", &crate::value::hidden(&self.plaintext))
+            .field("encryption_algorithm", &self.encryption_algorithm)
+            .field("ciphertext_for_recipient", &self.ciphertext_for_recipient)
+            .field("key_material_id", &self.key_material_id)
+            .finish()
+    }
 }
 
 impl Members for DecryptResponse {
@@ -556,13 +568,25 @@ impl Structure for DeriveSharedSecretRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct DeriveSharedSecretResponse {
     pub key_id: Option<String>,
     pub shared_secret: Option<Vec<u8>>,
     pub ciphertext_for_recipient: Option<Vec<u8>>,
     pub key_agreement_algorithm: Option<KeyAgreementAlgorithmSpec>,
     pub key_origin: Option<OriginType>,
+}
+
+impl std::fmt::Debug for DeriveSharedSecretResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeriveSharedSecretResponse")
+            .field("key_id", &self.key_id)
+            .field("shared_secret", &crate::value::hidden(&self.shared_secret))
+            .field("ciphertext_for_recipient", &self.ciphertext_for_recipient)
+            .field("key_agreement_algorithm", &self.key_agreement_algorithm)
+            .field("key_origin", &self.key_origin)
+            .finish()
+    }
 }
 
 impl Members for DeriveSharedSecretResponse {
@@ -874,7 +898,7 @@ impl Structure for EnableKeyRotationResponse {
     fn set_member(&mut self, _: usize, _: Value) {}
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct EncryptRequest {
     pub key_id: Option<String>,
     pub plaintext: Option<Vec<u8>>,
@@ -882,6 +906,19 @@ pub struct EncryptRequest {
     pub grant_tokens: Option<Vec<String>>,
     pub encryption_algorithm: Option<EncryptionAlgorithmSpec>,
     pub dry_run: Option<bool>,
+}
+
+impl std::fmt::Debug for EncryptRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EncryptRequest")
+            .field("key_id", &self.key_id)
+            .field("plaintext", &crate::value::hidden(&self.plaintext))
+            .field("encryption_context", &self.encryption_context)
+            .field("grant_tokens", &self.grant_tokens)
+            .field("encryption_algorithm", &self.encryption_algorithm)
+            .field("dry_run", &self.dry_run)
+            .finish()
+    }
 }
 
 impl Members for EncryptRequest {
@@ -985,7 +1022,7 @@ impl Structure for GenerateDataKeyPairRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct GenerateDataKeyPairResponse {
     pub private_key_ciphertext_blob: Option<Vec<u8>>,
     pub private_key_plaintext: Option<Vec<u8>>,
@@ -994,6 +1031,20 @@ pub struct GenerateDataKeyPairResponse {
     pub key_pair_spec: Option<DataKeyPairSpec>,
     pub ciphertext_for_recipient: Option<Vec<u8>>,
     pub key_material_id: Option<String>,
+}
+
+impl std::fmt::Debug for GenerateDataKeyPairResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenerateDataKeyPairResponse")
+            .field("private_key_ciphertext_blob", &self.private_key_ciphertext_blob)
+            .field("private_key_plaintext", &crate::value::hidden(&self.private_key_plaintext))
+            .field("public_key", &self.public_key)
+            .field("key_id", &self.key_id)
+            .field("key_pair_spec", &self.key_pair_spec)
+            .field("ciphertext_for_recipient", &self.ciphertext_for_recipient)
+            .field("key_material_id", &self.key_material_id)
+            .finish()
+    }
 }
 
 impl Members for GenerateDataKeyPairResponse {
@@ -1145,13 +1196,25 @@ impl Structure for GenerateDataKeyRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct GenerateDataKeyResponse {
     pub ciphertext_blob: Option<Vec<u8>>,
     pub plaintext: Option<Vec<u8>>,
     pub key_id: Option<String>,
     pub ciphertext_for_recipient: Option<Vec<u8>>,
     pub key_material_id: Option<String>,
+}
+
+impl std::fmt::Debug for GenerateDataKeyResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenerateDataKeyResponse")
+            .field("ciphertext_blob", &self.ciphertext_blob)
+            .field("plaintext", &crate::value::hidden(&self.plaintext))
+            .field("key_id", &self.key_id)
+            .field("ciphertext_for_recipient", &self.ciphertext_for_recipient)
+            .field("key_material_id", &self.key_material_id)
+            .finish()
+    }
 }
 
 impl Members for GenerateDataKeyResponse {
@@ -1253,13 +1316,25 @@ impl Structure for GenerateDataKeyWithoutPlaintextResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct GenerateMacRequest {
     pub message: Option<Vec<u8>>,
     pub key_id: Option<String>,
     pub mac_algorithm: Option<MacAlgorithmSpec>,
     pub grant_tokens: Option<Vec<String>>,
     pub dry_run: Option<bool>,
+}
+
+impl std::fmt::Debug for GenerateMacRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenerateMacRequest")
+            .field("message", &crate::value::hidden(&self.message))
+            .field("key_id", &self.key_id)
+            .field("mac_algorithm", &self.mac_algorithm)
+            .field("grant_tokens", &self.grant_tokens)
+            .field("dry_run", &self.dry_run)
+            .finish()
+    }
 }
 
 impl Members for GenerateMacRequest {
@@ -1352,10 +1427,19 @@ impl Structure for GenerateRandomRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct GenerateRandomResponse {
     pub plaintext: Option<Vec<u8>>,
     pub ciphertext_for_recipient: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for GenerateRandomResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GenerateRandomResponse")
+            .field("plaintext", &crate::value::hidden(&self.plaintext))
+            .field("ciphertext_for_recipient", &self.ciphertext_for_recipient)
+            .finish()
+    }
 }
 
 impl Members for GenerateRandomResponse {
@@ -1529,12 +1613,23 @@ impl Structure for GetParametersForImportRequest {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct GetParametersForImportResponse {
     pub key_id: Option<String>,
     pub import_token: Option<Vec<u8>>,
     pub public_key: Option<Vec<u8>>,
     pub parameters_valid_to: Option<types::Timestamp>,
+}
+
+impl std::fmt::Debug for GetParametersForImportResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GetParametersForImportResponse")
+            .field("key_id", &self.key_id)
+            .field("import_token", &self.import_token)
+            .field("public_key", &crate::value::hidden(&self.public_key))
+            .field("parameters_valid_to", &self.parameters_valid_to)
+            .finish()
+    }
 }
 
 impl Members for GetParametersForImportResponse {
@@ -2883,7 +2978,7 @@ impl Structure for ScheduleKeyDeletionResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct SignRequest {
     pub key_id: Option<String>,
     pub message: Option<Vec<u8>>,
@@ -2891,6 +2986,19 @@ pub struct SignRequest {
     pub grant_tokens: Option<Vec<String>>,
     pub signing_algorithm: Option<SigningAlgorithmSpec>,
     pub dry_run: Option<bool>,
+}
+
+impl std::fmt::Debug for SignRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignRequest")
+            .field("key_id", &self.key_id)
+            .field("message", &crate::value::hidden(&self.message))
+            .field("message_type", &self.message_type)
+            .field("grant_tokens", &self.grant_tokens)
+            .field("signing_algorithm", &self.signing_algorithm)
+            .field("dry_run", &self.dry_run)
+            .finish()
+    }
 }
 
 impl Members for SignRequest {
@@ -3197,7 +3305,7 @@ impl Structure for UpdatePrimaryRegionResponse {
     fn set_member(&mut self, _: usize, _: Value) {}
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct VerifyMacRequest {
     pub message: Option<Vec<u8>>,
     pub key_id: Option<String>,
@@ -3205,6 +3313,19 @@ pub struct VerifyMacRequest {
     pub mac: Option<Vec<u8>>,
     pub grant_tokens: Option<Vec<String>>,
     pub dry_run: Option<bool>,
+}
+
+impl std::fmt::Debug for VerifyMacRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifyMacRequest")
+            .field("message", &crate::value::hidden(&self.message))
+            .field("key_id", &self.key_id)
+            .field("mac_algorithm", &self.mac_algorithm)
+            .field("mac", &self.mac)
+            .field("grant_tokens", &self.grant_tokens)
+            .field("dry_run", &self.dry_run)
+            .finish()
+    }
 }
 
 impl Members for VerifyMacRequest {
@@ -3268,7 +3389,7 @@ impl Structure for VerifyMacResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct VerifyRequest {
     pub key_id: Option<String>,
     pub message: Option<Vec<u8>>,
@@ -3277,6 +3398,20 @@ pub struct VerifyRequest {
     pub signing_algorithm: Option<SigningAlgorithmSpec>,
     pub grant_tokens: Option<Vec<String>>,
     pub dry_run: Option<bool>,
+}
+
+impl std::fmt::Debug for VerifyRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifyRequest")
+            .field("key_id", &self.key_id)
+            .field("message", &crate::value::hidden(&self.message))
+            .field("message_type", &self.message_type)
+            .field("signature", &self.signature)
+            .field("signing_algorithm", &self.signing_algorithm)
+            .field("grant_tokens", &self.grant_tokens)
+            .field("dry_run", &self.dry_run)
+            .finish()
+    }
 }
 
 impl Members for VerifyRequest {
@@ -3367,7 +3502,7 @@ impl Structure for XksKeyConfigurationType {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct XksProxyConfigurationType {
     pub connectivity: Option<XksProxyConnectivityType>,
     pub access_key_id: Option<String>,
@@ -3375,6 +3510,19 @@ pub struct XksProxyConfigurationType {
     pub uri_path: Option<String>,
     pub vpc_endpoint_service_name: Option<String>,
     pub vpc_endpoint_service_owner: Option<String>,
+}
+
+impl std::fmt::Debug for XksProxyConfigurationType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("XksProxyConfigurationType")
+            .field("connectivity", &self.connectivity)
+            .field("access_key_id", &crate::value::hidden(&self.access_key_id))
+            .field("uri_endpoint", &self.uri_endpoint)
+            .field("uri_path", &self.uri_path)
+            .field("vpc_endpoint_service_name", &self.vpc_endpoint_service_name)
+            .field("vpc_endpoint_service_owner", &self.vpc_endpoint_service_owner)
+            .finish()
+    }
 }
 
 impl Members for XksProxyConfigurationType {

@@ -6,6 +6,120 @@ use crate::schema::{
     STRING, Schema, TIMESTAMP, TIMESTAMP_HTTP, TIMESTAMP_ISO, TIMESTAMP_UNIX,
 };
 
+pub static ASSUME_ROLE_REQUEST: Schema = Schema::new(
+    "AssumeRoleRequest",
+    Kind::Structure(&[
+        Member::new("RoleArn", "RoleArn", "RoleArn", &ARN_TYPE).required(),
+        Member::new(
+            "RoleSessionName",
+            "RoleSessionName",
+            "RoleSessionName",
+            &ROLE_SESSION_NAME_TYPE,
+        )
+        .required(),
+        Member::new("PolicyArns", "PolicyArns", "PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new("Policy", "Policy", "Policy", &UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new(
+            "DurationSeconds",
+            "DurationSeconds",
+            "DurationSeconds",
+            &ROLE_DURATION_SECONDS_TYPE,
+        ),
+        Member::new("Tags", "Tags", "Tags", &TAG_LIST_TYPE),
+        Member::new(
+            "TransitiveTagKeys",
+            "TransitiveTagKeys",
+            "TransitiveTagKeys",
+            &TAG_KEY_LIST_TYPE,
+        ),
+        Member::new("ExternalId", "ExternalId", "ExternalId", &EXTERNAL_ID_TYPE),
+        Member::new("SerialNumber", "SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::new("TokenCode", "TokenCode", "TokenCode", &TOKEN_CODE_TYPE),
+        Member::new("SourceIdentity", "SourceIdentity", "SourceIdentity", &SOURCE_IDENTITY_TYPE),
+        Member::new(
+            "ProvidedContexts",
+            "ProvidedContexts",
+            "ProvidedContexts",
+            &PROVIDED_CONTEXTS_LIST_TYPE,
+        ),
+    ]),
+);
+
+pub static ASSUME_ROLE_RESPONSE: Schema = Schema::new(
+    "AssumeRoleResponse",
+    Kind::Structure(&[
+        Member::new("Credentials", "Credentials", "Credentials", &CREDENTIALS),
+        Member::new("AssumedRoleUser", "AssumedRoleUser", "AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::new(
+            "PackedPolicySize",
+            "PackedPolicySize",
+            "PackedPolicySize",
+            &NON_NEGATIVE_INTEGER_TYPE,
+        ),
+        Member::new("SourceIdentity", "SourceIdentity", "SourceIdentity", &SOURCE_IDENTITY_TYPE),
+    ]),
+);
+
+pub static ASSUMED_ROLE_USER: Schema = Schema::new(
+    "AssumedRoleUser",
+    Kind::Structure(&[
+        Member::new("AssumedRoleId", "AssumedRoleId", "AssumedRoleId", &ASSUMED_ROLE_ID_TYPE)
+            .required(),
+        Member::new("Arn", "Arn", "Arn", &ARN_TYPE).required(),
+    ]),
+);
+
+pub static CREDENTIALS: Schema = Schema::new(
+    "Credentials",
+    Kind::Structure(&[
+        Member::new("AccessKeyId", "AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE).required(),
+        Member::new("SecretAccessKey", "SecretAccessKey", "SecretAccessKey", &STRING).required(),
+        Member::new("SessionToken", "SessionToken", "SessionToken", &STRING).required(),
+        Member::new("Expiration", "Expiration", "Expiration", &TIMESTAMP).required(),
+    ]),
+);
+
+pub static DECODE_AUTHORIZATION_MESSAGE_REQUEST: Schema = Schema::new(
+    "DecodeAuthorizationMessageRequest",
+    Kind::Structure(&[Member::new(
+        "EncodedMessage",
+        "EncodedMessage",
+        "EncodedMessage",
+        &ENCODED_MESSAGE_TYPE,
+    )
+    .required()]),
+);
+
+pub static DECODE_AUTHORIZATION_MESSAGE_RESPONSE: Schema = Schema::new(
+    "DecodeAuthorizationMessageResponse",
+    Kind::Structure(&[Member::new("DecodedMessage", "DecodedMessage", "DecodedMessage", &STRING)]),
+);
+
+pub static FEDERATED_USER: Schema = Schema::new(
+    "FederatedUser",
+    Kind::Structure(&[
+        Member::new("FederatedUserId", "FederatedUserId", "FederatedUserId", &FEDERATED_ID_TYPE)
+            .required(),
+        Member::new("Arn", "Arn", "Arn", &ARN_TYPE).required(),
+    ]),
+);
+
+pub static GET_ACCESS_KEY_INFO_REQUEST: Schema = Schema::new(
+    "GetAccessKeyInfoRequest",
+    Kind::Structure(&[Member::new(
+        "AccessKeyId",
+        "AccessKeyId",
+        "AccessKeyId",
+        &ACCESS_KEY_ID_TYPE,
+    )
+    .required()]),
+);
+
+pub static GET_ACCESS_KEY_INFO_RESPONSE: Schema = Schema::new(
+    "GetAccessKeyInfoResponse",
+    Kind::Structure(&[Member::new("Account", "Account", "Account", &STRING)]),
+);
+
 pub static GET_CALLER_IDENTITY_REQUEST: Schema =
     Schema::new("GetCallerIdentityRequest", Kind::Structure(&[]));
 
@@ -18,4 +132,235 @@ pub static GET_CALLER_IDENTITY_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static GET_FEDERATION_TOKEN_REQUEST: Schema = Schema::new(
+    "GetFederationTokenRequest",
+    Kind::Structure(&[
+        Member::new("Name", "Name", "Name", &USER_NAME_TYPE).required(),
+        Member::new("Policy", "Policy", "Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new("PolicyArns", "PolicyArns", "PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new(
+            "DurationSeconds",
+            "DurationSeconds",
+            "DurationSeconds",
+            &DURATION_SECONDS_TYPE,
+        ),
+        Member::new("Tags", "Tags", "Tags", &TAG_LIST_TYPE),
+    ]),
+);
+
+pub static GET_FEDERATION_TOKEN_RESPONSE: Schema = Schema::new(
+    "GetFederationTokenResponse",
+    Kind::Structure(&[
+        Member::new("Credentials", "Credentials", "Credentials", &CREDENTIALS),
+        Member::new("FederatedUser", "FederatedUser", "FederatedUser", &FEDERATED_USER),
+        Member::new(
+            "PackedPolicySize",
+            "PackedPolicySize",
+            "PackedPolicySize",
+            &NON_NEGATIVE_INTEGER_TYPE,
+        ),
+    ]),
+);
+
+pub static GET_SESSION_TOKEN_REQUEST: Schema = Schema::new(
+    "GetSessionTokenRequest",
+    Kind::Structure(&[
+        Member::new(
+            "DurationSeconds",
+            "DurationSeconds",
+            "DurationSeconds",
+            &DURATION_SECONDS_TYPE,
+        ),
+        Member::new("SerialNumber", "SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE),
+        Member::new("TokenCode", "TokenCode", "TokenCode", &TOKEN_CODE_TYPE),
+    ]),
+);
+
+pub static GET_SESSION_TOKEN_RESPONSE: Schema = Schema::new(
+    "GetSessionTokenResponse",
+    Kind::Structure(&[Member::new("Credentials", "Credentials", "Credentials", &CREDENTIALS)]),
+);
+
+pub static POLICY_DESCRIPTOR_TYPE: Schema = Schema::new(
+    "PolicyDescriptorType",
+    Kind::Structure(&[Member::new("arn", "arn", "Arn", &ARN_TYPE)]),
+);
+
+pub static PROVIDED_CONTEXT: Schema = Schema::new(
+    "ProvidedContext",
+    Kind::Structure(&[
+        Member::new("ProviderArn", "ProviderArn", "ProviderArn", &ARN_TYPE),
+        Member::new(
+            "ContextAssertion",
+            "ContextAssertion",
+            "ContextAssertion",
+            &CONTEXT_ASSERTION_TYPE,
+        ),
+    ]),
+);
+
+pub static PROVIDED_CONTEXTS_LIST_TYPE: Schema = Schema::new(
+    "ProvidedContextsListType",
+    Kind::List { element: Element::new(None, &PROVIDED_CONTEXT), flattened: false },
+)
+.limited(Limits { min: Some(1), max: Some(5), pattern: None, sensitive: false });
+
+pub static TAG: Schema = Schema::new(
+    "Tag",
+    Kind::Structure(&[
+        Member::new("Key", "Key", "Key", &TAG_KEY_TYPE).required(),
+        Member::new("Value", "Value", "Value", &TAG_VALUE_TYPE).required(),
+    ]),
+);
+
+pub static ACCESS_KEY_ID_TYPE: Schema =
+    Schema::new("accessKeyIdType", Kind::String).limited(Limits {
+        min: Some(16),
+        max: Some(128),
+        pattern: Some(Pattern { text: "[\\w]*", fits: limits::words_or_none, says: None }),
+        sensitive: false,
+    });
+
 pub static ARN_TYPE: Schema = Schema::new("arnType", Kind::String).limited(Limits { min: Some(20), max: Some(2048), pattern: Some(Pattern { text: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+", fits: limits::text, says: None }), sensitive: false });
+
+pub static ASSUMED_ROLE_ID_TYPE: Schema =
+    Schema::new("assumedRoleIdType", Kind::String).limited(Limits {
+        min: Some(2),
+        max: Some(193),
+        pattern: Some(Pattern { text: "[\\w+=,.@:-]*", fits: limits::name_colon, says: None }),
+        sensitive: false,
+    });
+
+pub static CONTEXT_ASSERTION_TYPE: Schema = Schema::new("contextAssertionType", Kind::String)
+    .limited(Limits { min: Some(4), max: Some(2048), pattern: None, sensitive: false });
+
+pub static DURATION_SECONDS_TYPE: Schema = Schema::new("durationSecondsType", Kind::Integer)
+    .limited(Limits { min: Some(900), max: Some(129600), pattern: None, sensitive: false });
+
+pub static ENCODED_MESSAGE_TYPE: Schema = Schema::new("encodedMessageType", Kind::String)
+    .limited(Limits { min: Some(1), max: Some(10240), pattern: None, sensitive: false });
+
+pub static EXTERNAL_ID_TYPE: Schema = Schema::new("externalIdType", Kind::String).limited(Limits {
+    min: Some(2),
+    max: Some(1224),
+    pattern: Some(Pattern { text: "[\\w+=,.@:\\/-]*", fits: limits::serial_or_none, says: None }),
+    sensitive: false,
+});
+
+pub static FEDERATED_ID_TYPE: Schema =
+    Schema::new("federatedIdType", Kind::String).limited(Limits {
+        min: Some(2),
+        max: Some(193),
+        pattern: Some(Pattern { text: "[\\w+=,.@\\:-]*", fits: limits::name_colon, says: None }),
+        sensitive: false,
+    });
+
+pub static NON_NEGATIVE_INTEGER_TYPE: Schema = Schema::new("nonNegativeIntegerType", Kind::Integer)
+    .limited(Limits { min: Some(0), max: None, pattern: None, sensitive: false });
+
+pub static POLICY_DESCRIPTOR_LIST_TYPE: Schema = Schema::new(
+    "policyDescriptorListType",
+    Kind::List { element: Element::new(None, &POLICY_DESCRIPTOR_TYPE), flattened: false },
+);
+
+pub static ROLE_DURATION_SECONDS_TYPE: Schema =
+    Schema::new("roleDurationSecondsType", Kind::Integer).limited(Limits {
+        min: Some(900),
+        max: Some(43200),
+        pattern: None,
+        sensitive: false,
+    });
+
+pub static ROLE_SESSION_NAME_TYPE: Schema = Schema::new("roleSessionNameType", Kind::String)
+    .limited(Limits {
+        min: Some(2),
+        max: Some(64),
+        pattern: Some(Pattern { text: "[\\w+=,.@-]*", fits: limits::name_or_none, says: None }),
+        sensitive: false,
+    });
+
+pub static SERIAL_NUMBER_TYPE: Schema =
+    Schema::new("serialNumberType", Kind::String).limited(Limits {
+        min: Some(9),
+        max: Some(256),
+        pattern: Some(Pattern { text: "[\\w+=/:,.@-]*", fits: limits::serial_or_none, says: None }),
+        sensitive: false,
+    });
+
+pub static SESSION_POLICY_DOCUMENT_TYPE: Schema =
+    Schema::new("sessionPolicyDocumentType", Kind::String).limited(Limits {
+        min: Some(1),
+        max: Some(2048),
+        pattern: Some(Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",
+            fits: limits::latin_lines,
+            says: None,
+        }),
+        sensitive: false,
+    });
+
+pub static SOURCE_IDENTITY_TYPE: Schema =
+    Schema::new("sourceIdentityType", Kind::String).limited(Limits {
+        min: Some(2),
+        max: Some(64),
+        pattern: Some(Pattern { text: "[\\w+=,.@-]*", fits: limits::name_or_none, says: None }),
+        sensitive: false,
+    });
+
+pub static TAG_KEY_LIST_TYPE: Schema = Schema::new(
+    "tagKeyListType",
+    Kind::List { element: Element::new(None, &TAG_KEY_TYPE), flattened: false },
+)
+.limited(Limits { min: None, max: Some(50), pattern: None, sensitive: false });
+
+pub static TAG_KEY_TYPE: Schema = Schema::new("tagKeyType", Kind::String).limited(Limits {
+    min: Some(1),
+    max: Some(128),
+    pattern: Some(Pattern {
+        text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+",
+        fits: limits::tag,
+        says: None,
+    }),
+    sensitive: false,
+});
+
+pub static TAG_LIST_TYPE: Schema =
+    Schema::new("tagListType", Kind::List { element: Element::new(None, &TAG), flattened: false })
+        .limited(Limits { min: None, max: Some(50), pattern: None, sensitive: false });
+
+pub static TAG_VALUE_TYPE: Schema = Schema::new("tagValueType", Kind::String).limited(Limits {
+    min: None,
+    max: Some(256),
+    pattern: Some(Pattern {
+        text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*",
+        fits: limits::tag_or_none,
+        says: None,
+    }),
+    sensitive: false,
+});
+
+pub static TOKEN_CODE_TYPE: Schema = Schema::new("tokenCodeType", Kind::String).limited(Limits {
+    min: Some(6),
+    max: Some(6),
+    pattern: Some(Pattern { text: "[\\d]*", fits: limits::digits_or_none, says: None }),
+    sensitive: false,
+});
+
+pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Schema =
+    Schema::new("unrestrictedSessionPolicyDocumentType", Kind::String).limited(Limits {
+        min: Some(1),
+        max: None,
+        pattern: Some(Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",
+            fits: limits::latin_lines,
+            says: None,
+        }),
+        sensitive: false,
+    });
+
+pub static USER_NAME_TYPE: Schema = Schema::new("userNameType", Kind::String).limited(Limits {
+    min: Some(2),
+    max: Some(32),
+    pattern: Some(Pattern { text: "[\\w+=,.@-]*", fits: limits::name_or_none, says: None }),
+    sensitive: false,
+});

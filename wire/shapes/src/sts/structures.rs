@@ -4,6 +4,288 @@ use super::schemas;
 use crate::{Members, Schema, Shape, Structure, Value, View, view};
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleRequest {
+    pub role_arn: Option<String>,
+    pub role_session_name: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub policy: Option<String>,
+    pub duration_seconds: Option<i32>,
+    pub tags: Option<Vec<Tag>>,
+    pub transitive_tag_keys: Option<Vec<String>>,
+    pub external_id: Option<String>,
+    pub serial_number: Option<String>,
+    pub token_code: Option<String>,
+    pub source_identity: Option<String>,
+    pub provided_contexts: Option<Vec<ProvidedContext>>,
+}
+
+impl Members for AssumeRoleRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.role_arn),
+            1 => view(&self.role_session_name),
+            2 => view(&self.policy_arns),
+            3 => view(&self.policy),
+            4 => view(&self.duration_seconds),
+            5 => view(&self.tags),
+            6 => view(&self.transitive_tag_keys),
+            7 => view(&self.external_id),
+            8 => view(&self.serial_number),
+            9 => view(&self.token_code),
+            10 => view(&self.source_identity),
+            11 => view(&self.provided_contexts),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssumeRoleRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.role_arn = Shape::from_value(value),
+            1 => self.role_session_name = Shape::from_value(value),
+            2 => self.policy_arns = Shape::from_value(value),
+            3 => self.policy = Shape::from_value(value),
+            4 => self.duration_seconds = Shape::from_value(value),
+            5 => self.tags = Shape::from_value(value),
+            6 => self.transitive_tag_keys = Shape::from_value(value),
+            7 => self.external_id = Shape::from_value(value),
+            8 => self.serial_number = Shape::from_value(value),
+            9 => self.token_code = Shape::from_value(value),
+            10 => self.source_identity = Shape::from_value(value),
+            11 => self.provided_contexts = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleResponse {
+    pub credentials: Option<Credentials>,
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    pub packed_policy_size: Option<i32>,
+    pub source_identity: Option<String>,
+}
+
+impl Members for AssumeRoleResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.credentials),
+            1 => view(&self.assumed_role_user),
+            2 => view(&self.packed_policy_size),
+            3 => view(&self.source_identity),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssumeRoleResponse {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.credentials = Shape::from_value(value),
+            1 => self.assumed_role_user = Shape::from_value(value),
+            2 => self.packed_policy_size = Shape::from_value(value),
+            3 => self.source_identity = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumedRoleUser {
+    pub assumed_role_id: Option<String>,
+    pub arn: Option<String>,
+}
+
+impl Members for AssumedRoleUser {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.assumed_role_id),
+            1 => view(&self.arn),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssumedRoleUser {
+    const SCHEMA: &'static Schema = &schemas::ASSUMED_ROLE_USER;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.assumed_role_id = Shape::from_value(value),
+            1 => self.arn = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Credentials {
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<String>,
+    pub session_token: Option<String>,
+    pub expiration: Option<types::Timestamp>,
+}
+
+impl Members for Credentials {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.access_key_id),
+            1 => view(&self.secret_access_key),
+            2 => view(&self.session_token),
+            3 => view(&self.expiration),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for Credentials {
+    const SCHEMA: &'static Schema = &schemas::CREDENTIALS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.access_key_id = Shape::from_value(value),
+            1 => self.secret_access_key = Shape::from_value(value),
+            2 => self.session_token = Shape::from_value(value),
+            3 => self.expiration = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageRequest {
+    pub encoded_message: Option<String>,
+}
+
+impl Members for DecodeAuthorizationMessageRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.encoded_message),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DecodeAuthorizationMessageRequest {
+    const SCHEMA: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.encoded_message = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DecodeAuthorizationMessageResponse {
+    pub decoded_message: Option<String>,
+}
+
+impl Members for DecodeAuthorizationMessageResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.decoded_message),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DecodeAuthorizationMessageResponse {
+    const SCHEMA: &'static Schema = &schemas::DECODE_AUTHORIZATION_MESSAGE_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.decoded_message = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FederatedUser {
+    pub federated_user_id: Option<String>,
+    pub arn: Option<String>,
+}
+
+impl Members for FederatedUser {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.federated_user_id),
+            1 => view(&self.arn),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for FederatedUser {
+    const SCHEMA: &'static Schema = &schemas::FEDERATED_USER;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.federated_user_id = Shape::from_value(value),
+            1 => self.arn = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoRequest {
+    pub access_key_id: Option<String>,
+}
+
+impl Members for GetAccessKeyInfoRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.access_key_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetAccessKeyInfoRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.access_key_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetAccessKeyInfoResponse {
+    pub account: Option<String>,
+}
+
+impl Members for GetAccessKeyInfoResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.account),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetAccessKeyInfoResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_ACCESS_KEY_INFO_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.account = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetCallerIdentityRequest {}
 
 impl Members for GetCallerIdentityRequest {
@@ -49,7 +331,228 @@ impl Structure for GetCallerIdentityResponse {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFederationTokenRequest {
+    pub name: Option<String>,
+    pub policy: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub duration_seconds: Option<i32>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Members for GetFederationTokenRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.name),
+            1 => view(&self.policy),
+            2 => view(&self.policy_arns),
+            3 => view(&self.duration_seconds),
+            4 => view(&self.tags),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetFederationTokenRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_FEDERATION_TOKEN_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.name = Shape::from_value(value),
+            1 => self.policy = Shape::from_value(value),
+            2 => self.policy_arns = Shape::from_value(value),
+            3 => self.duration_seconds = Shape::from_value(value),
+            4 => self.tags = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetFederationTokenResponse {
+    pub credentials: Option<Credentials>,
+    pub federated_user: Option<FederatedUser>,
+    pub packed_policy_size: Option<i32>,
+}
+
+impl Members for GetFederationTokenResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.credentials),
+            1 => view(&self.federated_user),
+            2 => view(&self.packed_policy_size),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetFederationTokenResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_FEDERATION_TOKEN_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.credentials = Shape::from_value(value),
+            1 => self.federated_user = Shape::from_value(value),
+            2 => self.packed_policy_size = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenRequest {
+    pub duration_seconds: Option<i32>,
+    pub serial_number: Option<String>,
+    pub token_code: Option<String>,
+}
+
+impl Members for GetSessionTokenRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.duration_seconds),
+            1 => view(&self.serial_number),
+            2 => view(&self.token_code),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSessionTokenRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SESSION_TOKEN_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.duration_seconds = Shape::from_value(value),
+            1 => self.serial_number = Shape::from_value(value),
+            2 => self.token_code = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSessionTokenResponse {
+    pub credentials: Option<Credentials>,
+}
+
+impl Members for GetSessionTokenResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.credentials),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSessionTokenResponse {
+    const SCHEMA: &'static Schema = &schemas::GET_SESSION_TOKEN_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.credentials = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PolicyDescriptorType {
+    pub arn: Option<String>,
+}
+
+impl Members for PolicyDescriptorType {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.arn),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for PolicyDescriptorType {
+    const SCHEMA: &'static Schema = &schemas::POLICY_DESCRIPTOR_TYPE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.arn = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvidedContext {
+    pub provider_arn: Option<String>,
+    pub context_assertion: Option<String>,
+}
+
+impl Members for ProvidedContext {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.provider_arn),
+            1 => view(&self.context_assertion),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ProvidedContext {
+    const SCHEMA: &'static Schema = &schemas::PROVIDED_CONTEXT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.provider_arn = Shape::from_value(value),
+            1 => self.context_assertion = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tag {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+impl Members for Tag {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.key),
+            1 => view(&self.value),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for Tag {
+    const SCHEMA: &'static Schema = &schemas::TAG;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.key = Shape::from_value(value),
+            1 => self.value = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
 crate::value::structures! {
+    AssumeRoleRequest,
+    AssumeRoleResponse,
+    AssumedRoleUser,
+    Credentials,
+    DecodeAuthorizationMessageRequest,
+    DecodeAuthorizationMessageResponse,
+    FederatedUser,
+    GetAccessKeyInfoRequest,
+    GetAccessKeyInfoResponse,
     GetCallerIdentityRequest,
     GetCallerIdentityResponse,
+    GetFederationTokenRequest,
+    GetFederationTokenResponse,
+    GetSessionTokenRequest,
+    GetSessionTokenResponse,
+    PolicyDescriptorType,
+    ProvidedContext,
+    Tag,
 }

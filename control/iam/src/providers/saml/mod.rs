@@ -52,8 +52,14 @@ fn read(metadata: &str) -> Result<Option<Timestamp>, Fault> {
             Event::Start(_) => depth += 1,
             Event::End(_) => depth = depth.saturating_sub(1),
             Event::Eof => break,
-            // Text, comments and whatever else stands in a document.
-            _ => {}
+            Event::Empty(_)
+            | Event::Text(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => {}
         }
     }
     if entity && depth == 0 { Ok(valid_until) } else { Err(unreadable()) }

@@ -1,6 +1,7 @@
 //! Decisions by a table: `cases.json`, one case a line.
 
 use super::*;
+use crate::Own;
 use crate::access::acl::{Of, Owner};
 use serde::Deserialize;
 
@@ -45,6 +46,7 @@ fn identity(account: &str, arn: String, root: bool) -> Identity {
         canonical_id: account[..1].repeat(64),
         display_name: String::new(),
         root,
+        own: None,
     }
 }
 
@@ -54,7 +56,15 @@ fn who(name: &str) -> Option<Identity> {
         "anonymous" => return None,
         "owner" => identity(own, format!("arn:aws:iam::{own}:root"), true),
         "user" => identity(own, format!("arn:aws:iam::{own}:user/u"), false),
-        "role" => identity(own, format!("arn:aws:sts::{own}:assumed-role/r/s"), false),
+        "role" => {
+            let all = Arc::new(Own {
+                identity: ALL.clone(),
+                role_arn: Some(format!("arn:aws:iam::{own}:role/r")),
+                ..Own::default()
+            });
+            let session = identity(own, format!("arn:aws:sts::{own}:assumed-role/r/s"), false);
+            Identity { own: Some(all), ..session }
+        }
         "other" => identity(other, format!("arn:aws:iam::{other}:root"), true),
         "other-user" => identity(other, format!("arn:aws:iam::{other}:user/u"), false),
         name => panic!("nobody is called {name}"),
@@ -153,5 +163,62 @@ fn root_can_always_mend_the_policy() {
         };
         let answer = of_the_bucket(question, bucket);
         assert_eq!(answer == Answer::Allow, allow, "{name} {action}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_user_needs_its_own_policies_leave() {
+    let compiled = |statement: &str| {
+        let text = format!(r#"{{"Version": "2012-10-17", "Statement": {statement}}}"#);
+        Document::parse(&text, text.len(), Kind::Identity).unwrap().compile()
+    };
+    let get = r#"{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}"#;
+    let deny = r#"{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}"#;
+    let blue = r#"{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*",
+        "Condition": {"StringEquals": {"aws:PrincipalTag/team": "blue"}}}"#;
+    let public = BucketPolicy::read(
+        r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:GetObject",
+            "Principal": {"AWS": "arn:aws:iam::111111111111:user/u"},
+            "Resource": "arn:aws:s3:::b/*"}}"#,
+    );
+    let owner = "1".repeat(64);
+    let mut context = Context::new();
+    context.set("aws:PrincipalTag/team", "blue");
+    for (policies, boundary, session, by_bucket, allowed) in [
+        (&[][..], None, None, false, false),
+        (&[get], None, None, false, true),
+        (&[get, deny], None, None, false, false),
+        (&[get], Some(deny), None, false, false),
+        (&[get], Some(blue), None, false, true),
+        (&[get], None, Some(vec![]), false, false),
+        (&[get], None, Some(vec![blue]), false, true),
+        (&[blue], None, None, false, true),
+        (&[], None, None, true, true),
+        (&[deny], None, None, true, false),
+    ] {
+        let own = Own {
+            identity: policies.iter().map(|one| compiled(one)).collect(),
+            boundary: boundary.map(compiled),
+            session: session.map(|all: Vec<&str>| all.into_iter().map(compiled).collect()),
+            ..Own::default()
+        };
+        let own = Some(Arc::new(own));
+        let user = Identity { own, ..who("user").unwrap() };
+        let question = Question {
+            identity: Some(&user),
+            action: "s3:GetObject",
+            resource: "arn:aws:s3:::b/k",
+            context: &context,
+        };
+        let bucket = Bucket {
+            account: "111111111111",
+            owner_id: &owner,
+            acl: None,
+            ownership: Ownership::BucketOwnerEnforced,
+            block: PublicBlock::default(),
+            policy: public.as_ref().filter(|_| by_bucket),
+        };
+        let answer = of_the_bucket(question, bucket);
+        assert_eq!(answer == Answer::Allow, allowed, "{policies:?} {boundary:?}: {answer:?}");
     }
 }
