@@ -173,6 +173,21 @@ def test_contradictions_are_refused(cloud, tmp_path):
     cloud.up()
 
 
+def test_without_librados(tmp_path):
+    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True).stdout
+    [line] = [line for line in known.splitlines() if "librados.so.2 " in line]
+    library = Path(line.split(" => ")[1]).resolve()
+    up = f"{program()} up --detach --data {tmp_path} --hypervisor simulated --listen 127.0.0.1:1"
+    hide = f"mount --bind /dev/null {library} && exec {up} {' '.join(POOL)}"
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", hide], capture_output=True, text=True, check=False,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "the package librados2" in done.stderr, done
+    assert not (tmp_path / "config.json").exists()
+
+
 class Writer(threading.Thread):
     """Writes, replaces and removes keys of its own; knows what was acknowledged."""
 

@@ -89,6 +89,22 @@ def test_conditions_that_writes_do_not_take(s3, bucket):
             s3.put_object(**write, **conditions)
 
 
+def test_conditions_of_copies(s3, bucket):
+    etag = s3.put_object(Bucket=bucket, Key="from", Body=b"new")["ETag"]
+    copy = {"Bucket": bucket, "Key": "to", "CopySource": f"{bucket}/from"}
+    with fault("NoSuchKey", status=404):
+        s3.copy_object(**copy, IfMatch=etag)
+    s3.copy_object(**copy, IfNoneMatch="*")
+    s3.put_object(Bucket=bucket, Key="to", Body=b"old")
+    with fault("PreconditionFailed", status=412):
+        s3.copy_object(**copy, IfNoneMatch="*")
+    with fault("PreconditionFailed", status=412):
+        s3.copy_object(**copy, IfMatch=etag)
+    old = s3.head_object(Bucket=bucket, Key="to")["ETag"]
+    s3.copy_object(**copy, IfMatch=old)
+    assert s3.get_object(Bucket=bucket, Key="to")["Body"].read() == b"new"
+
+
 def test_an_aspect_is_never_taken_for_the_thing(ask, s3, bucket):
     s3.put_object(Bucket=bucket, Key="key", Body=b"kept")
     for method, path, expected in [

@@ -4,6 +4,7 @@
 //! * `head`: the format, the number of index objects, and the epoch: one more with each owner.
 //! * `index.NNNN`: an ordered map of records and of the blobs that are kept. A batch is one atomic
 //!   operation on one of them, chosen by its slot; it is refused if the epoch isn't the owner's.
+//!   Blobs that it frees may be kept by others: they are taken from those after it.
 //! * `blob.ID`: a blob, with its checksums and the epoch of who wrote it. It is there before the
 //!   index names it and goes after; one of an older epoch that no index names is swept.
 

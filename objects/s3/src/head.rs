@@ -20,6 +20,9 @@ const NUMBERS: [(&str, &str); 5] = [
     ("partNumber", "Part number must be an integer between 1 and 10000, inclusive"),
 ];
 
+/// Algorithms that AWS has beside ours: not to be taken for headers that mean nothing.
+const UNSERVED_CHECKSUMS: [&str; 5] = ["SHA512", "MD5", "XXHASH64", "XXHASH3", "XXHASH128"];
+
 const CHECKSUM_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
 
 /// Parameters that make a request be about something else than the bucket or the object itself. A
@@ -95,6 +98,7 @@ pub(crate) fn refusal(parts: &Parts, addressed: &Addressed) -> Option<S3Error> {
     wrong_number
         .or_else(|| by_authorization(&parts.headers))
         .or_else(|| by_digest(&parts.headers))
+        .or_else(|| by_namespace(&parts.headers))
         .or_else(|| by_conditions(parts, query))
         .or_else(|| by_aspect(&parts.method, query, addressed))
 }
@@ -170,7 +174,15 @@ fn by_digest(headers: &HeaderMap) -> Option<S3Error> {
     if text(headers, "content-md5") == Some("") {
         return Some(invalid_digest(""));
     }
-    let given = text(headers, CHECKSUM_ALGORITHM)?;
+    let given = text(headers, CHECKSUM_ALGORITHM);
+    let named = |name: &&str| {
+        let header = format!("x-amz-checksum-{}", name.to_ascii_lowercase());
+        headers.contains_key(header) || given.is_some_and(|given| given.eq_ignore_ascii_case(name))
+    };
+    if let Some(name) = UNSERVED_CHECKSUMS.into_iter().find(named) {
+        return Some(fault::not_implemented(&format!("The checksum algorithm {name}")));
+    }
+    let given = given?;
     let Some(algorithm) = Algorithm::of_name(given) else {
         let message = format!("Value for {CHECKSUM_ALGORITHM} header is invalid.");
         return Some(fault::invalid_request(message));
@@ -185,6 +197,11 @@ fn by_digest(headers: &HeaderMap) -> Option<S3Error> {
          headers were found."
     );
     Some(fault::invalid_request(message))
+}
+
+fn by_namespace(headers: &HeaderMap) -> Option<S3Error> {
+    let given = text(headers, "x-amz-bucket-namespace")?;
+    (given != "global").then(|| fault::not_implemented("A namespace of buckets but the global one"))
 }
 
 /// A write takes one condition, and of those only some.
@@ -247,12 +264,15 @@ mod tests {
         for bad in ["/b?max-keys=blah", "/b?x&max-keys=2147483648", "/b/k?partNumber=one"] {
             assert_eq!(code(get.clone(), bad, &[]).as_deref(), Some("InvalidArgument"), "{bad}");
         }
-        let refused: [(Headers, Option<&str>); 9] = [
+        let refused: [(Headers, Option<&str>); 12] = [
             (&[("content-md5", "")], Some("InvalidDigest")),
             (&[(CHECKSUM_ALGORITHM, "CRC99")], Some("InvalidRequest")),
             (&[(CHECKSUM_ALGORITHM, "CRC32")], Some("InvalidRequest")),
             (&[(CHECKSUM_ALGORITHM, "CRC32"), ("x-amz-checksum-crc32", "AA")], None),
             (&[(CHECKSUM_ALGORITHM, "crc32"), ("x-amz-trailer", "x-amz-checksum-crc32")], None),
+            (&[(CHECKSUM_ALGORITHM, "SHA512")], Some("NotImplemented")),
+            (&[("x-amz-checksum-xxhash3", "AA")], Some("NotImplemented")),
+            (&[("x-amz-bucket-namespace", "account-regional")], Some("NotImplemented")),
             (&[("if-none-match", "*")], None),
             (&[("if-match", "*")], Some("NotImplemented")),
             (&[("if-none-match", "\"a\"")], Some("NotImplemented")),

@@ -184,6 +184,19 @@ pub(super) fn conditions(
     Conditions { if_match: if_match.map(matching), if_none_match: if_none_match.map(matching) }
 }
 
+/// The conditions of a write by its headers, where s3s has no members for them. What they may not
+/// be was refused before.
+pub(super) fn conditions_of(headers: &HeaderMap) -> Conditions {
+    let given = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        Some(match value {
+            "*" => Match::Any,
+            etag => Match::Etag(etag.trim_matches('"').to_owned()),
+        })
+    };
+    Conditions { if_match: given("if-match"), if_none_match: given("if-none-match") }
+}
+
 /// Conditions of a read, in S3's order: If-Match beats If-Unmodified-Since, If-None-Match beats
 /// If-Modified-Since.
 pub(super) struct ReadConditions {

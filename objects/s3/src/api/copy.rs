@@ -7,7 +7,7 @@ use crate::{
         asked_of,
         convert::{self, Customer, ReadConditions, attributes_of, customer_of, set_checksums},
         enter,
-        objects::open,
+        objects::{check_early, conflict, open},
     },
     fault,
     store::{
@@ -17,7 +17,6 @@ use crate::{
         multipart::UploadKey,
         objects::{Found, New, check_key},
         read::Reading,
-        rules::Conditions,
         version::{Attributes, Header, Object},
     },
 };
@@ -160,7 +159,9 @@ pub(super) async fn copy_object(
         enter(gateway, &caller, "s3:PutObject", &input.bucket, Some(&input.key), owner).await?;
     let bucket = entry.row();
     check_self(&input, &source)?;
+    let conditions = convert::conditions_of(&caller.headers);
     let store = &gateway.store;
+    check_early(store, &bucket, &input.key, &conditions).await?;
     let lock = convert::lock(
         &bucket,
         store.now_ms(),
@@ -191,7 +192,8 @@ pub(super) async fn copy_object(
     let taken = store.take_in(&place, reading.into_stream(), &expected, &wrapping).await?;
     let new = New::of(taken, attributes, lock, writer);
     let (etag, checksum) = (new.object.etag, convert::checksum_of(&new.object));
-    let written = store.put_object(&entry, &input.key, new, &Conditions::default()).await?;
+    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let written = put.map_err(|error| conflict(error, &conditions))?;
     let mut result = dto::CopyObjectResult {
         checksum_type: Some(convert::kind_name(Kind::FullObject)),
         e_tag: Some(convert::etag(&etag)),

@@ -72,7 +72,7 @@ pub(super) fn empty() -> dto::StreamingBlob {
 }
 
 /// Refuses early what would be refused after a long body.
-async fn check_early(
+pub(super) async fn check_early(
     store: &Store,
     bucket: &Bucket,
     key: &str,
