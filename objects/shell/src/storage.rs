@@ -91,9 +91,19 @@ impl Storage {
         anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
         let accepted = register::accepted(folder)?;
         let mut shelf = Shelf::new(nodes, folder)?;
+        // Each reads its whole index: all at once, since they have disks of their own.
+        let opening: Vec<_> = nodes
+            .iter()
+            .map(|node| {
+                let (node, id) = (node.clone(), shelf.register.id(&node.name));
+                tokio::spawn(async move { open(&node, id).await })
+            })
+            .collect();
         let mut opened = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            opened.push(match shelf.open(node).await {
+        for (node, opening) in nodes.iter().zip(opening) {
+            let found =
+                opening.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+            opened.push(match found.and_then(|found| shelf.take(node, found)) {
                 Ok(found) => configured(node, Some(found)),
                 Err(fault @ OpenFault::InUse) => {
                     return Err(fault).with_context(|| node.folder.display().to_string());
@@ -411,7 +421,13 @@ impl Shelf {
 
     /// Opens a node that was there before, or makes one that is new.
     async fn open(&mut self, node: &StorageNode) -> Result<Opened, OpenFault> {
-        let (folder, damaged) = open(node, self.register.id(&node.name)).await?;
+        let found = open(node, self.register.id(&node.name)).await?;
+        self.take(node, found)
+    }
+
+    /// Takes an opened node, unless it was given up.
+    fn take(&mut self, node: &StorageNode, found: Opened) -> Result<Opened, OpenFault> {
+        let (folder, damaged) = found;
         if self.register.is_given_up(folder.id()) {
             return Err(OpenFault::Other);
         }
