@@ -79,7 +79,9 @@ def clients(cloud, credentials):
             aws_secret_access_key=credentials["SecretAccessKey"],
             aws_session_token=credentials.get("SessionToken"),
             config=botocore.config.Config(
-                retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}
+                parameter_validation=False,
+                retries={"total_max_attempts": 1},
+                s3={"addressing_style": "path"},
             ),
         )
 

@@ -102,9 +102,6 @@ pub struct Shape {
     pub flattened: bool,
     pub timestamp_format: Option<String>,
     pub xml_namespace: Option<Namespace>,
-    /// Not to be shown in logs.
-    #[serde(default)]
-    pub sensitive: bool,
 }
 
 /// A JSON object's entries in the order of the file.

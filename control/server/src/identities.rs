@@ -46,19 +46,21 @@ pub struct Links(Mutex<BTreeMap<u64, mpsc::UnboundedSender<Fence>>>, AtomicU64);
 impl Links {
     /// Waits until all that was committed is known wherever it counts.
     pub async fn settled(&self) {
-        let links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let waits = links.values().filter_map(|link| {
-            let (fence, passed) = oneshot::channel();
-            link.send(fence).ok().map(|()| passed)
-        });
-        let waits = waits.collect::<Vec<_>>();
-        drop(links);
-        for wait in waits {
+        for wait in self.fences() {
             // A link that ended is told all when it comes again, before it serves.
             if tokio::time::timeout(FENCE_TIMEOUT, wait).await.is_err() {
                 log::warn!("the object store doesn't take in what changed");
             }
         }
+    }
+
+    fn fences(&self) -> Vec<oneshot::Receiver<()>> {
+        let links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fences = links.values().filter_map(|link| {
+            let (fence, passed) = oneshot::channel();
+            link.send(fence).ok().map(|()| passed)
+        });
+        fences.collect()
     }
 
     fn join(&self) -> (u64, mpsc::UnboundedReceiver<Fence>) {
@@ -167,12 +169,12 @@ impl Teller {
     fn all(&self) -> Vec<Identities> {
         let state = self.cloud.state();
         let revision = state.revision();
-        let of_account = state.iter::<ManagedPolicy>().map(AsRef::as_ref);
+        let of_account = state.iter::<ManagedPolicy>().map(|policy| managed(policy));
         let first = Identities {
             revision,
             reset: true,
             trust_any_key: self.trust_any_key,
-            policies: iam::aws_policies().chain(of_account).map(managed).collect(),
+            policies: iam::aws_policies().map(managed).chain(of_account).collect(),
             session_key: Some(*self.sessions.bytes()),
             ..Identities::default()
         };

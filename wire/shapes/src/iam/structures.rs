@@ -4,13 +4,25 @@ use super::enums::*;
 use super::schemas;
 use crate::{Members, Schema, Shape, Structure, Value, View, view};
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct AccessKey {
     pub user_name: Option<String>,
     pub access_key_id: Option<String>,
     pub status: Option<StatusType>,
     pub secret_access_key: Option<String>,
     pub create_date: Option<types::Timestamp>,
+}
+
+impl std::fmt::Debug for AccessKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AccessKey")
+            .field("user_name", &self.user_name)
+            .field("access_key_id", &self.access_key_id)
+            .field("status", &self.status)
+            .field("secret_access_key", &crate::value::hidden(&self.secret_access_key))
+            .field("create_date", &self.create_date)
+            .finish()
+    }
 }
 
 impl Members for AccessKey {
@@ -650,11 +662,21 @@ impl Structure for CreateInstanceProfileResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct CreateLoginProfileRequest {
     pub user_name: Option<String>,
     pub password: Option<String>,
     pub password_reset_required: Option<bool>,
+}
+
+impl std::fmt::Debug for CreateLoginProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateLoginProfileRequest")
+            .field("user_name", &self.user_name)
+            .field("password", &crate::value::hidden(&self.password))
+            .field("password_reset_required", &self.password_reset_required)
+            .finish()
+    }
 }
 
 impl Members for CreateLoginProfileRequest {
@@ -954,13 +976,25 @@ impl Structure for CreateRoleResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct CreateSAMLProviderRequest {
     pub saml_metadata_document: Option<String>,
     pub name: Option<String>,
     pub tags: Option<Vec<Tag>>,
     pub assertion_encryption_mode: Option<AssertionEncryptionModeType>,
     pub add_private_key: Option<String>,
+}
+
+impl std::fmt::Debug for CreateSAMLProviderRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreateSAMLProviderRequest")
+            .field("saml_metadata_document", &self.saml_metadata_document)
+            .field("name", &self.name)
+            .field("tags", &self.tags)
+            .field("assertion_encryption_mode", &self.assertion_encryption_mode)
+            .field("add_private_key", &crate::value::hidden(&self.add_private_key))
+            .finish()
+    }
 }
 
 impl Members for CreateSAMLProviderRequest {
@@ -7335,7 +7369,7 @@ impl Structure for ServerCertificateMetadata {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct ServiceSpecificCredential {
     pub create_date: Option<types::Timestamp>,
     pub expiration_date: Option<types::Timestamp>,
@@ -7347,6 +7381,26 @@ pub struct ServiceSpecificCredential {
     pub service_specific_credential_id: Option<String>,
     pub user_name: Option<String>,
     pub status: Option<StatusType>,
+}
+
+impl std::fmt::Debug for ServiceSpecificCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceSpecificCredential")
+            .field("create_date", &self.create_date)
+            .field("expiration_date", &self.expiration_date)
+            .field("service_name", &self.service_name)
+            .field("service_user_name", &self.service_user_name)
+            .field("service_password", &crate::value::hidden(&self.service_password))
+            .field("service_credential_alias", &self.service_credential_alias)
+            .field(
+                "service_credential_secret",
+                &crate::value::hidden(&self.service_credential_secret),
+            )
+            .field("service_specific_credential_id", &self.service_specific_credential_id)
+            .field("user_name", &self.user_name)
+            .field("status", &self.status)
+            .finish()
+    }
 }
 
 impl Members for ServiceSpecificCredential {
@@ -8646,11 +8700,21 @@ impl Structure for UpdateGroupResponse {
     fn set_member(&mut self, _: usize, _: Value) {}
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct UpdateLoginProfileRequest {
     pub user_name: Option<String>,
     pub password: Option<String>,
     pub password_reset_required: Option<bool>,
+}
+
+impl std::fmt::Debug for UpdateLoginProfileRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpdateLoginProfileRequest")
+            .field("user_name", &self.user_name)
+            .field("password", &crate::value::hidden(&self.password))
+            .field("password_reset_required", &self.password_reset_required)
+            .finish()
+    }
 }
 
 impl Members for UpdateLoginProfileRequest {
@@ -8834,13 +8898,25 @@ impl Structure for UpdateRoleResponse {
     fn set_member(&mut self, _: usize, _: Value) {}
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct UpdateSAMLProviderRequest {
     pub saml_metadata_document: Option<String>,
     pub saml_provider_arn: Option<String>,
     pub assertion_encryption_mode: Option<AssertionEncryptionModeType>,
     pub add_private_key: Option<String>,
     pub remove_private_key: Option<String>,
+}
+
+impl std::fmt::Debug for UpdateSAMLProviderRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpdateSAMLProviderRequest")
+            .field("saml_metadata_document", &self.saml_metadata_document)
+            .field("saml_provider_arn", &self.saml_provider_arn)
+            .field("assertion_encryption_mode", &self.assertion_encryption_mode)
+            .field("add_private_key", &crate::value::hidden(&self.add_private_key))
+            .field("remove_private_key", &self.remove_private_key)
+            .finish()
+    }
 }
 
 impl Members for UpdateSAMLProviderRequest {
@@ -9179,7 +9255,7 @@ impl Structure for UploadSSHPublicKeyResponse {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct UploadServerCertificateRequest {
     pub path: Option<String>,
     pub server_certificate_name: Option<String>,
@@ -9187,6 +9263,19 @@ pub struct UploadServerCertificateRequest {
     pub private_key: Option<String>,
     pub certificate_chain: Option<String>,
     pub tags: Option<Vec<Tag>>,
+}
+
+impl std::fmt::Debug for UploadServerCertificateRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UploadServerCertificateRequest")
+            .field("path", &self.path)
+            .field("server_certificate_name", &self.server_certificate_name)
+            .field("certificate_body", &self.certificate_body)
+            .field("private_key", &crate::value::hidden(&self.private_key))
+            .field("certificate_chain", &self.certificate_chain)
+            .field("tags", &self.tags)
+            .finish()
+    }
 }
 
 impl Members for UploadServerCertificateRequest {
@@ -9398,7 +9487,7 @@ impl Structure for UserDetail {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct VirtualMFADevice {
     pub serial_number: Option<String>,
     pub base32_string_seed: Option<Vec<u8>>,
@@ -9406,6 +9495,19 @@ pub struct VirtualMFADevice {
     pub user: Option<User>,
     pub enable_date: Option<types::Timestamp>,
     pub tags: Option<Vec<Tag>>,
+}
+
+impl std::fmt::Debug for VirtualMFADevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtualMFADevice")
+            .field("serial_number", &self.serial_number)
+            .field("base32_string_seed", &crate::value::hidden(&self.base32_string_seed))
+            .field("qr_code_png", &crate::value::hidden(&self.qr_code_png))
+            .field("user", &self.user)
+            .field("enable_date", &self.enable_date)
+            .field("tags", &self.tags)
+            .finish()
+    }
 }
 
 impl Members for VirtualMFADevice {

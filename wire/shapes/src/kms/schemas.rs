@@ -40,7 +40,7 @@ pub static CREATE_ALIAS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static CREATE_ALIAS_RESPONSE: Schema = Schema::new("CreateAliasResponse", Kind::Structure(&[]));
+pub static CREATE_ALIAS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static CREATE_GRANT_REQUEST: Schema = Schema::new(
     "CreateGrantRequest",
@@ -196,7 +196,7 @@ pub static DELETE_ALIAS_REQUEST: Schema = Schema::new(
     Kind::Structure(&[Member::new("AliasName", "AliasName", "AliasName", &STRING).required()]),
 );
 
-pub static DELETE_ALIAS_RESPONSE: Schema = Schema::new("DeleteAliasResponse", Kind::Structure(&[]));
+pub static DELETE_ALIAS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_IMPORTED_KEY_MATERIAL_REQUEST: Schema = Schema::new(
     "DeleteImportedKeyMaterialRequest",
@@ -295,15 +295,14 @@ pub static DISABLE_KEY_REQUEST: Schema = Schema::new(
     Kind::Structure(&[Member::new("KeyId", "KeyId", "KeyId", &STRING).required()]),
 );
 
-pub static DISABLE_KEY_RESPONSE: Schema = Schema::new("DisableKeyResponse", Kind::Structure(&[]));
+pub static DISABLE_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DISABLE_KEY_ROTATION_REQUEST: Schema = Schema::new(
     "DisableKeyRotationRequest",
     Kind::Structure(&[Member::new("KeyId", "KeyId", "KeyId", &STRING).required()]),
 );
 
-pub static DISABLE_KEY_ROTATION_RESPONSE: Schema =
-    Schema::new("DisableKeyRotationResponse", Kind::Structure(&[]));
+pub static DISABLE_KEY_ROTATION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DRY_RUN_MODIFIER_LIST: Schema = Schema::new(
     "DryRunModifierList",
@@ -315,7 +314,7 @@ pub static ENABLE_KEY_REQUEST: Schema = Schema::new(
     Kind::Structure(&[Member::new("KeyId", "KeyId", "KeyId", &STRING).required()]),
 );
 
-pub static ENABLE_KEY_RESPONSE: Schema = Schema::new("EnableKeyResponse", Kind::Structure(&[]));
+pub static ENABLE_KEY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ENABLE_KEY_ROTATION_REQUEST: Schema = Schema::new(
     "EnableKeyRotationRequest",
@@ -330,8 +329,7 @@ pub static ENABLE_KEY_ROTATION_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static ENABLE_KEY_ROTATION_RESPONSE: Schema =
-    Schema::new("EnableKeyRotationResponse", Kind::Structure(&[]));
+pub static ENABLE_KEY_ROTATION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ENCRYPT_REQUEST: Schema = Schema::new(
     "EncryptRequest",
@@ -1028,8 +1026,7 @@ pub static PUT_KEY_POLICY_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static PUT_KEY_POLICY_RESPONSE: Schema =
-    Schema::new("PutKeyPolicyResponse", Kind::Structure(&[]));
+pub static PUT_KEY_POLICY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static RE_ENCRYPT_REQUEST: Schema = Schema::new(
     "ReEncryptRequest",
@@ -1154,7 +1151,7 @@ pub static RETIRE_GRANT_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static RETIRE_GRANT_RESPONSE: Schema = Schema::new("RetireGrantResponse", Kind::Structure(&[]));
+pub static RETIRE_GRANT_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REVOKE_GRANT_REQUEST: Schema = Schema::new(
     "RevokeGrantRequest",
@@ -1165,7 +1162,7 @@ pub static REVOKE_GRANT_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static REVOKE_GRANT_RESPONSE: Schema = Schema::new("RevokeGrantResponse", Kind::Structure(&[]));
+pub static REVOKE_GRANT_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static ROTATE_KEY_ON_DEMAND_REQUEST: Schema = Schema::new(
     "RotateKeyOnDemandRequest",
@@ -1291,7 +1288,7 @@ pub static TAG_RESOURCE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static TAG_RESOURCE_RESPONSE: Schema = Schema::new("TagResourceResponse", Kind::Structure(&[]));
+pub static TAG_RESOURCE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
     "UntagResourceRequest",
@@ -1301,8 +1298,7 @@ pub static UNTAG_RESOURCE_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UNTAG_RESOURCE_RESPONSE: Schema =
-    Schema::new("UntagResourceResponse", Kind::Structure(&[]));
+pub static UNTAG_RESOURCE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_ALIAS_REQUEST: Schema = Schema::new(
     "UpdateAliasRequest",
@@ -1312,7 +1308,7 @@ pub static UPDATE_ALIAS_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_ALIAS_RESPONSE: Schema = Schema::new("UpdateAliasResponse", Kind::Structure(&[]));
+pub static UPDATE_ALIAS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_KEY_DESCRIPTION_REQUEST: Schema = Schema::new(
     "UpdateKeyDescriptionRequest",
@@ -1322,8 +1318,7 @@ pub static UPDATE_KEY_DESCRIPTION_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_KEY_DESCRIPTION_RESPONSE: Schema =
-    Schema::new("UpdateKeyDescriptionResponse", Kind::Structure(&[]));
+pub static UPDATE_KEY_DESCRIPTION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static UPDATE_PRIMARY_REGION_REQUEST: Schema = Schema::new(
     "UpdatePrimaryRegionRequest",
@@ -1333,8 +1328,7 @@ pub static UPDATE_PRIMARY_REGION_REQUEST: Schema = Schema::new(
     ]),
 );
 
-pub static UPDATE_PRIMARY_REGION_RESPONSE: Schema =
-    Schema::new("UpdatePrimaryRegionResponse", Kind::Structure(&[]));
+pub static UPDATE_PRIMARY_REGION_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static VERIFY_MAC_REQUEST: Schema = Schema::new(
     "VerifyMacRequest",
