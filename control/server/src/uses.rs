@@ -19,7 +19,13 @@ pub struct Uses(Arc<Mutex<BTreeSet<String>>>);
 
 impl Uses {
     /// Notes that a key signed a call, unless that is known or being noted.
-    pub fn note(&self, cloud: &Arc<Cloud>, key: &str, request: &Request, service: &'static Service) {
+    pub fn note(
+        &self,
+        cloud: &Arc<Cloud>,
+        key: &str,
+        request: &Request,
+        service: &'static Service,
+    ) {
         let state = cloud.state();
         let now = request.caller.circumstances.at;
         let stale =

@@ -91,8 +91,8 @@ fn main() {
                  &TagSpecification.1.Tag.1.Value=web&MetadataOptions.HttpTokens=required";
     let start = Instant::now();
     for _ in 0..ROUNDS * 100 {
-        let read =
-            Form::parse(query.as_bytes()).map(|form| decode::<ec2::ops::RunInstances>(&form.into()));
+        let read = Form::parse(query.as_bytes())
+            .map(|form| decode::<ec2::ops::RunInstances>(&form.into()));
         assert!(matches!(read, Ok(Ok(_))));
     }
     println!("a launch, read: {:?}", start.elapsed() / (ROUNDS * 100));

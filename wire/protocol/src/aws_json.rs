@@ -112,6 +112,7 @@ fn value(out: &mut String, schema: &'static Schema, view: View<'_>) {
         View::Float(value) => number(out, value.is_finite(), f64::from(value), &value.to_string()),
         View::Double(value) => number(out, value.is_finite(), value, &value.to_string()),
         View::String(value) => text(out, value),
+        View::Document(json) => out.push_str(json),
         View::Blob(bytes) => {
             out.push('"');
             BASE64_STANDARD.encode_string(bytes, out);

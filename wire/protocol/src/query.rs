@@ -201,6 +201,7 @@ impl Decoder {
             | Kind::String
             | Kind::Blob
             | Kind::Timestamp(_)
+            | Kind::Document
             | Kind::Enum(_) => match own.first() {
                 Some(_) if !below.parameters.is_empty() && self.dialect == Dialect::Ec2 => {
                     Err(below.unknown())
@@ -322,6 +323,8 @@ fn scalar(kind: &Kind, text: &str) -> Result<Value, Expected> {
         | Kind::List { .. }
         | Kind::Map { .. }
         | Kind::Structure(_) => Ok(Value::String(text.to_owned())),
+        // Query services have none.
+        Kind::Document => Err(Expected::Structure),
     }
 }
 

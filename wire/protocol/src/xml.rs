@@ -134,7 +134,7 @@ impl Xml {
             View::Double(value) if value.is_finite() => write!(self.out, "{value:?}"),
             View::Float(value) => self.out.write_str(not_finite(value.into())),
             View::Double(value) => self.out.write_str(not_finite(value)),
-            View::String(value) => {
+            View::String(value) | View::Document(value) => {
                 escape(&mut self.out, value);
                 Ok(())
             }

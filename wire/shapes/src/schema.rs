@@ -56,6 +56,8 @@ pub enum Kind {
         flattened: bool,
     },
     Structure(&'static [Member]),
+    /// Whatever JSON can say.
+    Document,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,6 +19,8 @@ pub enum View<'a> {
     List(&'a dyn List),
     Map(&'a dyn Map),
     Structure(&'a dyn Members),
+    /// JSON, as text.
+    Document(&'a str),
 }
 
 /// A list to encode.
@@ -57,6 +59,8 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
     /// The members that are present, with their index in the schema, in ascending order.
     Structure(Vec<(usize, Value)>),
+    /// JSON, as text.
+    Document(String),
 }
 
 /// A type of the wire.
@@ -228,6 +232,7 @@ impl Shape for Value {
             Self::List(elements) => View::List(elements),
             Self::Map(entries) => View::Map(entries),
             Self::Structure(members) => View::Structure(members),
+            Self::Document(json) => View::Document(json),
         }
     }
 

@@ -89,8 +89,7 @@ const VPC: &[Part] = &[Each(Vpc, "VpcId")];
 const ROUTE_TABLE: &[Part] = &[Each(RouteTable, "RouteTableId")];
 const GATEWAY: &[Part] = &[Each(Gateway, "InternetGatewayId")];
 const GATEWAY_AND_VPC: &[Part] = &[Each(Gateway, "InternetGatewayId"), Each(Vpc, "VpcId")];
-const GROUP: &[Part] =
-    &[Each(SecurityGroup, "GroupId"), Each(SecurityGroup, "GroupName")];
+const GROUP: &[Part] = &[Each(SecurityGroup, "GroupId"), Each(SecurityGroup, "GroupName")];
 const TAGGED: &[Part] = &[Tagged("Resources")];
 /// What a launch asks is gathered by code of its own; these are its members.
 const LAUNCH: &[Part] = &[
@@ -113,9 +112,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "GetConsoleOutput" | "DescribeInstanceAttribute" | "ModifyInstanceMetadataOptions" => {
             INSTANCE
         }
-        "ModifyInstanceAttribute" => {
-            &[Each(Instance, "InstanceId"), Each(SecurityGroup, "Groups")]
-        }
+        "ModifyInstanceAttribute" => &[Each(Instance, "InstanceId"), Each(SecurityGroup, "Groups")],
         "DescribeImageAttribute" => &[Each(Image, "ImageId")],
         "CreateKeyPair" | "ImportKeyPair" => &[New(KeyPair)],
         "DeleteKeyPair" => &[Each(KeyPair, "KeyName"), Each(KeyPair, "KeyPairId")],
@@ -126,9 +123,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(Instance, "InstanceId"),
             Each(Interface, "NetworkInterfaceId"),
         ],
-        "DisassociateAddress" => {
-            &[Each(Address, "AssociationId"), Each(Address, "PublicIp")]
-        }
+        "DisassociateAddress" => &[Each(Address, "AssociationId"), Each(Address, "PublicIp")],
         "ReleaseAddress" => &[Each(Address, "AllocationId"), Each(Address, "PublicIp")],
         "DescribeAddressesAttribute" => &[Each(Address, "AllocationIds")],
         "CreateDefaultVpc" => &[New(Vpc)],

@@ -74,15 +74,12 @@ fn resources_that_are_named_made_and_tagged() {
         [("ec2:DescribeVpcs".to_owned(), "*".to_owned())]
     );
     let ids = ["i-00000000000000001", "i-00000000000000002"].map(ToOwned::to_owned);
-    let input =
-        StopInstancesRequest { instance_ids: Some(ids.to_vec()), ..Default::default() };
+    let input = StopInstancesRequest { instance_ids: Some(ids.to_vec()), ..Default::default() };
     let expected = ids.map(|id| ("ec2:StopInstances".to_owned(), arn(&format!("instance/{id}"))));
     assert_eq!(names(&asked("StopInstances", &input)), expected);
 
-    let input = CreateVpcRequest {
-        tag_specifications: tagged(ResourceType::Vpc),
-        ..Default::default()
-    };
+    let input =
+        CreateVpcRequest { tag_specifications: tagged(ResourceType::Vpc), ..Default::default() };
     let checks = asked("CreateVpc", &input);
     let expected = ["ec2:CreateTags", "ec2:CreateVpc"].map(|one| (one.to_owned(), arn("vpc/*")));
     assert_eq!(names(&checks), expected);

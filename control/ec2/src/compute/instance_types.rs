@@ -293,7 +293,7 @@ fn collect(schema: &Schema, view: View<'_>, path: &str, values: &mut Vec<String>
         // `3` and `3.0` are both found.
         View::Double(value) => values.extend([value.to_string(), format!("{value:?}")]),
         View::String(value) => values.push(value.to_owned()),
-        View::Blob(_) | View::Timestamp(_) | View::Map(_) => {}
+        View::Blob(_) | View::Timestamp(_) | View::Map(_) | View::Document(_) => {}
     }
 }
 

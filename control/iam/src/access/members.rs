@@ -111,7 +111,9 @@ fn text(view: View<'_>) -> Option<String> {
         View::Double(value) => value.to_string().into(),
         View::String(value) => value.into(),
         View::Timestamp(value) => value.to_string().into(),
-        View::Blob(_) | View::List(_) | View::Map(_) | View::Structure(_) => return None,
+        View::Blob(_) | View::Document(_) | View::List(_) | View::Map(_) | View::Structure(_) => {
+            return None;
+        }
     };
     Some(text.into_owned())
 }

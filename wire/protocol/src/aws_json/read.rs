@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use shapes::{Kind, Member, Schema, Value};
 
@@ -85,7 +86,7 @@ impl Seed<'_> {
             Kind::Blob => Expected::Blob,
             Kind::Timestamp(_) => Expected::Timestamp,
             Kind::List { .. } => Expected::List,
-            Kind::Map { .. } | Kind::Structure(_) => Expected::Structure,
+            Kind::Map { .. } | Kind::Structure(_) | Kind::Document => Expected::Structure,
         };
         self.invalid(found, expected)
     }
@@ -103,7 +104,8 @@ impl Seed<'_> {
             | Kind::Enum(_)
             | Kind::List { .. }
             | Kind::Map { .. }
-            | Kind::Structure(_) => None,
+            | Kind::Structure(_)
+            | Kind::Document => None,
         };
         value.map(Some).ok_or_else(|| self.wrong(&number.to_string()))
     }
@@ -121,7 +123,8 @@ impl Seed<'_> {
             | Kind::Enum(_)
             | Kind::List { .. }
             | Kind::Map { .. }
-            | Kind::Structure(_) => None,
+            | Kind::Structure(_)
+            | Kind::Document => None,
         };
         value.map(Some).ok_or_else(|| self.wrong(written))
     }
@@ -152,7 +155,8 @@ impl Seed<'_> {
             | Kind::Double
             | Kind::List { .. }
             | Kind::Map { .. }
-            | Kind::Structure(_) => None,
+            | Kind::Structure(_)
+            | Kind::Document => None,
         };
         value.map(Some).ok_or_else(|| self.wrong(&text))
     }
@@ -207,6 +211,10 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Option<Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
+        if let Kind::Document = self.schema.kind {
+            let document = serde_json::Value::deserialize(json)?;
+            return Ok((!document.is_null()).then(|| Value::Document(document.to_string())));
+        }
         json.deserialize_any(self)
     }
 }
@@ -235,7 +243,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
             | Kind::Enum(_)
             | Kind::List { .. }
             | Kind::Map { .. }
-            | Kind::Structure(_) => Err(self.wrong(if value { "true" } else { "false" })),
+            | Kind::Structure(_)
+            | Kind::Document => Err(self.wrong(if value { "true" } else { "false" })),
         }
     }
 
@@ -293,7 +302,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
             | Kind::Blob
             | Kind::Timestamp(_)
             | Kind::Enum(_)
-            | Kind::List { .. } => Err(self.wrong("a structure")),
+            | Kind::List { .. }
+            | Kind::Document => Err(self.wrong("a structure")),
         }
     }
 }

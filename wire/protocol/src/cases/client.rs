@@ -111,6 +111,7 @@ fn value_of(schema: &'static Schema, element: &Element) -> Result<Value, String>
         | Kind::String
         | Kind::Blob
         | Kind::Timestamp(_)
+        | Kind::Document
         | Kind::Enum(_) => model::scalar(schema, &element.text),
     }
 }

@@ -86,6 +86,7 @@ fn value(schema: &'static Schema, given: &Json) -> Result<Option<Value>, String>
         | Kind::Float
         | Kind::Double
         | Kind::String
+        | Kind::Document
         | Kind::Enum(_) => return model::from_json(schema, given).map(Some),
     };
     found.map(Some).ok_or_else(wrong)

@@ -17,6 +17,7 @@ use super::text;
 /// Schemas made at run time cannot be recursive, so that recursion is unrolled this deep.
 const MAX_DEPTH: usize = 8;
 
+static DOCUMENT: Schema = Schema::new("Document", Kind::Document);
 static EMPTY: Schema = Schema::new(UNIT, Kind::Structure(&[]));
 
 /// Builds schemas from a case's model. They are leaked: cases are run once, by developers.
@@ -61,9 +62,7 @@ impl<'a> Model<'a> {
                 Some("rfc822") => &TIMESTAMP_HTTP,
                 Some(other) => return Err(format!("there is no timestamp format {other}")),
             },
-            "structure" if shape["document"] == true => {
-                return Err("documents, which hold any JSON, are in no service served".to_owned());
-            }
+            "structure" if shape["document"] == true => &DOCUMENT,
             "structure" | "list" | "map" => self.composite(name, shape, depth)?,
             other => return Err(format!("the shape {name} is of an unknown type {other}")),
         })
@@ -157,6 +156,7 @@ pub fn to_json(schema: &'static Schema, value: &Value) -> Json {
         (Value::Float(value), _) => float(f64::from(*value), value.to_string()),
         (Value::Double(value), _) => float(*value, value.to_string()),
         (Value::String(value), _) => json!(value),
+        (Value::Document(text), _) => serde_json::from_str(text).unwrap_or_default(),
         (Value::Blob(value), _) => json!(String::from_utf8_lossy(value)),
         (Value::Timestamp(value), _) => json!({ "ms": value.millis() }),
         (Value::List(elements), Kind::List { element, .. }) => {
@@ -227,6 +227,7 @@ pub fn from_json(schema: &'static Schema, given: &Json) -> Result<Value, String>
                 entries.map(|(key, given)| Ok((key.clone(), from_json(value.schema, given)?)));
             Some(Value::Map(entries.collect::<Result<BTreeMap<_, _>, String>>()?))
         }
+        Kind::Document => Some(Value::Document(given.to_string())),
         Kind::Structure(members) => {
             let mut values = Vec::new();
             for name in given.as_object().ok_or_else(wrong)?.keys() {
@@ -258,7 +259,7 @@ pub fn scalar(schema: &'static Schema, text: &str) -> Result<Value, String> {
         Kind::Blob => BASE64_STANDARD.decode(text).ok().map(Value::Blob),
         Kind::Timestamp(_) => crate::timestamp::parse(text).map(Value::Timestamp),
         Kind::String | Kind::Enum(_) => Some(Value::String(text.to_owned())),
-        Kind::List { .. } | Kind::Map { .. } | Kind::Structure(_) => None,
+        Kind::List { .. } | Kind::Map { .. } | Kind::Structure(_) | Kind::Document => None,
     };
     value.ok_or_else(wrong)
 }

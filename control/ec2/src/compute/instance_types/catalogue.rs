@@ -54,7 +54,7 @@ impl<'de> DeserializeSeed<'de> for By {
             Kind::String | Kind::Enum(_) => String::deserialize(json).map(Value::String),
             Kind::List { element, .. } => json.deserialize_seq(Elements(element.schema)),
             Kind::Structure(members) => json.deserialize_map(MembersOf(members)),
-            Kind::Blob | Kind::Timestamp(_) | Kind::Map { .. } => {
+            Kind::Blob | Kind::Timestamp(_) | Kind::Map { .. } | Kind::Document => {
                 Err(D::Error::custom(format!("{} has no form here", self.0.name)))
             }
         }
@@ -123,7 +123,9 @@ mod tests {
                 });
                 Json::Object(present.collect())
             }
-            View::Blob(_) | View::Timestamp(_) | View::Map(_) => panic!("{}", schema.name),
+            View::Blob(_) | View::Timestamp(_) | View::Map(_) | View::Document(_) => {
+                panic!("{}", schema.name)
+            }
         }
     }
 
