@@ -65,7 +65,8 @@ impl Violations {
             | Value::Blob(_)
             | Value::Timestamp(_)
             | Value::Map(_)
-            | Value::Structure(_) => return,
+            | Value::Structure(_)
+            | Value::Document(_) => return,
         };
         let shown = if limits.sensitive { "Value".to_owned() } else { format!("Value '{shown}'") };
         let mut add = |must: String| {
