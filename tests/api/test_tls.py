@@ -108,3 +108,24 @@ def test_the_authority_stays(cloud, authority):
     cloud.up()
     assert authority.read_bytes() == before
     assert client(cloud, "sts", str(authority)).get_caller_identity()["Account"]
+
+
+def test_a_user_who_may_only_by_tls(cloud, authority):
+    """Policies see which way a call came."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName="careful")
+    statement = {
+        "Effect": "Allow", "Action": "ec2:DescribeVpcs", "Resource": "*",
+        "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="careful", PolicyName="by-tls", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="careful")["AccessKey"]
+    with fault("UnauthorizedOperation", status=403):
+        cloud.client("ec2", key=key["AccessKeyId"], secret=key["SecretAccessKey"]).describe_vpcs()
+    ec2 = botocore.session.get_session().create_client(
+        "ec2", region_name=REGION, endpoint_url=f"https://localhost:{cloud.port}",
+        aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"],
+        verify=str(authority),
+    )
+    assert ec2.describe_vpcs()["Vpcs"]

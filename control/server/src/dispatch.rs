@@ -97,7 +97,7 @@ impl Dispatcher {
                 let circumstances = Circumstances {
                     source_ip: Some(source.address.ip()),
                     user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
-                    secure: false,
+                    secure: source.secure,
                     at: now(),
                 };
                 let came = Came { service, claim, circumstances };
