@@ -89,8 +89,7 @@ const VPC: &[Part] = &[Each(Vpc, "VpcId")];
 const ROUTE_TABLE: &[Part] = &[Each(RouteTable, "RouteTableId")];
 const GATEWAY: &[Part] = &[Each(Gateway, "InternetGatewayId")];
 const GATEWAY_AND_VPC: &[Part] = &[Each(Gateway, "InternetGatewayId"), Each(Vpc, "VpcId")];
-const GROUP: &[Part] =
-    &[Each(SecurityGroup, "GroupId"), Each(SecurityGroup, "GroupName")];
+const GROUP: &[Part] = &[Each(SecurityGroup, "GroupId"), Each(SecurityGroup, "GroupName")];
 const TAGGED: &[Part] = &[Tagged("Resources")];
 /// What a launch asks is gathered by code of its own; these are its members.
 const LAUNCH: &[Part] = &[
@@ -105,6 +104,7 @@ const LAUNCH: &[Part] = &[
 ];
 
 /// What an operation asks; none if it isn't in the table.
+#[expect(clippy::too_many_lines, reason = "a table, one row for each operation")]
 pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
     Some(match operation {
         "RunInstances" => LAUNCH,
@@ -113,9 +113,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "GetConsoleOutput" | "DescribeInstanceAttribute" | "ModifyInstanceMetadataOptions" => {
             INSTANCE
         }
-        "ModifyInstanceAttribute" => {
-            &[Each(Instance, "InstanceId"), Each(SecurityGroup, "Groups")]
-        }
+        "ModifyInstanceAttribute" => &[Each(Instance, "InstanceId"), Each(SecurityGroup, "Groups")],
         "DescribeImageAttribute" => &[Each(Image, "ImageId")],
         "CreateKeyPair" | "ImportKeyPair" => &[New(KeyPair)],
         "DeleteKeyPair" => &[Each(KeyPair, "KeyName"), Each(KeyPair, "KeyPairId")],
@@ -126,9 +124,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(Instance, "InstanceId"),
             Each(Interface, "NetworkInterfaceId"),
         ],
-        "DisassociateAddress" => {
-            &[Each(Address, "AssociationId"), Each(Address, "PublicIp")]
-        }
+        "DisassociateAddress" => &[Each(Address, "AssociationId"), Each(Address, "PublicIp")],
         "ReleaseAddress" => &[Each(Address, "AllocationId"), Each(Address, "PublicIp")],
         "DescribeAddressesAttribute" => &[Each(Address, "AllocationIds")],
         "CreateDefaultVpc" => &[New(Vpc)],
@@ -164,12 +160,14 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         ],
         "CreateRouteTable" => &[New(RouteTable), Each(Vpc, "VpcId")],
         "CreateRoute" | "DeleteRoute" | "ReplaceRoute" | "DeleteRouteTable" => ROUTE_TABLE,
-        "AuthorizeSecurityGroupEgress" | "AuthorizeSecurityGroupIngress" => &[
+        "AuthorizeSecurityGroupEgress" => &[Each(SecurityGroup, "GroupId"), New(SecurityGroupRule)],
+        "AuthorizeSecurityGroupIngress" => &[
             Each(SecurityGroup, "GroupId"),
             Each(SecurityGroup, "GroupName"),
             New(SecurityGroupRule),
         ],
-        "RevokeSecurityGroupEgress" | "RevokeSecurityGroupIngress" | "DeleteSecurityGroup" => GROUP,
+        "RevokeSecurityGroupEgress" => &[Each(SecurityGroup, "GroupId")],
+        "RevokeSecurityGroupIngress" | "DeleteSecurityGroup" => GROUP,
         "ModifySecurityGroupRules" => &[
             Each(SecurityGroup, "GroupId"),
             Each(SecurityGroupRule, "SecurityGroupRules.SecurityGroupRuleId"),
