@@ -252,7 +252,12 @@ def test_a_users_keys_sign_until_they_are_switched_off(api_cloud):
 
     until("the use is known", lambda: "LastUsedDate" in used())
     assert used()["ServiceName"] == "sts"
+    with fault("AccessDenied", "iam:GetUser", 403):
+        own.get_user()
+    administrator = {"UserName": "signer", "PolicyArn": ADMINISTRATOR}
+    iam.attach_user_policy(**administrator)
     assert own.get_user()["User"]["UserName"] == "signer", "a user asks for itself"
+    iam.detach_user_policy(**administrator)
 
     iam.update_access_key(UserName="signer", AccessKeyId=key["AccessKeyId"], Status="Inactive")
     with fault("InvalidClientTokenId", status=403):

@@ -140,9 +140,10 @@ def test_a_presigned_url_expires(api_cloud, monkeypatch):
 def test_an_operation_that_is_not_served_is_named(api_cloud):
     with fault("UnsupportedOperation", "DescribeSpotFleetRequests"):
         api_cloud.client().describe_spot_fleet_requests()
-    with fault("UnsupportedOperation", "AssumeRole"):
-        api_cloud.client("sts").assume_role(
-            RoleArn="arn:aws:iam::123456789012:role/r", RoleSessionName="test"
+    with fault("UnsupportedOperation", "AssumeRoot"):
+        api_cloud.client("sts").assume_root(
+            TargetPrincipal="123456789012",
+            TaskPolicyArn={"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"},
         )
 
 

@@ -104,6 +104,7 @@ const LAUNCH: &[Part] = &[
 ];
 
 /// What an operation asks; none if it isn't in the table.
+#[expect(clippy::too_many_lines, reason = "a table, one row for each operation")]
 pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
     Some(match operation {
         "RunInstances" => LAUNCH,
@@ -159,12 +160,14 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         ],
         "CreateRouteTable" => &[New(RouteTable), Each(Vpc, "VpcId")],
         "CreateRoute" | "DeleteRoute" | "ReplaceRoute" | "DeleteRouteTable" => ROUTE_TABLE,
-        "AuthorizeSecurityGroupEgress" | "AuthorizeSecurityGroupIngress" => &[
+        "AuthorizeSecurityGroupEgress" => &[Each(SecurityGroup, "GroupId"), New(SecurityGroupRule)],
+        "AuthorizeSecurityGroupIngress" => &[
             Each(SecurityGroup, "GroupId"),
             Each(SecurityGroup, "GroupName"),
             New(SecurityGroupRule),
         ],
-        "RevokeSecurityGroupEgress" | "RevokeSecurityGroupIngress" | "DeleteSecurityGroup" => GROUP,
+        "RevokeSecurityGroupEgress" => &[Each(SecurityGroup, "GroupId")],
+        "RevokeSecurityGroupIngress" | "DeleteSecurityGroup" => GROUP,
         "ModifySecurityGroupRules" => &[
             Each(SecurityGroup, "GroupId"),
             Each(SecurityGroupRule, "SecurityGroupRules.SecurityGroupRuleId"),

@@ -300,10 +300,10 @@ pub fn checks(
     {
         check.set_all("aws:TagKeys", keys.to_vec());
     }
-    if operation.starts_with("Attach") || operation.starts_with("Detach") {
-        if let Some(arn) = input.text("PolicyArn") {
-            check.set("iam:PolicyARN", arn);
-        }
+    if (operation.starts_with("Attach") || operation.starts_with("Detach"))
+        && let Some(arn) = input.text("PolicyArn")
+    {
+        check.set("iam:PolicyARN", arn);
     }
     // Of what is made or given a boundary, the new one; else the one that is there.
     if let Some(boundary) = input.text("PermissionsBoundary").or(subject.boundary) {
