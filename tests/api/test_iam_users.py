@@ -284,6 +284,8 @@ def test_a_users_key_signs_for_s3(api_cloud):
     own = api_cloud.client("s3", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
     s3.create_bucket(Bucket="iam-reader")
     s3.put_object(Bucket="iam-reader", Key="a", Body=b"text")
+    everything = {"UserName": "reader", "PolicyArn": "arn:aws:iam::aws:policy/AmazonS3FullAccess"}
+    iam.attach_user_policy(**everything)
     assert own.get_object(Bucket="iam-reader", Key="a")["Body"].read() == b"text"
     statement = {
         "Effect": "Deny",
@@ -301,6 +303,7 @@ def test_a_users_key_signs_for_s3(api_cloud):
     with fault("InvalidAccessKeyId", status=403):
         own.get_object(Bucket="iam-reader", Key="a")
     iam.delete_access_key(UserName="reader", AccessKeyId=key["AccessKeyId"])
+    iam.detach_user_policy(**everything)
     iam.delete_user(UserName="reader")
     s3.delete_object(Bucket="iam-reader", Key="a")
     s3.delete_bucket(Bucket="iam-reader")
