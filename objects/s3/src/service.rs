@@ -136,21 +136,8 @@ impl Service {
         let passed = Passport::default();
         parts.extensions.insert(peer);
         parts.extensions.insert(passed.clone());
-        // As if it weren't there.
-        if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
-            parts.headers.remove(header::AUTHORIZATION);
-        }
-        let query = parts.uri.query().unwrap_or_default();
-        let without_session = self.in_no_session(&parts.headers, query);
-        if self.gateway.identities.trust_any_key() {
-            resign::resign(&mut parts, &*self.gateway.identities).await;
-        }
         let (path, head) = (parts.uri.path().to_owned(), parts.method == Method::HEAD);
-        let query = parts.uri.query().unwrap_or_default();
-        let refused = without_session
-            .or_else(|| outlives_a_week(query))
-            .or_else(|| self.in_no_region(&parts.headers));
-        if let Some(mut response) = refused {
+        if let Some(mut response) = self.not_signed_for_us(&mut parts).await {
             sign_off(&mut response, &path, head);
             return response;
         }
@@ -163,6 +150,7 @@ impl Service {
         let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
         let again = (reads && odd).then(|| parts.clone());
+        let query = parts.uri.query().unwrap_or_default();
         let promised = promised_sha256(&parts.headers, query);
         let (body, rest) = Watched::watch(body, promised);
         let (body, digests) = match digest::watch(&parts, body) {
@@ -214,6 +202,23 @@ impl Service {
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
+    }
+
+    /// Refuses what no signature could save. Under `--trust-any-key`, signs as we would.
+    async fn not_signed_for_us(&self, parts: &mut Parts) -> Option<Response<Body>> {
+        // As if it weren't there.
+        if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
+            parts.headers.remove(header::AUTHORIZATION);
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        let without_session = self.in_no_session(&parts.headers, query);
+        if self.gateway.identities.trust_any_key() {
+            resign::resign(parts, &*self.gateway.identities).await;
+        }
+        let query = parts.uri.query().unwrap_or_default();
+        without_session
+            .or_else(|| outlives_a_week(query))
+            .or_else(|| self.in_no_region(&parts.headers))
     }
 
     /// Refuses a scope whose region isn't one, and names ours: clients such as s3cmd then sign again.
