@@ -407,12 +407,15 @@ def test_a_lost_node_folder_is_healed(own_cloud):
         del bodies[f"k{number}"]
         for key, body in bodies.items():
             assert body_of(s3, "whole", key) == body
+        # Never by itself: the disk might only be unmounted.
+        own_cloud.fogbank("objects", "node", "replace", f"node-{number}")
         until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
     assert sorted(keys_of(s3, "whole")) == sorted(bodies)
     # And while nobody watches: the next process finds the folder gone.
     with without(own_cloud, "objects"):
         lose(own_cloud.data / "objects/node-1")
     until("the store answers", lambda: answers(s3))
+    own_cloud.fogbank("objects", "node", "replace", "node-1")
     until("all copies are whole", lambda: whole(own_cloud, "whole", bodies), seconds=90)
     for key, body in bodies.items():
         assert body_of(s3, "whole", key) == body
