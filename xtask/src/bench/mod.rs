@@ -9,10 +9,14 @@ mod objects;
 
 use crate::{test, workspace};
 use anyhow::{Result, bail};
+use std::path::Path;
 
 /// Runs a benchmark.
 pub fn run(name: &str) -> Result<bool> {
     let root = workspace::root();
+    if name == "policy" {
+        return policy(&root).map(|()| true);
+    }
     test::command(&root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
     match name {
         "api" => api::run(&root)?,
@@ -21,11 +25,19 @@ pub fn run(name: &str) -> Result<bool> {
         "objects" => objects::run(&root, false)?,
         "objects-alone" => objects::run(&root, true)?,
         _ => bail!(
-            "there is no benchmark {name}; there are: api, launch, density, objects, and objects-alone \
-             without its peers"
+            "there is no benchmark {name}; there are: api, launch, density, policy, objects, and \
+             objects-alone without its peers"
         ),
     }
     Ok(true)
+}
+
+/// Decisions about calls, beside Cedar's: a workspace of its own, since its peer is long to build.
+fn policy(root: &Path) -> Result<()> {
+    let folder = root.join("base/policy/bench");
+    let target = root.join("target").display().to_string();
+    let arguments = ["run", "--release", "--quiet", "--locked", "--target-dir", &target];
+    test::command(&folder, "cargo", &arguments)
 }
 
 /// The median.

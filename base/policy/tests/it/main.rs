@@ -3,5 +3,6 @@
 
 mod corpus;
 mod hostile;
+mod oracle;
 mod properties;
 mod table;
