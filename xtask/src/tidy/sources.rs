@@ -58,7 +58,7 @@ fn source(name: &str, text: &str) -> Vec<String> {
     let path = Path::new(name);
     let mut complaints = Vec::new();
     let is_data = path.components().any(|part| part.as_os_str() == "data")
-        || ["Cargo.lock", "LICENSE"].contains(&name)
+        || path.file_name().is_some_and(|file| file == "Cargo.lock" || file == "LICENSE")
         || path.extension().is_some_and(|ending| ending == "jsonl" || ending == "json");
     let is_rust = path.extension().is_some_and(|ending| ending == "rs");
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("");
