@@ -102,6 +102,62 @@ def test_an_established_connection_that_is_untracked_ends(guests, one, servers):
         assert not echo(stream, b"after")
 
 
+def test_a_network_acl_filters_what_crosses_its_subnets_border(guests, one, servers):
+    """By number, both ways, whatever flows there are."""
+    ec2, address = guests.cloud.ec2, one.public_ip
+    subnet = one.describe()["SubnetId"]
+    behind = [{"Name": "association.subnet-id", "Values": [subnet]}]
+    default = ec2.describe_network_acls(Filters=behind)["NetworkAcls"][0]
+    acl = ec2.create_network_acl(VpcId=default["VpcId"])["NetworkAcl"]["NetworkAclId"]
+
+    def entry(number, action, egress=False, protocol="-1", **more):
+        ec2.create_network_acl_entry(
+            NetworkAclId=acl, RuleNumber=number, RuleAction=action, Egress=egress,
+            Protocol=protocol, CidrBlock="0.0.0.0/0", **more,
+        )
+
+    def drop(number, egress=False):
+        ec2.delete_network_acl_entry(NetworkAclId=acl, RuleNumber=number, Egress=egress)
+
+    def stand(chosen):
+        found = ec2.describe_network_acls(Filters=behind)["NetworkAcls"][0]["Associations"]
+        association = next(each for each in found if each["SubnetId"] == subnet)
+        ec2.replace_network_acl_association(
+            AssociationId=association["NetworkAclAssociationId"], NetworkAclId=chosen
+        )
+
+    echoes = {"PortRange": {"From": 7000, "To": 7000}}
+    guests.open(one.group, 7000)
+    guests.open(one.group, 8080)
+    try:
+        until("the port is open", lambda: reachable(address, 8080))
+        stand(acl)
+        until("nothing comes in", lambda: not reachable(address, 8080))
+        entry(100, "allow")
+        entry(100, "allow", egress=True)
+        until("all comes in", lambda: reachable(address, 8080))
+        with socket.create_connection((address, 7000), timeout=20) as stream:
+            assert echo(stream, b"before")
+            entry(50, "deny", protocol="tcp", **echoes)
+            until("new connections are dropped", lambda: not reachable(address, 7000))
+            assert reachable(address, 8080)
+            stream.settimeout(2)
+            assert not echo(stream, b"during")
+            # What a flow lost meanwhile, TCP sends again.
+            drop(50)
+            stream.settimeout(20)
+            until("it goes on", lambda: echo(stream, b"after"))
+        # The answers' ports are the client's: there is no state that would let them through.
+        answers = {"PortRange": {"From": 1024, "To": 65535}}
+        entry(50, "deny", egress=True, protocol="6", **answers)
+        until("answers are dropped", lambda: not reachable(address, 8080))
+    finally:
+        stand(default["NetworkAclId"])
+        guests.close(one.group, 7000)
+        guests.close(one.group, 8080)
+        ec2.delete_network_acl(NetworkAclId=acl)
+
+
 def test_ping(guests, one):
     address = one.public_ip
     assert not ping(address, 1)

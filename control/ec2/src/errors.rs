@@ -189,6 +189,15 @@ faults! {
     /// The main association, which can only be replaced.
     main_association(id) => "InvalidParameterValue", 400, "cannot disassociate the main route table association {id}";
 
+    /// A network ACL's entry of a number that is taken.
+    acl_entry_exists(number) => "NetworkAclEntryAlreadyExists", 400, "The network acl entry identified by {number} already exists.";
+    /// A network ACL's entry that doesn't exist.
+    acl_entry_not_found(number) => "InvalidNetworkAclEntry.NotFound", 400, "The network acl entry identified by {number} does not exist.";
+    /// A VPC's default network ACL, which stays.
+    default_acl(id) => "InvalidParameterValue", 400, "cannot delete default network ACL {id}";
+    acl_limit() => "NetworkAclLimitExceeded", 400, "The maximum number of network ACLs has been reached.";
+    acl_entry_limit() => "NetworkAclEntryLimitExceeded", 400, "The maximum number of network ACL entries has been reached.";
+
     /// A security group's name that is taken.
     group_exists(name, vpc) => "InvalidGroup.Duplicate", 400, "The security group '{name}' already exists for VPC '{vpc}'";
     /// A security group's name that isn't known.

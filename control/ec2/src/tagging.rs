@@ -244,7 +244,10 @@ mod tests {
     use super::*;
     use crate::{
         testing::{filter, request, request_of, tx},
-        vpc::security_groups::{Peer, Protocol, Rule},
+        vpc::{
+            security_groups::{Peer, Rule},
+            traffic::Protocol,
+        },
     };
     use types::AccountId;
 

@@ -122,7 +122,7 @@ impl Place<'_> {
             Type::Volume => self.volume(id),
             Type::Vpc => self.vpc(id),
             Type::DhcpOptions => self.plain::<DhcpOptions>(kind, id),
-            Type::NetworkAcl => self.plain::<NetworkAcl>(kind, id),
+            Type::NetworkAcl => self.network_acl(id),
             Type::Gateway => {
                 self.plain::<InternetGateway>(kind, id).with("ec2:InternetGatewayID", id)
             }
@@ -231,6 +231,20 @@ impl Place<'_> {
         check.set_resource_tags("ec2", &pair.tags);
         check.set("ec2:KeyPairName", pair.name.as_str());
         check.set("ec2:KeyPairType", pair.kind.as_str());
+        check
+    }
+
+    /// By its ID, or that of one of its associations.
+    fn network_acl(&self, id: &str) -> Check {
+        let by_association = || self.state.find::<NetworkAcl>("association", id).next();
+        let found = self.find::<NetworkAcl>(id).or_else(by_association);
+        let Some(acl) = found.filter(|row| row.scope == *self.scope) else {
+            return self.check(self.arn(Type::NetworkAcl, id));
+        };
+        let id = acl.id.to_string();
+        let mut check = self.plain::<NetworkAcl>(Type::NetworkAcl, &id);
+        check.set("ec2:NetworkAclID", id);
+        self.set_vpc(&mut check, acl.vpc);
         check
     }
 

@@ -77,7 +77,7 @@ pub(super) enum Part {
 
 use Part::{Any, Each, New, Tagged};
 use Type::{
-    Address, Gateway, Image, Instance, Interface, KeyPair, RouteTable, SecurityGroup,
+    Address, Gateway, Image, Instance, Interface, KeyPair, NetworkAcl, RouteTable, SecurityGroup,
     SecurityGroupRule, Subnet, Vpc,
 };
 
@@ -87,6 +87,7 @@ const INTERFACE: &[Part] = &[Each(Interface, "NetworkInterfaceId")];
 const SUBNET: &[Part] = &[Each(Subnet, "SubnetId")];
 const VPC: &[Part] = &[Each(Vpc, "VpcId")];
 const ROUTE_TABLE: &[Part] = &[Each(RouteTable, "RouteTableId")];
+const NETWORK_ACL: &[Part] = &[Each(NetworkAcl, "NetworkAclId")];
 const GATEWAY: &[Part] = &[Each(Gateway, "InternetGatewayId")];
 const GATEWAY_AND_VPC: &[Part] = &[Each(Gateway, "InternetGatewayId"), Each(Vpc, "VpcId")];
 const GROUP: &[Part] = &[Each(SecurityGroup, "GroupId"), Each(SecurityGroup, "GroupName")];
@@ -158,6 +159,14 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(RouteTable, "AssociationId"),
             Each(Subnet, "AssociationId"),
         ],
+        "CreateNetworkAcl" => &[New(NetworkAcl), Each(Vpc, "VpcId")],
+        "CreateNetworkAclEntry"
+        | "DeleteNetworkAclEntry"
+        | "ReplaceNetworkAclEntry"
+        | "DeleteNetworkAcl" => NETWORK_ACL,
+        "ReplaceNetworkAclAssociation" => {
+            &[Each(NetworkAcl, "NetworkAclId"), Each(NetworkAcl, "AssociationId")]
+        }
         "CreateRouteTable" => &[New(RouteTable), Each(Vpc, "VpcId")],
         "CreateRoute" | "DeleteRoute" | "ReplaceRoute" | "DeleteRouteTable" => ROUTE_TABLE,
         "AuthorizeSecurityGroupEgress" => &[Each(SecurityGroup, "GroupId"), New(SecurityGroupRule)],

@@ -7,8 +7,9 @@ use super::{
     network_acls::{self, NetworkAcl},
     network_interfaces::{self, NetworkInterface},
     route_tables::{self, RouteTable, Target},
-    security_groups::{self, Protocol, SecurityGroup},
+    security_groups::{self, SecurityGroup},
     subnets::Subnet,
+    traffic::{ICMP, Protocol, TCP, UDP},
     vpcs::Vpc,
 };
 use crate::compute::instances::Instance;
@@ -22,9 +23,6 @@ use types::{IpNet, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
 const MTU: u16 = 9001;
 /// The hop limit of metadata packets where no instance says.
 const HOP_LIMIT: u8 = 1;
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
 
 /// An attached interface as a port.
 #[must_use]
@@ -109,12 +107,13 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
 }
 
 fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
-    let (from, to) = entry.ports.unwrap_or((0, u16::MAX));
+    let (from, to) = (entry.from.unwrap_or(0), entry.to.unwrap_or(u16::MAX));
+    let narrow = |value: Option<u16>| value.and_then(|value| u8::try_from(value).ok());
     let traffic = match entry.protocol {
         None => network::Traffic::All,
         Some(TCP) => network::Traffic::Tcp { from, to },
         Some(UDP) => network::Traffic::Udp { from, to },
-        Some(ICMP) => network::Traffic::Icmp { kind: None, code: None },
+        Some(ICMP) => network::Traffic::Icmp { kind: narrow(entry.from), code: narrow(entry.to) },
         Some(number) => network::Traffic::Protocol(number),
     };
     network::AclEntry {

@@ -18,4 +18,5 @@ pub mod subnets;
 mod testing;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 pub mod vpcs;

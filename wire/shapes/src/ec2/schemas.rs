@@ -703,6 +703,47 @@ pub static CREATE_KEY_PAIR_REQUEST: Schema = Schema::new(
     ]),
 );
 
+pub static CREATE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::new(
+    "CreateNetworkAclEntryRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("NetworkAclId", "networkAclId", "NetworkAclId", &STRING).required(),
+        Member::new("RuleNumber", "ruleNumber", "RuleNumber", &INTEGER).required(),
+        Member::new("Protocol", "protocol", "Protocol", &STRING).required(),
+        Member::new("RuleAction", "ruleAction", "RuleAction", RuleAction::SCHEMA).required(),
+        Member::new("Egress", "egress", "Egress", &BOOLEAN).required(),
+        Member::new("CidrBlock", "cidrBlock", "CidrBlock", &STRING),
+        Member::new("Ipv6CidrBlock", "ipv6CidrBlock", "Ipv6CidrBlock", &STRING),
+        Member::new("IcmpTypeCode", "Icmp", "Icmp", &ICMP_TYPE_CODE),
+        Member::new("PortRange", "portRange", "PortRange", &PORT_RANGE),
+    ]),
+);
+
+pub static CREATE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static CREATE_NETWORK_ACL_REQUEST: Schema = Schema::new(
+    "CreateNetworkAclRequest",
+    Kind::Structure(&[
+        Member::new(
+            "TagSpecifications",
+            "TagSpecification",
+            "TagSpecification",
+            &TAG_SPECIFICATION_LIST,
+        ),
+        Member::new("ClientToken", "ClientToken", "ClientToken", &STRING).idempotency_token(),
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("VpcId", "vpcId", "VpcId", &STRING).required(),
+    ]),
+);
+
+pub static CREATE_NETWORK_ACL_RESULT: Schema = Schema::new(
+    "CreateNetworkAclResult",
+    Kind::Structure(&[
+        Member::new("NetworkAcl", "networkAcl", "NetworkAcl", &NETWORK_ACL),
+        Member::new("ClientToken", "clientToken", "ClientToken", &STRING),
+    ]),
+);
+
 pub static CREATE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     "CreateNetworkInterfaceRequest",
     Kind::Structure(&[
@@ -995,6 +1036,28 @@ pub static DELETE_KEY_PAIR_RESULT: Schema = Schema::new(
         Member::new("KeyPairId", "keyPairId", "KeyPairId", &STRING),
     ]),
 );
+
+pub static DELETE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::new(
+    "DeleteNetworkAclEntryRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("NetworkAclId", "networkAclId", "NetworkAclId", &STRING).required(),
+        Member::new("RuleNumber", "ruleNumber", "RuleNumber", &INTEGER).required(),
+        Member::new("Egress", "egress", "Egress", &BOOLEAN).required(),
+    ]),
+);
+
+pub static DELETE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static DELETE_NETWORK_ACL_REQUEST: Schema = Schema::new(
+    "DeleteNetworkAclRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("NetworkAclId", "networkAclId", "NetworkAclId", &STRING).required(),
+    ]),
+);
+
+pub static DELETE_NETWORK_ACL_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_NETWORK_INTERFACE_REQUEST: Schema = Schema::new(
     "DeleteNetworkInterfaceRequest",
@@ -4819,6 +4882,43 @@ pub static RELEASE_ADDRESS_REQUEST: Schema = Schema::new(
 );
 
 pub static RELEASE_ADDRESS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static REPLACE_NETWORK_ACL_ASSOCIATION_REQUEST: Schema = Schema::new(
+    "ReplaceNetworkAclAssociationRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("AssociationId", "associationId", "AssociationId", &STRING).required(),
+        Member::new("NetworkAclId", "networkAclId", "NetworkAclId", &STRING).required(),
+    ]),
+);
+
+pub static REPLACE_NETWORK_ACL_ASSOCIATION_RESULT: Schema = Schema::new(
+    "ReplaceNetworkAclAssociationResult",
+    Kind::Structure(&[Member::new(
+        "NewAssociationId",
+        "newAssociationId",
+        "NewAssociationId",
+        &STRING,
+    )]),
+);
+
+pub static REPLACE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::new(
+    "ReplaceNetworkAclEntryRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+        Member::new("NetworkAclId", "networkAclId", "NetworkAclId", &STRING).required(),
+        Member::new("RuleNumber", "ruleNumber", "RuleNumber", &INTEGER).required(),
+        Member::new("Protocol", "protocol", "Protocol", &STRING).required(),
+        Member::new("RuleAction", "ruleAction", "RuleAction", RuleAction::SCHEMA).required(),
+        Member::new("Egress", "egress", "Egress", &BOOLEAN).required(),
+        Member::new("CidrBlock", "cidrBlock", "CidrBlock", &STRING),
+        Member::new("Ipv6CidrBlock", "ipv6CidrBlock", "Ipv6CidrBlock", &STRING),
+        Member::new("IcmpTypeCode", "Icmp", "Icmp", &ICMP_TYPE_CODE),
+        Member::new("PortRange", "portRange", "PortRange", &PORT_RANGE),
+    ]),
+);
+
+pub static REPLACE_NETWORK_ACL_ENTRY_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static REPLACE_ROUTE_REQUEST: Schema = Schema::new(
     "ReplaceRouteRequest",

@@ -1465,6 +1465,135 @@ impl Structure for CreateKeyPairRequest {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkAclEntryRequest {
+    pub dry_run: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub rule_number: Option<i32>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<RuleAction>,
+    pub egress: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub port_range: Option<PortRange>,
+}
+
+impl Members for CreateNetworkAclEntryRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.network_acl_id),
+            2 => view(&self.rule_number),
+            3 => view(&self.protocol),
+            4 => view(&self.rule_action),
+            5 => view(&self.egress),
+            6 => view(&self.cidr_block),
+            7 => view(&self.ipv6_cidr_block),
+            8 => view(&self.icmp_type_code),
+            9 => view(&self.port_range),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNetworkAclEntryRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NETWORK_ACL_ENTRY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.network_acl_id = Shape::from_value(value),
+            2 => self.rule_number = Shape::from_value(value),
+            3 => self.protocol = Shape::from_value(value),
+            4 => self.rule_action = Shape::from_value(value),
+            5 => self.egress = Shape::from_value(value),
+            6 => self.cidr_block = Shape::from_value(value),
+            7 => self.ipv6_cidr_block = Shape::from_value(value),
+            8 => self.icmp_type_code = Shape::from_value(value),
+            9 => self.port_range = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkAclEntryResponse {}
+
+impl Members for CreateNetworkAclEntryResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for CreateNetworkAclEntryResponse {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NETWORK_ACL_ENTRY_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkAclRequest {
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: Option<String>,
+}
+
+impl Members for CreateNetworkAclRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.tag_specifications),
+            1 => view(&self.client_token),
+            2 => view(&self.dry_run),
+            3 => view(&self.vpc_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNetworkAclRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NETWORK_ACL_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.tag_specifications = Shape::from_value(value),
+            1 => self.client_token = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            3 => self.vpc_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNetworkAclResult {
+    pub network_acl: Option<NetworkAcl>,
+    pub client_token: Option<String>,
+}
+
+impl Members for CreateNetworkAclResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.network_acl),
+            1 => view(&self.client_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNetworkAclResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NETWORK_ACL_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.network_acl = Shape::from_value(value),
+            1 => self.client_token = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateNetworkInterfaceRequest {
     pub ipv4_prefixes: Option<Vec<Ipv4PrefixSpecificationRequest>>,
     pub ipv4_prefix_count: Option<i32>,
@@ -2173,6 +2302,98 @@ impl Structure for DeleteKeyPairResult {
             _ => {}
         }
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclEntryRequest {
+    pub dry_run: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub rule_number: Option<i32>,
+    pub egress: Option<bool>,
+}
+
+impl Members for DeleteNetworkAclEntryRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.network_acl_id),
+            2 => view(&self.rule_number),
+            3 => view(&self.egress),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNetworkAclEntryRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NETWORK_ACL_ENTRY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.network_acl_id = Shape::from_value(value),
+            2 => self.rule_number = Shape::from_value(value),
+            3 => self.egress = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclEntryResponse {}
+
+impl Members for DeleteNetworkAclEntryResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for DeleteNetworkAclEntryResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NETWORK_ACL_ENTRY_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclRequest {
+    pub dry_run: Option<bool>,
+    pub network_acl_id: Option<String>,
+}
+
+impl Members for DeleteNetworkAclRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.network_acl_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNetworkAclRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NETWORK_ACL_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.network_acl_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNetworkAclResponse {}
+
+impl Members for DeleteNetworkAclResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for DeleteNetworkAclResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NETWORK_ACL_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10123,6 +10344,129 @@ impl Structure for ReleaseAddressResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclAssociationRequest {
+    pub dry_run: Option<bool>,
+    pub association_id: Option<String>,
+    pub network_acl_id: Option<String>,
+}
+
+impl Members for ReplaceNetworkAclAssociationRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.association_id),
+            2 => view(&self.network_acl_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ReplaceNetworkAclAssociationRequest {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_NETWORK_ACL_ASSOCIATION_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.association_id = Shape::from_value(value),
+            2 => self.network_acl_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclAssociationResult {
+    pub new_association_id: Option<String>,
+}
+
+impl Members for ReplaceNetworkAclAssociationResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.new_association_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ReplaceNetworkAclAssociationResult {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_NETWORK_ACL_ASSOCIATION_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.new_association_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclEntryRequest {
+    pub dry_run: Option<bool>,
+    pub network_acl_id: Option<String>,
+    pub rule_number: Option<i32>,
+    pub protocol: Option<String>,
+    pub rule_action: Option<RuleAction>,
+    pub egress: Option<bool>,
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub icmp_type_code: Option<IcmpTypeCode>,
+    pub port_range: Option<PortRange>,
+}
+
+impl Members for ReplaceNetworkAclEntryRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.network_acl_id),
+            2 => view(&self.rule_number),
+            3 => view(&self.protocol),
+            4 => view(&self.rule_action),
+            5 => view(&self.egress),
+            6 => view(&self.cidr_block),
+            7 => view(&self.ipv6_cidr_block),
+            8 => view(&self.icmp_type_code),
+            9 => view(&self.port_range),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ReplaceNetworkAclEntryRequest {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_NETWORK_ACL_ENTRY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.network_acl_id = Shape::from_value(value),
+            2 => self.rule_number = Shape::from_value(value),
+            3 => self.protocol = Shape::from_value(value),
+            4 => self.rule_action = Shape::from_value(value),
+            5 => self.egress = Shape::from_value(value),
+            6 => self.cidr_block = Shape::from_value(value),
+            7 => self.ipv6_cidr_block = Shape::from_value(value),
+            8 => self.icmp_type_code = Shape::from_value(value),
+            9 => self.port_range = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceNetworkAclEntryResponse {}
+
+impl Members for ReplaceNetworkAclEntryResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for ReplaceNetworkAclEntryResponse {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_NETWORK_ACL_ENTRY_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReplaceRouteRequest {
     pub destination_prefix_list_id: Option<String>,
     pub vpc_endpoint_id: Option<String>,
@@ -12361,6 +12705,10 @@ crate::value::structures! {
     CreateInternetGatewayRequest,
     CreateInternetGatewayResult,
     CreateKeyPairRequest,
+    CreateNetworkAclEntryRequest,
+    CreateNetworkAclEntryResponse,
+    CreateNetworkAclRequest,
+    CreateNetworkAclResult,
     CreateNetworkInterfaceRequest,
     CreateNetworkInterfaceResult,
     CreateRouteRequest,
@@ -12381,6 +12729,10 @@ crate::value::structures! {
     DeleteInternetGatewayResponse,
     DeleteKeyPairRequest,
     DeleteKeyPairResult,
+    DeleteNetworkAclEntryRequest,
+    DeleteNetworkAclEntryResponse,
+    DeleteNetworkAclRequest,
+    DeleteNetworkAclResponse,
     DeleteNetworkInterfaceRequest,
     DeleteNetworkInterfaceResponse,
     DeleteRouteRequest,
@@ -12614,6 +12966,10 @@ crate::value::structures! {
     RegionGeography,
     ReleaseAddressRequest,
     ReleaseAddressResponse,
+    ReplaceNetworkAclAssociationRequest,
+    ReplaceNetworkAclAssociationResult,
+    ReplaceNetworkAclEntryRequest,
+    ReplaceNetworkAclEntryResponse,
     ReplaceRouteRequest,
     ReplaceRouteResponse,
     ReplaceRouteTableAssociationRequest,

@@ -12,6 +12,7 @@ pub use rules::{
 use super::{
     describe::{PAGE, Query, arn, describe},
     network_interfaces::NetworkInterface,
+    traffic::Protocol,
     vpcs::{self, Vpc},
 };
 use crate::{
@@ -62,13 +63,6 @@ pub struct Rule {
     pub peer: Peer,
     pub description: Option<String>,
     pub tags: Tags,
-}
-
-/// An IP protocol; AWS writes `-1`, `tcp`, `udp`, `icmp`, `icmpv6` or a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Protocol {
-    All,
-    Number(u8),
 }
 
 /// The other end of a rule.

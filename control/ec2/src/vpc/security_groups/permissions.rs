@@ -1,16 +1,15 @@
 //! Rules as calls give them and answers show them: permissions of many peers, or flat parameters.
 
 use super::{Peer, Protocol, Rule, SecurityGroup, by_name, is_allowed};
-use crate::{errors, resource::find};
+use crate::{
+    errors,
+    resource::find,
+    vpc::traffic::{ICMP, ICMPV6, TCP, Traffic, UDP, traffic},
+};
 use shapes::{Fault, ec2 as api};
 use state::{State, Tx};
 use std::fmt;
 use types::{AccountId, IpNet, Ipv4Net, Ipv6Net, Tags};
-
-pub(super) const ICMP: u8 = 1;
-pub(super) const TCP: u8 = 6;
-pub(super) const UDP: u8 = 17;
-pub(super) const ICMPV6: u8 = 58;
 
 /// A rule without identity: what makes two rules the same, and the description.
 #[derive(Debug, Clone)]
@@ -224,60 +223,6 @@ fn source(
         return Err(errors::peer_of_other_vpc());
     }
     Ok((Peer::Group(peer.id, own), description))
-}
-
-type Traffic = (Protocol, Option<i32>, Option<i32>);
-
-/// Checks a protocol with its ports, or type and code, and writes it in one way.
-fn traffic(protocol: &str, from: Option<i32>, to: Option<i32>) -> Result<Traffic, Fault> {
-    let invalid = |message: String| Err(errors::invalid_parameter_value(message));
-    let number = match protocol.to_ascii_lowercase().as_str() {
-        "-1" | "all" => return Ok((Protocol::All, None, None)),
-        "tcp" => TCP,
-        "udp" => UDP,
-        "icmp" => ICMP,
-        "icmpv6" => ICMPV6,
-        text => match text.parse::<u8>() {
-            Ok(number) => number,
-            Err(_) => {
-                return invalid(format!(
-                    "Invalid value '{protocol}' for IP protocol. Unknown protocol."
-                ));
-            }
-        },
-    };
-    let kept = match number {
-        TCP | UDP => {
-            let ports = 0..=i32::from(u16::MAX);
-            let (Some(from), Some(to)) = (from, to) else {
-                return invalid("Must specify both from and to ports with TCP/UDP.".to_owned());
-            };
-            if let Some(port) = [from, to].into_iter().find(|port| !ports.contains(port)) {
-                return invalid(format!("TCP/UDP port ({port}) out of range"));
-            }
-            if from > to {
-                return invalid(format!("Invalid TCP/UDP port range ({from}:{to})"));
-            }
-            (Some(from), Some(to))
-        }
-        ICMP | ICMPV6 => {
-            let values = -1..=i32::from(u8::MAX);
-            let (kind, code) = (from.unwrap_or(-1), to.unwrap_or(-1));
-            if !values.contains(&kind) {
-                return invalid(format!("ICMP type ({kind}) out of range"));
-            }
-            if !values.contains(&code) {
-                return invalid(format!("ICMP code ({code}) out of range"));
-            }
-            if kind == -1 && code != -1 {
-                return invalid(format!("ICMP code ({code}) must be -1 if the type is -1"));
-            }
-            (Some(kind).filter(|kind| *kind >= 0), Some(code).filter(|code| *code >= 0))
-        }
-        // Rules of other protocols are about all of their traffic.
-        _ => (None, None),
-    };
-    Ok((Protocol::Number(number), kept.0, kept.1))
 }
 
 fn ipv4(text: &str) -> Result<IpNet, Fault> {

@@ -7,8 +7,9 @@ use crate::{
         internet_gateways::{self, InternetGateway},
         network_interfaces as enis,
         route_tables::{self, Route, RouteTable, Target},
-        security_groups::{Peer, Protocol, Rule, SecurityGroup},
+        security_groups::{Peer, Rule, SecurityGroup},
         testing::{begin, default_network, instance, interface, request, tx},
+        traffic::Protocol,
         vpcs::Vpc,
     },
 };

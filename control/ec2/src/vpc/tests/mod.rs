@@ -1,5 +1,6 @@
 //! Tests of this folder's operations, called on transactions without a server.
 
+mod acls;
 mod addresses;
 mod desired;
 mod interfaces;

@@ -1,16 +1,32 @@
 //! Network ACLs.
 
+mod entries;
+
+pub use entries::{create_network_acl_entry, delete_network_acl_entry, replace_network_acl_entry};
+
 use super::{
     describe::{PAGE, Query, describe},
+    traffic::{ICMP, TCP, UDP},
     vpcs::Vpc,
 };
-use crate::{filters::Wanted, resource::Resource, tags};
+use crate::{
+    errors,
+    filters::Wanted,
+    idempotency,
+    resource::{Resource, find},
+    tags,
+};
 use iam::Request;
 use serde::{Deserialize, Serialize};
 use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
 use std::{fmt::Display, sync::Arc};
-use types::{Ipv4Net, NetworkAclAssociationId, NetworkAclId, Scope, SubnetId, Tags, VpcId};
+use types::{
+    IdError, Ipv4Net, NetworkAclAssociationId, NetworkAclId, Scope, SubnetId, Tags, VpcId,
+};
+
+/// AWS's quota of network ACLs in a VPC.
+const MAX_ACLS: usize = 200;
 
 /// The number of a default ACL's entries that allow all.
 const DEFAULT_NUMBER: u16 = 100;
@@ -38,7 +54,12 @@ pub struct Entry {
     pub allow: bool,
     /// IP protocol number; none = all.
     pub protocol: Option<u8>,
-    pub ports: Option<(u16, u16)>,
+    /// The first port, or the ICMP type; none = all.
+    #[serde(default)]
+    pub from: Option<u16>,
+    /// The last port, or the ICMP code; none = all.
+    #[serde(default)]
+    pub to: Option<u16>,
     pub cidr: Ipv4Net,
 }
 
@@ -53,7 +74,8 @@ impl Row for NetworkAcl {
     }
     fn indexes(&self, add: &mut dyn FnMut(&'static str, &dyn Display)) {
         add("vpc", &self.vpc);
-        for (_, subnet) in &self.associations {
+        for (association, subnet) in &self.associations {
+            add("association", association);
             add("subnet", subnet);
         }
     }
@@ -70,6 +92,97 @@ impl Resource for NetworkAcl {
     fn tags_mut(&mut self) -> &mut Tags {
         &mut self.tags
     }
+}
+
+/// Makes a network ACL that lets nothing through.
+///
+/// # Errors
+/// The VPC doesn't exist, or has too many ACLs.
+pub fn create_network_acl(
+    tx: &mut Tx,
+    request: &Request,
+    input: api::CreateNetworkAclRequest,
+) -> Result<api::CreateNetworkAclResult, Fault> {
+    const OPERATION: &str = "CreateNetworkAcl";
+    let parameters = format!("{input:?}");
+    let api::CreateNetworkAclRequest { tag_specifications, client_token, dry_run: _, vpc_id } =
+        input;
+    let scope = &request.scope;
+    let token = client_token.as_deref();
+    let acl = match idempotency::earlier(tx, scope, OPERATION, token, &parameters)? {
+        Some(id) => find::<NetworkAcl>(tx, scope, &id)?,
+        None => {
+            let tags = tags::from_specifications(tag_specifications, ResourceType::NetworkAcl)?;
+            let vpc_id = vpc_id.ok_or_else(|| errors::missing("vpcId"))?;
+            let vpc = find::<Vpc>(tx, scope, &vpc_id)?;
+            if tx.find::<NetworkAcl>("vpc", vpc.id).count() >= MAX_ACLS {
+                return Err(errors::acl_limit());
+            }
+            let acl = NetworkAcl { tags, ..NetworkAcl::new(tx, &vpc) };
+            tx.put(acl.clone());
+            idempotency::remember(tx, scope, OPERATION, token, &parameters, acl.id.to_string());
+            Arc::new(acl)
+        }
+    };
+    Ok(api::CreateNetworkAclResult { network_acl: Some(acl.to_api()), client_token })
+}
+
+/// Deletes a network ACL.
+///
+/// # Errors
+/// It doesn't exist, is its VPC's default one, or stands in front of a subnet.
+pub fn delete_network_acl(
+    tx: &mut Tx,
+    request: &Request,
+    input: api::DeleteNetworkAclRequest,
+) -> Result<api::DeleteNetworkAclResponse, Fault> {
+    let api::DeleteNetworkAclRequest { dry_run: _, network_acl_id } = input;
+    let id = network_acl_id.ok_or_else(|| errors::missing("networkAclId"))?;
+    let acl = find::<NetworkAcl>(tx, &request.scope, &id)?;
+    if acl.is_default {
+        return Err(errors::default_acl(id));
+    }
+    if !acl.associations.is_empty() {
+        return Err(errors::dependency("networkAcl", id));
+    }
+    tx.delete::<NetworkAcl>(&acl.id);
+    Ok(api::DeleteNetworkAclResponse {})
+}
+
+/// Puts a subnet behind another ACL. The association's ID changes.
+///
+/// # Errors
+/// The association or the ACL doesn't exist, or they are of different VPCs.
+pub fn replace_network_acl_association(
+    tx: &mut Tx,
+    request: &Request,
+    input: api::ReplaceNetworkAclAssociationRequest,
+) -> Result<api::ReplaceNetworkAclAssociationResult, Fault> {
+    let api::ReplaceNetworkAclAssociationRequest { dry_run: _, association_id, network_acl_id } =
+        input;
+    let text = association_id.ok_or_else(|| errors::missing("associationId"))?;
+    let new = network_acl_id.ok_or_else(|| errors::missing("networkAclId"))?;
+    let id = text.parse::<NetworkAclAssociationId>().map_err(|error| match error {
+        IdError::Malformed => errors::association_malformed(&text),
+        IdError::Foreign => errors::association_not_found(&text),
+    })?;
+    let found = tx
+        .find::<NetworkAcl>("association", id)
+        .find(|acl| acl.scope == request.scope)
+        .and_then(|acl| {
+            let (_, subnet) = acl.associations.iter().find(|(other, _)| *other == id)?;
+            Some((acl.clone(), *subnet))
+        });
+    let (old, subnet) = found.ok_or_else(|| errors::association_not_found(&text))?;
+    let new = find::<NetworkAcl>(tx, &request.scope, &new)?;
+    if new.vpc != old.vpc {
+        return Err(errors::different_networks("Network ACL", new.id, "subnet", subnet));
+    }
+    let replaced = tx.new_id();
+    tx.update::<NetworkAcl>(&old.id, |acl| acl.associations.retain(|(other, _)| *other != id));
+    tx.update::<NetworkAcl>(&new.id, |acl| acl.associations.push((replaced, subnet)));
+    let new_association_id = Some(replaced.to_string());
+    Ok(api::ReplaceNetworkAclAssociationResult { new_association_id })
 }
 
 const FILTERS: &[&str] = &[
@@ -129,10 +242,13 @@ fn holds(acl: &NetworkAcl, name: &str, wanted: Wanted<'_>) -> bool {
 }
 
 fn entry_holds(entry: &Entry, name: &str, wanted: Wanted<'_>) -> bool {
+    let (ports, icmp) = (entry.ports(), entry.icmp());
     match name {
         "entry.cidr" => wanted.is(entry.cidr),
-        "entry.port-range.from" => wanted.any(entry.ports.map(|(from, _)| from)),
-        "entry.port-range.to" => wanted.any(entry.ports.map(|(_, to)| to)),
+        "entry.icmp.type" => wanted.any(icmp.and_then(|icmp| icmp.r#type)),
+        "entry.icmp.code" => wanted.any(icmp.and_then(|icmp| icmp.code)),
+        "entry.port-range.from" => wanted.any(ports.and_then(|ports| ports.from)),
+        "entry.port-range.to" => wanted.any(ports.and_then(|ports| ports.to)),
         "entry.protocol" => wanted.is(entry.protocol_text()),
         "entry.rule-action" => wanted.is(entry.action()),
         "entry.egress" => wanted.is(entry.egress),
@@ -148,18 +264,12 @@ pub(super) fn create_default(tx: &mut Tx, vpc: &Vpc) {
         egress,
         allow: true,
         protocol: None,
-        ports: None,
+        from: None,
+        to: None,
         cidr: Ipv4Net::default(),
     });
-    let acl = NetworkAcl {
-        id: tx.new_id(),
-        scope: vpc.scope.clone(),
-        vpc: vpc.id,
-        is_default: true,
-        entries: entries.to_vec(),
-        associations: Vec::new(),
-        tags: Tags::new(),
-    };
+    let acl =
+        NetworkAcl { is_default: true, entries: entries.to_vec(), ..NetworkAcl::new(tx, vpc) };
     tx.put(acl);
 }
 
@@ -179,6 +289,19 @@ pub fn of_subnet(state: &State, subnet: SubnetId) -> Option<&Arc<NetworkAcl>> {
 }
 
 impl NetworkAcl {
+    /// One without entries and subnets.
+    fn new(tx: &mut Tx, vpc: &Vpc) -> Self {
+        Self {
+            id: tx.new_id(),
+            scope: vpc.scope.clone(),
+            vpc: vpc.id,
+            is_default: false,
+            entries: Vec::new(),
+            associations: Vec::new(),
+            tags: Tags::new(),
+        }
+    }
+
     /// The entries as AWS lists them: egress first, by number, each direction ending in the entry
     /// that denies the rest.
     fn all_entries(&self) -> Vec<Entry> {
@@ -187,7 +310,8 @@ impl NetworkAcl {
             egress,
             allow: false,
             protocol: None,
-            ports: None,
+            from: None,
+            to: None,
             cidr: Ipv4Net::default(),
         };
         let mut entries = self.entries.clone();
@@ -220,21 +344,28 @@ impl Entry {
         self.protocol.map_or_else(|| "-1".to_owned(), |number| number.to_string())
     }
 
+    fn ports(&self) -> Option<api::PortRange> {
+        let whole = matches!(self.protocol, Some(TCP | UDP)).then_some((self.from?, self.to?));
+        whole.map(|(from, to)| api::PortRange { from: Some(from.into()), to: Some(to.into()) })
+    }
+
+    fn icmp(&self) -> Option<api::IcmpTypeCode> {
+        let shown = |value: Option<u16>| Some(value.map_or(-1, i32::from));
+        (self.protocol == Some(ICMP))
+            .then(|| api::IcmpTypeCode { r#type: shown(self.from), code: shown(self.to) })
+    }
+
     fn action(&self) -> api::RuleAction {
         if self.allow { api::RuleAction::Allow } else { api::RuleAction::Deny }
     }
 
     fn to_api(&self) -> api::NetworkAclEntry {
-        let ports = self.ports.map(|(from, to)| api::PortRange {
-            from: Some(i32::from(from)),
-            to: Some(i32::from(to)),
-        });
         api::NetworkAclEntry {
             cidr_block: Some(self.cidr.to_string()),
             egress: Some(self.egress),
-            icmp_type_code: None,
+            icmp_type_code: self.icmp(),
             ipv6_cidr_block: None,
-            port_range: ports,
+            port_range: self.ports(),
             protocol: Some(self.protocol_text()),
             rule_action: Some(self.action()),
             rule_number: Some(i32::from(self.number)),
