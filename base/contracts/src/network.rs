@@ -60,13 +60,20 @@ pub struct Vpc {
 
 /// A DHCP option set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Dhcp {
     /// Domain name; none is told if none.
     pub domain_name: Option<String>,
     /// Name servers; empty = the VPC's resolver.
     pub name_servers: Vec<Ipv4Addr>,
+    /// Whether not even the VPC's resolver is told.
+    pub no_name_servers: bool,
     /// NTP servers.
     pub ntp_servers: Vec<Ipv4Addr>,
+    /// NetBIOS name servers.
+    pub netbios_servers: Vec<Ipv4Addr>,
+    /// How guests ask NetBIOS name servers: 1, 2, 4 or 8 (RFC 2132, 8.7).
+    pub netbios_node_type: Option<u8>,
 }
 
 /// A subnet with the routes that hold for it.

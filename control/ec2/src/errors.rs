@@ -189,6 +189,12 @@ faults! {
     /// The main association, which can only be replaced.
     main_association(id) => "InvalidParameterValue", 400, "cannot disassociate the main route table association {id}";
 
+    /// An option of DHCP that sets don't have.
+    unknown_dhcp_option(key) => "InvalidParameterValue", 400, "Value ({key}) for parameter key is invalid. Unknown DHCP option";
+    dhcp_option_value(value, key) => "InvalidParameterValue", 400, "Value ({value}) for parameter value is invalid. Invalid DHCP option value: {key}";
+    duplicate_dhcp_option(key) => "InvalidParameterValue", 400, "Value ({key}) for parameter key is invalid. Duplicate DHCP option";
+    dhcp_options_limit() => "DhcpOptionsLimitExceeded", 400, "The maximum number of DHCP option sets has been reached.";
+
     /// A network ACL's entry of a number that is taken.
     acl_entry_exists(number) => "NetworkAclEntryAlreadyExists", 400, "The network acl entry identified by {number} already exists.";
     /// A network ACL's entry that doesn't exist.

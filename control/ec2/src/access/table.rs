@@ -77,8 +77,8 @@ pub(super) enum Part {
 
 use Part::{Any, Each, New, Tagged};
 use Type::{
-    Address, Gateway, Image, Instance, Interface, KeyPair, NetworkAcl, RouteTable, SecurityGroup,
-    SecurityGroupRule, Subnet, Vpc,
+    Address, DhcpOptions, Gateway, Image, Instance, Interface, KeyPair, NetworkAcl, RouteTable,
+    SecurityGroup, SecurityGroupRule, Subnet, Vpc,
 };
 
 const INSTANCES: &[Part] = &[Each(Instance, "InstanceIds")];
@@ -159,6 +159,9 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(RouteTable, "AssociationId"),
             Each(Subnet, "AssociationId"),
         ],
+        "CreateDhcpOptions" => &[New(DhcpOptions)],
+        "DeleteDhcpOptions" => &[Each(DhcpOptions, "DhcpOptionsId")],
+        "AssociateDhcpOptions" => &[Each(DhcpOptions, "DhcpOptionsId"), Each(Vpc, "VpcId")],
         "CreateNetworkAcl" => &[New(NetworkAcl), Each(Vpc, "VpcId")],
         "CreateNetworkAclEntry"
         | "DeleteNetworkAclEntry"

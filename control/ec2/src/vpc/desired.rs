@@ -74,7 +74,15 @@ pub fn vpc(state: &State, id: VpcId) -> Option<network::Vpc> {
         dns_hostnames: row.dns_hostnames,
         private_domain: row.scope.region.private_domain(),
         public_domain: row.scope.region.public_domain(),
-        dhcp: network::Dhcp { domain_name, name_servers, ntp_servers: servers("ntp-servers") },
+        dhcp: network::Dhcp {
+            domain_name,
+            no_name_servers: name_servers.is_empty() && !own_resolver,
+            name_servers,
+            ntp_servers: servers("ntp-servers"),
+            netbios_servers: servers("netbios-name-servers"),
+            netbios_node_type: options
+                .and_then(|set| set.values("netbios-node-type").first()?.parse().ok()),
+        },
     })
 }
 

@@ -182,11 +182,13 @@ fn network_options(port: &Port, subnet: &Subnet, mut option: impl FnMut(u8, &[u8
     };
     if !vpc.dhcp.name_servers.is_empty() {
         option(6, &octets(&vpc.dhcp.name_servers));
-    } else if let Some(resolver) = port.resolver() {
+    } else if let Some(resolver) = port.resolver().filter(|_| !vpc.dhcp.no_name_servers) {
         option(6, &resolver.octets());
     }
     if let Some(domain) = &vpc.dhcp.domain_name {
         option(15, domain.as_bytes());
     }
     option(42, &octets(&vpc.dhcp.ntp_servers));
+    option(44, &octets(&vpc.dhcp.netbios_servers));
+    option(46, vpc.dhcp.netbios_node_type.as_slice());
 }

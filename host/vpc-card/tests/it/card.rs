@@ -1,13 +1,13 @@
 //! A running card: its control socket, and guests by real rings.
 
 use crate::{
-    config::{ANY, POOL, eni, group, ip, net, patch, rule, sg},
+    config::{ANY, POOL, eni, group, ip, net, patch, rule, sg, vpc},
     frames::{arp, dhcp, ping, sums_are_right, tcp, udp},
     frontend::{FEATURES, Frontend, GUEST, INDIRECT, NEXT, WRITE, descriptor},
 };
 use contracts::{
     card::{Reply, Service, VpcPatch, VpcRequest},
-    network::{Peer, Rule, Traffic},
+    network::{Dhcp, Peer, Rule, Traffic, Vpc},
 };
 use proptest::prelude::*;
 use std::{
@@ -159,6 +159,36 @@ fn a_guest_gets_its_lease_and_talks() {
     assert!(sums_are_right(&long));
     assert_eq!(rig.count(1, "tx_packets"), 5);
     assert_eq!(rig.count(2, "link_up"), 1);
+}
+
+#[test]
+fn a_lease_carries_the_vpcs_options() {
+    let mut rig = Rig::new();
+    let mut a = rig.boot(1);
+    let dhcp_options = Dhcp {
+        domain_name: Some("corp.example".to_owned()),
+        no_name_servers: true,
+        ntp_servers: vec![ip("10.0.0.8"), ip("10.0.0.9")],
+        netbios_servers: vec![ip("10.0.0.7")],
+        netbios_node_type: Some(2),
+        ..Dhcp::default()
+    };
+    let own = Vpc { dhcp: dhcp_options.clone(), ..vpc(1) };
+    rig.apply(VpcPatch { vpcs: vec![own], ..VpcPatch::default() });
+    let has =
+        |frame: &[u8], option: &[u8]| frame.windows(option.len()).any(|window| window == option);
+    a.transmit(&dhcp(1, 1, &[]));
+    let offer = a.expect();
+    assert!(has(&offer, b"\x0f\x0ccorp.example"), "domain name");
+    assert!(has(&offer, &[42, 8, 10, 0, 0, 8, 10, 0, 0, 9]), "NTP servers");
+    assert!(has(&offer, &[44, 4, 10, 0, 0, 7, 46, 1, 2]), "NetBIOS");
+    assert!(!has(&offer, &[6, 4, 10, 0, 0, 2]), "no resolver");
+    let servers =
+        Dhcp { name_servers: vec![ip("10.0.0.6")], no_name_servers: false, ..dhcp_options };
+    let own = Vpc { dhcp: servers, ..vpc(1) };
+    rig.apply(VpcPatch { vpcs: vec![own], ..VpcPatch::default() });
+    a.transmit(&dhcp(1, 1, &[]));
+    assert!(has(&a.expect(), &[6, 4, 10, 0, 0, 6]), "name server");
 }
 
 #[test]

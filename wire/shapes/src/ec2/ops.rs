@@ -3,6 +3,7 @@
 crate::operation::operations! {
     AllocateAddress: AllocateAddressRequest => AllocateAddressResult,
     AssociateAddress: AssociateAddressRequest => AssociateAddressResult,
+    AssociateDhcpOptions: AssociateDhcpOptionsRequest => AssociateDhcpOptionsResponse,
     AssociateRouteTable: AssociateRouteTableRequest => AssociateRouteTableResult,
     AttachInternetGateway: AttachInternetGatewayRequest => AttachInternetGatewayResponse,
     AttachNetworkInterface: AttachNetworkInterfaceRequest => AttachNetworkInterfaceResult,
@@ -10,6 +11,7 @@ crate::operation::operations! {
     AuthorizeSecurityGroupIngress: AuthorizeSecurityGroupIngressRequest => AuthorizeSecurityGroupIngressResult,
     CreateDefaultSubnet: CreateDefaultSubnetRequest => CreateDefaultSubnetResult,
     CreateDefaultVpc: CreateDefaultVpcRequest => CreateDefaultVpcResult,
+    CreateDhcpOptions: CreateDhcpOptionsRequest => CreateDhcpOptionsResult,
     CreateInternetGateway: CreateInternetGatewayRequest => CreateInternetGatewayResult,
     CreateKeyPair: CreateKeyPairRequest => KeyPair,
     CreateNetworkAcl: CreateNetworkAclRequest => CreateNetworkAclResult,
@@ -21,6 +23,7 @@ crate::operation::operations! {
     CreateSubnet: CreateSubnetRequest => CreateSubnetResult,
     CreateTags: CreateTagsRequest => CreateTagsResponse,
     CreateVpc: CreateVpcRequest => CreateVpcResult,
+    DeleteDhcpOptions: DeleteDhcpOptionsRequest => DeleteDhcpOptionsResponse,
     DeleteInternetGateway: DeleteInternetGatewayRequest => DeleteInternetGatewayResponse,
     DeleteKeyPair: DeleteKeyPairRequest => DeleteKeyPairResult,
     DeleteNetworkAcl: DeleteNetworkAclRequest => DeleteNetworkAclResponse,

@@ -170,6 +170,17 @@ pub static ASSOCIATE_ADDRESS_RESULT: Schema = Schema::new(
     Kind::Structure(&[Member::new("AssociationId", "associationId", "AssociationId", &STRING)]),
 );
 
+pub static ASSOCIATE_DHCP_OPTIONS_REQUEST: Schema = Schema::new(
+    "AssociateDhcpOptionsRequest",
+    Kind::Structure(&[
+        Member::new("DhcpOptionsId", "DhcpOptionsId", "DhcpOptionsId", &STRING).required(),
+        Member::new("VpcId", "VpcId", "VpcId", &STRING).required(),
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static ASSOCIATE_DHCP_OPTIONS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
 pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "AssociateRouteTableRequest",
     Kind::Structure(&[
@@ -664,6 +675,31 @@ pub static CREATE_DEFAULT_VPC_RESULT: Schema = Schema::new(
     Kind::Structure(&[Member::new("Vpc", "vpc", "Vpc", &VPC)]),
 );
 
+pub static CREATE_DHCP_OPTIONS_REQUEST: Schema = Schema::new(
+    "CreateDhcpOptionsRequest",
+    Kind::Structure(&[
+        Member::new(
+            "DhcpConfigurations",
+            "dhcpConfiguration",
+            "DhcpConfiguration",
+            &NEW_DHCP_CONFIGURATION_LIST,
+        )
+        .required(),
+        Member::new(
+            "TagSpecifications",
+            "TagSpecification",
+            "TagSpecification",
+            &TAG_SPECIFICATION_LIST,
+        ),
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static CREATE_DHCP_OPTIONS_RESULT: Schema = Schema::new(
+    "CreateDhcpOptionsResult",
+    Kind::Structure(&[Member::new("DhcpOptions", "dhcpOptions", "DhcpOptions", &DHCP_OPTIONS)]),
+);
+
 pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     "CreateInternetGatewayRequest",
     Kind::Structure(&[
@@ -1008,6 +1044,16 @@ pub static DEFAULT_CONNECTION_TRACKING_CONFIGURATION: Schema = Schema::new(
         ),
     ]),
 );
+
+pub static DELETE_DHCP_OPTIONS_REQUEST: Schema = Schema::new(
+    "DeleteDhcpOptionsRequest",
+    Kind::Structure(&[
+        Member::new("DhcpOptionsId", "DhcpOptionsId", "DhcpOptionsId", &STRING).required(),
+        Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static DELETE_DHCP_OPTIONS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
 pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     "DeleteInternetGatewayRequest",
@@ -4550,6 +4596,19 @@ pub static NEURON_INFO: Schema = Schema::new(
             &INTEGER,
         ),
     ]),
+);
+
+pub static NEW_DHCP_CONFIGURATION: Schema = Schema::new(
+    "NewDhcpConfiguration",
+    Kind::Structure(&[
+        Member::new("Key", "Key", "Key", &STRING),
+        Member::new("Values", "Value", "Value", &VALUE_STRING_LIST),
+    ]),
+);
+
+pub static NEW_DHCP_CONFIGURATION_LIST: Schema = Schema::new(
+    "NewDhcpConfigurationList",
+    Kind::List { element: Element::new(Some("item"), &NEW_DHCP_CONFIGURATION), flattened: false },
 );
 
 pub static NITRO_TPM_INFO: Schema = Schema::new(

@@ -322,6 +322,52 @@ impl Structure for AssociateAddressResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateDhcpOptionsRequest {
+    pub dhcp_options_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for AssociateDhcpOptionsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dhcp_options_id),
+            1 => view(&self.vpc_id),
+            2 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateDhcpOptionsRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_DHCP_OPTIONS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dhcp_options_id = Shape::from_value(value),
+            1 => self.vpc_id = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateDhcpOptionsResponse {}
+
+impl Members for AssociateDhcpOptionsResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for AssociateDhcpOptionsResponse {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_DHCP_OPTIONS_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssociateRouteTableRequest {
     pub gateway_id: Option<String>,
     pub public_ipv4_pool: Option<String>,
@@ -1375,6 +1421,62 @@ impl Structure for CreateDefaultVpcResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsRequest {
+    pub dhcp_configurations: Option<Vec<NewDhcpConfiguration>>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for CreateDhcpOptionsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dhcp_configurations),
+            1 => view(&self.tag_specifications),
+            2 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateDhcpOptionsRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_DHCP_OPTIONS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dhcp_configurations = Shape::from_value(value),
+            1 => self.tag_specifications = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateDhcpOptionsResult {
+    pub dhcp_options: Option<DhcpOptions>,
+}
+
+impl Members for CreateDhcpOptionsResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dhcp_options),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateDhcpOptionsResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_DHCP_OPTIONS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dhcp_options = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateInternetGatewayRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
@@ -2200,6 +2302,49 @@ impl Structure for DefaultConnectionTrackingConfiguration {
             _ => {}
         }
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDhcpOptionsRequest {
+    pub dhcp_options_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for DeleteDhcpOptionsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dhcp_options_id),
+            1 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteDhcpOptionsRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_DHCP_OPTIONS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dhcp_options_id = Shape::from_value(value),
+            1 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteDhcpOptionsResponse {}
+
+impl Members for DeleteDhcpOptionsResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for DeleteDhcpOptionsResponse {
+    const SCHEMA: &'static Schema = &schemas::DELETE_DHCP_OPTIONS_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -9638,6 +9783,34 @@ impl Structure for NeuronInfo {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NewDhcpConfiguration {
+    pub key: Option<String>,
+    pub values: Option<Vec<String>>,
+}
+
+impl Members for NewDhcpConfiguration {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.key),
+            1 => view(&self.values),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NewDhcpConfiguration {
+    const SCHEMA: &'static Schema = &schemas::NEW_DHCP_CONFIGURATION;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.key = Shape::from_value(value),
+            1 => self.values = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NitroTpmInfo {
     pub supported_versions: Option<Vec<String>>,
 }
@@ -12668,6 +12841,8 @@ crate::value::structures! {
     AllocateAddressResult,
     AssociateAddressRequest,
     AssociateAddressResult,
+    AssociateDhcpOptionsRequest,
+    AssociateDhcpOptionsResponse,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
     AttachInternetGatewayRequest,
@@ -12702,6 +12877,8 @@ crate::value::structures! {
     CreateDefaultSubnetResult,
     CreateDefaultVpcRequest,
     CreateDefaultVpcResult,
+    CreateDhcpOptionsRequest,
+    CreateDhcpOptionsResult,
     CreateInternetGatewayRequest,
     CreateInternetGatewayResult,
     CreateKeyPairRequest,
@@ -12725,6 +12902,8 @@ crate::value::structures! {
     CreateVpcResult,
     CreditSpecificationRequest,
     DefaultConnectionTrackingConfiguration,
+    DeleteDhcpOptionsRequest,
+    DeleteDhcpOptionsResponse,
     DeleteInternetGatewayRequest,
     DeleteInternetGatewayResponse,
     DeleteKeyPairRequest,
@@ -12942,6 +13121,7 @@ crate::value::structures! {
     NeuronDeviceInfo,
     NeuronDeviceMemoryInfo,
     NeuronInfo,
+    NewDhcpConfiguration,
     NitroTpmInfo,
     OperatorRequest,
     OperatorResponse,

@@ -1,7 +1,7 @@
 //! VPCs, subnets, gateways, and the lists that come with them.
 
 use crate::vpc::{
-    defaults, dhcp_options, internet_gateways as gateways, network_acls, prefix_lists,
+    defaults, desired, dhcp_options, internet_gateways as gateways, network_acls, prefix_lists,
     subnets::{self, Subnet},
     testing::{
         code, default_network, empty, filter, interface, message, request, s, subnet, try_subnet,
@@ -11,6 +11,7 @@ use crate::vpc::{
 };
 use shapes::ec2 as api;
 use state::Tx;
+use std::net::Ipv4Addr;
 
 fn yes() -> Option<api::AttributeBooleanValue> {
     Some(api::AttributeBooleanValue { value: Some(true) })
@@ -335,4 +336,72 @@ fn lists_that_come_with_vpcs() {
     let result = prefix_lists::describe_prefix_lists(&tx, &request(), input);
     assert_eq!(code(result), "InvalidPrefixListID.NotFound");
     assert!(tx.get::<Vpc>(&vpc.id).is_some());
+}
+
+fn new_set(options: &[(&str, &[&str])]) -> api::CreateDhcpOptionsRequest {
+    let option = |(key, values): &(&str, &[&str])| api::NewDhcpConfiguration {
+        key: s(key),
+        values: Some(values.iter().map(|value| (*value).to_owned()).collect()),
+    };
+    let dhcp_configurations = Some(options.iter().map(option).collect());
+    api::CreateDhcpOptionsRequest { dhcp_configurations, ..Default::default() }
+}
+
+#[test]
+fn option_sets_are_checked() {
+    let mut tx = tx();
+    for (options, expected) in [
+        (&[][..], "MissingParameter"),
+        (&[("domain-name-servers", &["10.0.0.2"; 5][..])], "InvalidParameterValue"),
+        (&[("domain-name-servers", &["dns.example"])], "InvalidParameterValue"),
+        (&[("domain-name-servers", &[])], "InvalidParameterValue"),
+        (&[("ntp-servers", &[dhcp_options::AMAZON_PROVIDED_DNS])], "InvalidParameterValue"),
+        (&[("domain-name", &["a", "b"])], "InvalidParameterValue"),
+        (&[("domain-name", &["a\nb"])], "InvalidParameterValue"),
+        (&[("netbios-node-type", &["3"])], "InvalidParameterValue"),
+        (&[("router", &["10.0.0.1"])], "InvalidParameterValue"),
+        (&[("domain-name", &["a"]), ("domain-name", &["b"])], "InvalidParameterValue"),
+    ] {
+        let result = dhcp_options::create_dhcp_options(&mut tx, &request(), new_set(options));
+        assert_eq!(code(result), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn a_vpc_changes_its_option_set() {
+    let mut tx = tx();
+    let vpc = vpcs::default_of(&tx, &request().scope).unwrap();
+    let options: &[(&str, &[&str])] = &[
+        ("netbios-node-type", &["2"]),
+        ("domain-name", &["corp.example"]),
+        ("domain-name-servers", &["10.0.0.6", "10.0.0.7"]),
+    ];
+    let made = dhcp_options::create_dhcp_options(&mut tx, &request(), new_set(options)).unwrap();
+    let set = made.dhcp_options.unwrap().dhcp_options_id.unwrap();
+    let associate = |tx: &mut Tx, id: &str| {
+        let input = api::AssociateDhcpOptionsRequest {
+            dhcp_options_id: s(id),
+            vpc_id: Some(vpc.id.to_string()),
+            dry_run: None,
+        };
+        dhcp_options::associate_dhcp_options(tx, &request(), input).map(|_| ())
+    };
+    let delete = |tx: &mut Tx| {
+        let input = api::DeleteDhcpOptionsRequest { dhcp_options_id: s(&set), dry_run: None };
+        dhcp_options::delete_dhcp_options(tx, &request(), input).map(|_| ())
+    };
+    associate(&mut tx, &set).unwrap();
+    let told = desired::vpc(&tx, vpc.id).unwrap().dhcp;
+    assert_eq!(told.domain_name.as_deref(), Some("corp.example"));
+    assert_eq!(
+        told.name_servers,
+        ["10.0.0.6", "10.0.0.7"].map(|ip| ip.parse::<Ipv4Addr>().unwrap())
+    );
+    assert_eq!((told.netbios_node_type, told.no_name_servers), (Some(2), false));
+    assert_eq!(code(delete(&mut tx)), "DependencyViolation");
+    associate(&mut tx, "default").unwrap();
+    let told = desired::vpc(&tx, vpc.id).unwrap().dhcp;
+    assert_eq!((told.domain_name, told.no_name_servers), (None, true));
+    delete(&mut tx).unwrap();
+    assert_eq!(code(associate(&mut tx, &set)), "InvalidDhcpOptionID.NotFound");
 }
