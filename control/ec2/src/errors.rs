@@ -137,6 +137,16 @@ faults! {
     secondary_address_limit() => "PrivateIpAddressLimitExceeded", 400, "The maximum number of private IP addresses for the network interface has been reached.";
     /// A VPC's block out of the range of sizes or addresses.
     vpc_range(cidr) => "InvalidVpc.Range", 400, "The CIDR '{cidr}' is invalid.";
+    /// A block of a range that the VPC's primary block excludes.
+    restricted_range(cidr) => "InvalidVpc.Range", 400, "The CIDR '{cidr}' is restricted. Use a CIDR from the same private address range as the current VPC CIDR, or use a publicly-routable CIDR.";
+    /// A block that holds the destination of a route of the VPC's.
+    block_of_route(cidr, destination) => "InvalidVpc.Range", 400, "The CIDR '{cidr}' is the same as or larger than the route destination '{destination}' of this VPC.";
+    cidr_limit(vpc, limit) => "CidrLimitExceeded", 400, "This network '{vpc}' has met its maximum number of allowed CIDRs: {limit}";
+    block_association_not_found(id) => "InvalidVpcCidrBlockAssociationID.NotFound", 400, "The vpc CIDR block association ID '{id}' does not exist";
+    /// The primary block, which stays.
+    primary_block(id) => "OperationNotPermitted", 400, "The vpc CIDR block with association ID {id} may not be disassociated. It is the primary IPv4 CIDR block of the VPC";
+    /// A block that subnets are in.
+    block_in_use(id) => "InvalidCidrBlock.InUse", 400, "The vpc CIDR block with association ID {id} may not be disassociated. It is in use by subnets.";
     /// A subnet's block that isn't in its VPC, or has no possible size.
     subnet_range(cidr) => "InvalidSubnet.Range", 400, "The CIDR '{cidr}' is invalid.";
     /// A subnet's block that overlaps another's.

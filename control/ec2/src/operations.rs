@@ -111,6 +111,8 @@ operations! { Visitor:
     mutate DisassociateAddress => vpc::addresses::disassociate_address,
     mutate ReleaseAddress => vpc::addresses::release_address,
     mutate CreateDefaultVpc => vpc::defaults::create_default_vpc,
+    mutate AssociateVpcCidrBlock => vpc::cidr_blocks::associate_vpc_cidr_block,
+    mutate DisassociateVpcCidrBlock => vpc::cidr_blocks::disassociate_vpc_cidr_block,
     mutate AssociateDhcpOptions => vpc::dhcp_options::associate_dhcp_options,
     mutate CreateDhcpOptions => vpc::dhcp_options::create_dhcp_options,
     mutate DeleteDhcpOptions => vpc::dhcp_options::delete_dhcp_options,

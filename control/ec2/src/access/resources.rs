@@ -344,9 +344,16 @@ impl Place<'_> {
         check
     }
 
+    /// By its ID, or that of one of its blocks' associations.
     fn vpc(&self, id: &str) -> Check {
-        let mut check = self.plain::<Vpc>(Type::Vpc, id).with("ec2:VpcID", id);
-        if let Some(vpc) = self.find::<Vpc>(id) {
+        let by_block = || {
+            let mut vpcs = self.state.in_scope::<Vpc>(self.scope);
+            vpcs.find(|vpc| vpc.cidrs.iter().any(|(association, _)| association.to_string() == id))
+        };
+        let found = self.find::<Vpc>(id).or_else(by_block);
+        let own = found.map_or_else(|| id.to_owned(), |vpc| vpc.id.to_string());
+        let mut check = self.plain::<Vpc>(Type::Vpc, &own).with("ec2:VpcID", own);
+        if let Some(vpc) = found {
             check.set("ec2:Tenancy", vpc.tenancy.as_str());
         }
         check

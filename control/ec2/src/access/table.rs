@@ -159,6 +159,8 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(RouteTable, "AssociationId"),
             Each(Subnet, "AssociationId"),
         ],
+        "AssociateVpcCidrBlock" => VPC,
+        "DisassociateVpcCidrBlock" => &[Each(Vpc, "AssociationId")],
         "CreateDhcpOptions" => &[New(DhcpOptions)],
         "DeleteDhcpOptions" => &[Each(DhcpOptions, "DhcpOptionsId")],
         "AssociateDhcpOptions" => &[Each(DhcpOptions, "DhcpOptionsId"), Each(Vpc, "VpcId")],

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 mod cidr;
+pub mod cidr_blocks;
 pub mod defaults;
 mod describe;
 pub mod desired;

@@ -205,6 +205,51 @@ pub static ASSOCIATE_ROUTE_TABLE_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static ASSOCIATE_VPC_CIDR_BLOCK_REQUEST: Schema = Schema::new(
+    "AssociateVpcCidrBlockRequest",
+    Kind::Structure(&[
+        Member::new("CidrBlock", "CidrBlock", "CidrBlock", &STRING),
+        Member::new(
+            "Ipv6CidrBlockNetworkBorderGroup",
+            "Ipv6CidrBlockNetworkBorderGroup",
+            "Ipv6CidrBlockNetworkBorderGroup",
+            &STRING,
+        ),
+        Member::new("Ipv6Pool", "Ipv6Pool", "Ipv6Pool", &STRING),
+        Member::new("Ipv6CidrBlock", "Ipv6CidrBlock", "Ipv6CidrBlock", &STRING),
+        Member::new("Ipv4IpamPoolId", "Ipv4IpamPoolId", "Ipv4IpamPoolId", &STRING),
+        Member::new("Ipv4NetmaskLength", "Ipv4NetmaskLength", "Ipv4NetmaskLength", &INTEGER),
+        Member::new("Ipv6IpamPoolId", "Ipv6IpamPoolId", "Ipv6IpamPoolId", &STRING),
+        Member::new("Ipv6NetmaskLength", "Ipv6NetmaskLength", "Ipv6NetmaskLength", &INTEGER),
+        Member::new("VpcId", "vpcId", "VpcId", &STRING).required(),
+        Member::new(
+            "AmazonProvidedIpv6CidrBlock",
+            "amazonProvidedIpv6CidrBlock",
+            "AmazonProvidedIpv6CidrBlock",
+            &BOOLEAN,
+        ),
+    ]),
+);
+
+pub static ASSOCIATE_VPC_CIDR_BLOCK_RESULT: Schema = Schema::new(
+    "AssociateVpcCidrBlockResult",
+    Kind::Structure(&[
+        Member::new(
+            "Ipv6CidrBlockAssociation",
+            "ipv6CidrBlockAssociation",
+            "Ipv6CidrBlockAssociation",
+            &VPC_IPV6_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new(
+            "CidrBlockAssociation",
+            "cidrBlockAssociation",
+            "CidrBlockAssociation",
+            &VPC_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new("VpcId", "vpcId", "VpcId", &STRING),
+    ]),
+);
+
 pub static ASSOCIATED_SUBNET_LIST: Schema = Schema::new(
     "AssociatedSubnetList",
     Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
@@ -1946,6 +1991,32 @@ pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
 );
 
 pub static DISASSOCIATE_ROUTE_TABLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static DISASSOCIATE_VPC_CIDR_BLOCK_REQUEST: Schema = Schema::new(
+    "DisassociateVpcCidrBlockRequest",
+    Kind::Structure(&[
+        Member::new("AssociationId", "associationId", "AssociationId", &STRING).required()
+    ]),
+);
+
+pub static DISASSOCIATE_VPC_CIDR_BLOCK_RESULT: Schema = Schema::new(
+    "DisassociateVpcCidrBlockResult",
+    Kind::Structure(&[
+        Member::new(
+            "Ipv6CidrBlockAssociation",
+            "ipv6CidrBlockAssociation",
+            "Ipv6CidrBlockAssociation",
+            &VPC_IPV6_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new(
+            "CidrBlockAssociation",
+            "cidrBlockAssociation",
+            "CidrBlockAssociation",
+            &VPC_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new("VpcId", "vpcId", "VpcId", &STRING),
+    ]),
+);
 
 pub static DISK_INFO: Schema = Schema::new(
     "DiskInfo",

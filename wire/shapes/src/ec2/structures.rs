@@ -433,6 +433,89 @@ impl Structure for AssociateRouteTableResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockRequest {
+    pub cidr_block: Option<String>,
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    pub ipv6_pool: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+    pub ipv4_ipam_pool_id: Option<String>,
+    pub ipv4_netmask_length: Option<i32>,
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub vpc_id: Option<String>,
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+}
+
+impl Members for AssociateVpcCidrBlockRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.cidr_block),
+            1 => view(&self.ipv6_cidr_block_network_border_group),
+            2 => view(&self.ipv6_pool),
+            3 => view(&self.ipv6_cidr_block),
+            4 => view(&self.ipv4_ipam_pool_id),
+            5 => view(&self.ipv4_netmask_length),
+            6 => view(&self.ipv6_ipam_pool_id),
+            7 => view(&self.ipv6_netmask_length),
+            8 => view(&self.vpc_id),
+            9 => view(&self.amazon_provided_ipv6_cidr_block),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateVpcCidrBlockRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_VPC_CIDR_BLOCK_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.cidr_block = Shape::from_value(value),
+            1 => self.ipv6_cidr_block_network_border_group = Shape::from_value(value),
+            2 => self.ipv6_pool = Shape::from_value(value),
+            3 => self.ipv6_cidr_block = Shape::from_value(value),
+            4 => self.ipv4_ipam_pool_id = Shape::from_value(value),
+            5 => self.ipv4_netmask_length = Shape::from_value(value),
+            6 => self.ipv6_ipam_pool_id = Shape::from_value(value),
+            7 => self.ipv6_netmask_length = Shape::from_value(value),
+            8 => self.vpc_id = Shape::from_value(value),
+            9 => self.amazon_provided_ipv6_cidr_block = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateVpcCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl Members for AssociateVpcCidrBlockResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_cidr_block_association),
+            1 => view(&self.cidr_block_association),
+            2 => view(&self.vpc_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateVpcCidrBlockResult {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_VPC_CIDR_BLOCK_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
+            1 => self.cidr_block_association = Shape::from_value(value),
+            2 => self.vpc_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AttachInternetGatewayRequest {
     pub dry_run: Option<bool>,
     pub internet_gateway_id: Option<String>,
@@ -4931,6 +5014,62 @@ impl Structure for DisassociateRouteTableResponse {
     const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_ROUTE_TABLE_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockRequest {
+    pub association_id: Option<String>,
+}
+
+impl Members for DisassociateVpcCidrBlockRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.association_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateVpcCidrBlockRequest {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_VPC_CIDR_BLOCK_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.association_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateVpcCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
+    pub vpc_id: Option<String>,
+}
+
+impl Members for DisassociateVpcCidrBlockResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_cidr_block_association),
+            1 => view(&self.cidr_block_association),
+            2 => view(&self.vpc_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateVpcCidrBlockResult {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_VPC_CIDR_BLOCK_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
+            1 => self.cidr_block_association = Shape::from_value(value),
+            2 => self.vpc_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12845,6 +12984,8 @@ crate::value::structures! {
     AssociateDhcpOptionsResponse,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
+    AssociateVpcCidrBlockRequest,
+    AssociateVpcCidrBlockResult,
     AttachInternetGatewayRequest,
     AttachInternetGatewayResponse,
     AttachNetworkInterfaceRequest,
@@ -12992,6 +13133,8 @@ crate::value::structures! {
     DisassociateAddressResponse,
     DisassociateRouteTableRequest,
     DisassociateRouteTableResponse,
+    DisassociateVpcCidrBlockRequest,
+    DisassociateVpcCidrBlockResult,
     DiskInfo,
     EbsBlockDevice,
     EbsCardInfo,

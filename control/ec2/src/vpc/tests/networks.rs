@@ -1,7 +1,8 @@
 //! VPCs, subnets, gateways, and the lists that come with them.
 
 use crate::vpc::{
-    defaults, desired, dhcp_options, internet_gateways as gateways, network_acls, prefix_lists,
+    cidr_blocks, defaults, desired, dhcp_options, internet_gateways as gateways, network_acls,
+    prefix_lists,
     subnets::{self, Subnet},
     testing::{
         code, default_network, empty, filter, interface, message, request, s, subnet, try_subnet,
@@ -9,7 +10,8 @@ use crate::vpc::{
     },
     vpcs::{self, Vpc},
 };
-use shapes::ec2 as api;
+use contracts::network;
+use shapes::{Fault, ec2 as api};
 use state::Tx;
 use std::net::Ipv4Addr;
 
@@ -404,4 +406,58 @@ fn a_vpc_changes_its_option_set() {
     assert_eq!((told.domain_name, told.no_name_servers), (None, true));
     delete(&mut tx).unwrap();
     assert_eq!(code(associate(&mut tx, &set)), "InvalidDhcpOptionID.NotFound");
+}
+
+fn add_block(tx: &mut Tx, vpc: &str, cidr: &str) -> Result<String, Fault> {
+    let input = api::AssociateVpcCidrBlockRequest {
+        vpc_id: s(vpc),
+        cidr_block: s(cidr),
+        ..Default::default()
+    };
+    let added = cidr_blocks::associate_vpc_cidr_block(tx, &request(), input)?;
+    Ok(added.cidr_block_association.unwrap().association_id.unwrap())
+}
+
+fn take_block(tx: &mut Tx, id: &str) -> Result<(), Fault> {
+    let input = api::DisassociateVpcCidrBlockRequest { association_id: s(id) };
+    cidr_blocks::disassociate_vpc_cidr_block(tx, &request(), input).map(|_| ())
+}
+
+#[test]
+fn a_vpc_gets_further_blocks() {
+    let mut tx = empty();
+    let one = vpc(&mut tx, "10.2.0.0/16");
+    for (block, expected) in [
+        ("10.2.4.0/24", "InvalidVpc.Range"),
+        ("10.0.0.0/15", "InvalidVpc.Range"),
+        ("172.16.0.0/16", "InvalidVpc.Range"),
+        ("192.168.0.0/16", "InvalidVpc.Range"),
+        ("169.254.0.0/16", "InvalidVpc.Range"),
+        ("x", "InvalidParameterValue"),
+    ] {
+        assert_eq!(code(add_block(&mut tx, &one, block)), expected, "{block}");
+    }
+    let block = add_block(&mut tx, &one, "10.3.7.9/16").unwrap();
+    add_block(&mut tx, &one, "100.64.0.0/16").unwrap();
+    let inside = subnet(&mut tx, &one, "10.3.1.0/24");
+    let id = one.parse().unwrap();
+    let told = desired::vpc(&tx, id).unwrap().cidrs;
+    assert_eq!(
+        told.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.2.0.0/16", "10.3.0.0/16", "100.64.0.0/16"]
+    );
+    let local = desired::subnet(&tx, inside.parse().unwrap()).unwrap().routes;
+    let local = local.iter().filter(|route| route.target == network::RouteTarget::Local);
+    assert_eq!(local.count(), 3);
+    assert_eq!(code(take_block(&mut tx, &block)), "InvalidCidrBlock.InUse");
+    let input = api::DeleteSubnetRequest { subnet_id: Some(inside), dry_run: None };
+    subnets::delete_subnet(&mut tx, &request(), input).unwrap();
+    take_block(&mut tx, &block).unwrap();
+    assert_eq!(code(take_block(&mut tx, &block)), "InvalidVpcCidrBlockAssociationID.NotFound");
+    let primary = tx.get::<Vpc>(&id).unwrap().cidrs[0].0.to_string();
+    assert_eq!(code(take_block(&mut tx, &primary)), "OperationNotPermitted");
+    for number in 5..8 {
+        add_block(&mut tx, &one, &format!("10.{number}.0.0/16")).unwrap();
+    }
+    assert_eq!(code(add_block(&mut tx, &one, "10.9.0.0/16")), "CidrLimitExceeded");
 }
