@@ -145,8 +145,7 @@ impl Store {
 
     pub fn blobs(&self, after: Option<BlobId>, limit: usize) -> NodeResult<Vec<BlobId>> {
         self.alive()?;
-        let found = self.checked(self.index.blobs(after, limit))?;
-        Ok(found.into_iter().map(|(id, _)| id).collect())
+        self.checked(self.index.blobs(after, limit))
     }
 
     pub fn changed_since(&self, sequence: u64) -> NodeResult<Option<Vec<Bytes>>> {
