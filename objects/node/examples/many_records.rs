@@ -1,11 +1,13 @@
-//! Fills a node with many small records, as S3 has them, and measures lists and openings:
-//! `cargo run --release -p node --example many_records FOLDER RECORDS`.
+//! Fills a node with many small records, as S3 has them, and measures openings and lists:
+//! `cargo run --release -p node --example many_records FOLDER RECORDS [kill]`.
 //!
-//! Run again on the same folder it only opens and lists. Keys are `NNN/NNNNNNNN` below a bucket's
-//! prefix: a thousand common prefixes, so that lists with a delimiter leap.
+//! Run again on the same folder it only opens and lists; after `kill`, as after a `kill -9` under
+//! load. Keys are `NNN/NNNNNNNN` below a bucket's prefix: a thousand common prefixes, so that lists
+//! with a delimiter leap. "Cold" is without what the host has cached of the files.
 
 use bytes::Bytes;
 use node::{Batch, BlobId, Change, FolderNode, Node, Options, Scan};
+use rustix::fs::{Advice, fadvise};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -93,14 +95,25 @@ fn report(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |part: usize| times.get((times.len() * part / 100).min(times.len() - 1)).copied();
     println!(
-        "{what}: p50 {:.2?}, p99 {:.2?}, most {:.2?}",
+        "| {what} | {:.2?} | {:.2?} | {:.2?} |",
         at(50).unwrap_or_default(),
         at(99).unwrap_or_default(),
         at(100).unwrap_or_default()
     );
 }
 
-async fn lists(node: &FolderNode, records: u64) {
+/// Asks the host to forget what it has cached of the files.
+fn forget(folder: &Path) {
+    let log = std::fs::read_dir(folder.join("log")).into_iter().flatten();
+    let log = log.map(|entry| entry.expect("a file").path());
+    for path in log.chain([folder.join("index.redb")]) {
+        let Ok(file) = std::fs::File::open(path) else { continue };
+        file.sync_all().expect("synced");
+        fadvise(&file, 0, None, Advice::DontNeed).expect("forgotten");
+    }
+}
+
+async fn pages(node: &FolderNode, records: u64, what: &str) {
     let until = Some(Bytes::from_static(&[4]));
     let mut times = Vec::new();
     for page in 0..PAGES {
@@ -111,10 +124,14 @@ async fn lists(node: &FolderNode, records: u64) {
         times.push(start.elapsed());
         assert!(!found.is_empty());
     }
-    report("a page of 1,000 keys, anywhere", times);
-    // What a list with a delimiter does: one record, then behind all that begin like it.
+    report(&format!("a page of 1,000 keys, anywhere, {what}"), times);
+}
+
+/// What a list with a delimiter does: a few records, then behind all that begin like the first.
+async fn prefixes(node: &FolderNode, records: u64, what: &str, rounds: usize) {
+    let until = Some(Bytes::from_static(&[4]));
     let mut times = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..rounds {
         let start = Instant::now();
         let (mut from, mut prefixes) = (key(0), 0);
         loop {
@@ -129,7 +146,10 @@ async fn lists(node: &FolderNode, records: u64) {
         assert_eq!(prefixes, PREFIXES.min(records));
         times.push(start.elapsed());
     }
-    report("1,000 common prefixes", times);
+    report(&format!("1,000 common prefixes of {} keys, {what}", records / PREFIXES), times);
+}
+
+async fn gets(node: &FolderNode, records: u64, what: &str) {
     let mut times = Vec::new();
     for number in 0..PAGES * 10 {
         let start = Instant::now();
@@ -137,7 +157,21 @@ async fn lists(node: &FolderNode, records: u64) {
         times.push(start.elapsed());
         assert!(found.is_some());
     }
-    report("a record, anywhere", times);
+    report(&format!("a record, anywhere, {what}"), times);
+}
+
+/// Batches without an end; the process dies amid them.
+async fn be_killed(node: std::sync::Arc<FolderNode>, records: u64) {
+    let mut set = tokio::task::JoinSet::new();
+    for number in 0..100 {
+        let node = node.clone();
+        set.spawn(async move { node.commit(batch(number * BATCH, records)).await });
+    }
+    for _ in 0..90 {
+        set.join_next().await.expect("one").expect("no panic").expect("taken");
+    }
+    println!("killed");
+    std::process::abort();
 }
 
 #[tokio::main]
@@ -147,6 +181,7 @@ async fn main() {
     let records: u64 = words.next().and_then(|text| text.parse().ok()).expect("how many records");
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder).expect("the folder");
+    forget(folder);
     let start = Instant::now();
     let (node, found) = FolderNode::open(folder, Options::default()).expect("open");
     println!("opened in {:.2?}, {}: {found:?}", start.elapsed(), memory());
@@ -155,10 +190,23 @@ async fn main() {
     if has < records {
         fill(&node, records).await;
     }
-    lists(&node, records).await;
+    println!("| what | p50 | p99 | most |\n|---|---|---|---|");
+    forget(folder);
+    pages(&node, records, "cold").await;
+    pages(&node, records, "warm").await;
+    forget(folder);
+    prefixes(&node, records, "cold", 1).await;
+    prefixes(&node, records, "warm", 20).await;
+    forget(folder);
+    gets(&node, records, "cold").await;
+    gets(&node, records, "warm").await;
     println!("{:?}, {}", node.usage().await.expect("alive"), memory());
     let index = std::fs::metadata(folder.join("index.redb")).expect("an index").len();
     println!("the index is {} MiB", index >> 20);
+    if words.next().as_deref() == Some("kill") {
+        be_killed(node, records).await;
+        return;
+    }
     let start = Instant::now();
     drop(node);
     println!("closed in {:.2?}", start.elapsed());

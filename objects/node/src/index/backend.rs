@@ -12,6 +12,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+/// So much of the file is there from the beginning, and taken from the disk: what a small index
+/// writes for a checkpoint has room, however full the disk is. As redb sees it, in bytes.
+const LEAST_LEN: u64 = 512 << 10;
+
 /// How the error begins that says that a page is not as it was.
 pub const ROTTEN: &str = "a page of the index is not as it was written";
 
@@ -57,15 +61,14 @@ impl Backend {
             is_sure = copies.iter().all(Option::is_some);
             let newest = copies.into_iter().flatten().max_by_key(|head| head.number);
             let newest = newest.ok_or_else(rotten)?;
-            let mut len = layout::logical_len(physical).ok_or_else(rotten)?;
-            if len < newest.len {
+            if layout::logical_len(physical).ok_or_else(rotten)? < newest.len {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if len > newest.len && is_sure && room {
-                len = newest.len;
-                file.set_len(layout::physical_len(len)?)?;
+            let needed = layout::physical_len(newest.len.max(LEAST_LEN))?;
+            if needed < physical && is_sure && room {
+                file.set_len(needed)?;
             }
-            heads = Heads { durable: newest.number, len, now: newest };
+            heads = Heads { durable: newest.number, len: newest.len, now: newest };
         }
         Ok((Self { file, heads: Mutex::new(heads), reserve }, is_sure))
     }
@@ -151,11 +154,14 @@ impl redb::StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let physical = layout::physical_len(len)?;
+        let physical = layout::physical_len(len.max(LEAST_LEN))?;
         let mut heads = self.heads();
         // It isn't cut off before the next start: on a full disk it couldn't grow again.
         if self.file.len()? < physical {
-            self.with_reserve(|| self.file.set_len(physical))?;
+            self.with_reserve(|| {
+                self.file.allocate(layout::physical_len(LEAST_LEN)?)?;
+                self.file.set_len(physical)
+            })?;
         }
         heads.len = len;
         Ok(())
