@@ -93,6 +93,9 @@ pub enum OpenFault {
     /// It was there before, and something else has its place.
     #[error("the folder holds another storage node")]
     Other,
+    /// It takes longer than it was waited for.
+    #[error("the storage node is still opening: it makes its index anew")]
+    Late,
     #[error("not a storage node of this version: {0}")]
     Format(String),
     #[error("the storage node's disk: {0}")]

@@ -1,7 +1,10 @@
 //! The file of the index: redb's pages, each with a checksum beside it that is compared whenever
 //! the page is read; and redb's header, of which there are two copies.
 
-use super::layout::{self, Head, PAGE, Run};
+use super::{
+    layout::{self, Head, PAGE, Run},
+    sums::Sums,
+};
 use crate::{
     checksum,
     disk::{DiskFile, is_full},
@@ -20,10 +23,13 @@ const LEAST_LEN: u64 = 512 << 10;
 pub const ROTTEN: &str = "a page of the index is not as it was written";
 
 /// The file. What it says about its pages is in the file, too: memory doesn't grow with it.
+///
+/// Checksums are written before a flush: what redb refers to after a crash was flushed.
 #[derive(Debug)]
 pub struct Backend {
     file: Arc<dyn DiskFile>,
     heads: Mutex<Heads>,
+    sums: Sums,
     reserve: Arc<Reserve>,
 }
 
@@ -70,7 +76,8 @@ impl Backend {
             }
             heads = Heads { durable: newest.number, len: newest.len, now: newest };
         }
-        Ok((Self { file, heads: Mutex::new(heads), reserve }, is_sure))
+        let sums = Sums::default();
+        Ok((Self { file, heads: Mutex::new(heads), sums, reserve }, is_sure))
     }
 
     /// Tries again with the reserve given away if the disk is full: redb doesn't go on after an
@@ -145,7 +152,7 @@ impl redb::StorageBackend for Backend {
             left = rest;
             self.file.read_at(bytes, at)?;
             let mut known = vec![0; pages * layout::CHECKSUM_BYTES];
-            self.file.read_at(&mut known, checksums_at)?;
+            self.sums.read(&*self.file, checksums_at, &mut known)?;
             if known != checksums(first, bytes) {
                 return Err(rotten());
             }
@@ -169,6 +176,7 @@ impl redb::StorageBackend for Backend {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut heads = self.heads();
+        self.with_reserve(|| self.sums.write(&*self.file))?;
         self.file.sync()?;
         heads.durable = heads.now.number;
         Ok(())
@@ -190,7 +198,7 @@ impl redb::StorageBackend for Backend {
             let checksums = checksums(first, bytes);
             self.with_reserve(|| {
                 self.file.write_at(&[IoSlice::new(bytes)], at)?;
-                self.file.write_at(&[IoSlice::new(&checksums)], checksums_at)
+                self.sums.set(&*self.file, checksums_at, &checksums)
             })?;
         }
         Ok(())

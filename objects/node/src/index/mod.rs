@@ -2,6 +2,7 @@
 
 mod backend;
 mod layout;
+mod sums;
 mod value;
 
 pub use value::{Kind, Location};
