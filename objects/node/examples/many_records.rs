@@ -1,8 +1,8 @@
 //! Fills a node with many small records, as S3 has them, and measures openings and lists:
-//! `cargo run --release -p node --example many_records FOLDER RECORDS [kill]`.
+//! `cargo run --release -p node --example many_records FOLDER RECORDS [sorted] [kill]`.
 //!
-//! Run again on the same folder it only opens and lists; after `kill`, as after a `kill -9` under
-//! load. Keys are `NNN/NNNNNNNN` below a bucket's prefix: a thousand common prefixes, so that lists
+//! `sorted` fills in the order of the keys, which is faster. Run again on the same folder it only
+//! opens and lists; after `kill`, as after a `kill -9` under load. Keys are `NNN/NNNNNNNN` below a bucket's prefix: a thousand common prefixes, so that lists
 //! with a delimiter leap. "Cold" is without what the host has cached of the files.
 
 use bytes::Bytes;
@@ -41,26 +41,47 @@ fn key(number: u64) -> Bytes {
     key.into()
 }
 
-fn id(number: u64) -> BlobId {
+fn id(number: u64, order: Order) -> BlobId {
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&mix(number + 1).to_le_bytes());
-    id[8..].copy_from_slice(&number.to_le_bytes());
+    if order == Order::Mixed {
+        id[..8].copy_from_slice(&mix(number + 1).to_le_bytes());
+    }
+    id[8..].copy_from_slice(&number.to_be_bytes());
     BlobId(id)
 }
 
-/// Records in no order: numbers step through all of them by a stride that shares no divisor.
-fn batch(from: u64, records: u64) -> Batch {
-    let numbers = (from..(from + BATCH).min(records)).map(|at| at * 7_368_787 % records);
+/// In which order records and blobs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// In none: each is written to a page of its own, which is read before.
+    Mixed,
+    /// By their keys and IDs: each page is written once.
+    Sorted,
+}
+
+impl Order {
+    /// The number of what is written as this one of so many.
+    fn number(self, at: u64, records: u64) -> u64 {
+        let each = records / PREFIXES;
+        match self {
+            // A stride that shares no divisor steps through all of them.
+            Self::Mixed => at * 7_368_787 % records,
+            Self::Sorted => at % each * PREFIXES + at / each,
+        }
+    }
+}
+
+fn batch(from: u64, records: u64, order: Order) -> Batch {
     let mut batch = Batch { slot: 1, sequence: from + 1, ..Batch::default() };
-    for number in numbers {
+    for at in from..(from + BATCH).min(records) {
         let value = Some(Bytes::from(vec![7; VALUE_BYTES]));
-        batch.changes.push(Change { key: key(number), value });
-        batch.blobs.push((id(number), Bytes::from_static(b"0123456789")));
+        batch.changes.push(Change { key: key(order.number(at, records)), value });
+        batch.blobs.push((id(at, order), Bytes::from_static(b"0123456789")));
     }
     batch
 }
 
-async fn fill(node: &std::sync::Arc<FolderNode>, records: u64) {
+async fn fill(node: &std::sync::Arc<FolderNode>, records: u64, order: Order) {
     let start = Instant::now();
     let mut set = tokio::task::JoinSet::new();
     for from in (0..records).step_by(usize::try_from(BATCH).expect("small")) {
@@ -69,7 +90,7 @@ async fn fill(node: &std::sync::Arc<FolderNode>, records: u64) {
         }
         let node = node.clone();
         set.spawn(async move {
-            node.commit(batch(from, records)).await.expect("taken");
+            node.commit(batch(from, records, order)).await.expect("taken");
             node.forget_before(from).await.expect("alive");
         });
         if from % 1_000_000 == 0 {
@@ -165,7 +186,7 @@ async fn be_killed(node: std::sync::Arc<FolderNode>, records: u64) {
     let mut set = tokio::task::JoinSet::new();
     for number in 0..100 {
         let node = node.clone();
-        set.spawn(async move { node.commit(batch(number * BATCH, records)).await });
+        set.spawn(async move { node.commit(batch(number * BATCH, records, Order::Mixed)).await });
     }
     for _ in 0..90 {
         set.join_next().await.expect("one").expect("no panic").expect("taken");
@@ -179,6 +200,10 @@ async fn main() {
     let mut words = std::env::args().skip(1);
     let folder = words.next().expect("the folder to measure in");
     let records: u64 = words.next().and_then(|text| text.parse().ok()).expect("how many records");
+    assert!(records > 0 && records.is_multiple_of(PREFIXES), "a multiple of {PREFIXES}");
+    let words: Vec<String> = words.collect();
+    let is_said = |word: &str| words.iter().any(|said| said == word);
+    let order = if is_said("sorted") { Order::Sorted } else { Order::Mixed };
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder).expect("the folder");
     forget(folder);
@@ -188,7 +213,7 @@ async fn main() {
     let node = std::sync::Arc::new(node);
     let has = node.usage().await.expect("alive").records;
     if has < records {
-        fill(&node, records).await;
+        fill(&node, records, order).await;
     }
     println!("| what | p50 | p99 | most |\n|---|---|---|---|");
     forget(folder);
@@ -203,7 +228,7 @@ async fn main() {
     println!("{:?}, {}", node.usage().await.expect("alive"), memory());
     let index = std::fs::metadata(folder.join("index.redb")).expect("an index").len();
     println!("the index is {} MiB", index >> 20);
-    if words.next().as_deref() == Some("kill") {
+    if is_said("kill") {
         be_killed(node, records).await;
         return;
     }

@@ -1,6 +1,9 @@
 //! The storage nodes in their folders, or the one in Ceph, and the cluster over them.
 
-use crate::register::{self, Register};
+use crate::{
+    patience,
+    register::{self, Register},
+};
 use anyhow::Context as _;
 use cluster::{Cluster, Config, Health, Limits, NodeConfig, Place, Standing, Table};
 use contracts::objects::{
@@ -14,14 +17,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
-use tokio::task::JoinSet;
 
 /// How often a node that is down is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// A node that makes its index anew may take minutes: if more than half are open after so long, the
-/// others are missed until they are open, too.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long to wait for an answer of Ceph, in seconds. It is late, but comes, when an OSD has died:
 /// the monitors take it out after `osd_heartbeat_grace`, 20 s if nobody has changed it.
@@ -96,11 +94,18 @@ impl Storage {
         anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
         let accepted = register::accepted(folder)?;
         let mut shelf = Shelf::new(nodes, folder)?;
-        let ids = nodes.iter().map(|node| shelf.register.id(&node.name)).collect();
-        // Whose loss is accepted is waited for, lest it is given up though it is there.
-        let patience = accepted.is_empty().then_some(PATIENCE);
+        // All at once, since they have disks of their own.
+        let openings = nodes.iter().map(|node| {
+            let (node, id) = (node.clone(), shelf.register.id(&node.name));
+            async move { open(&node, id).await }
+        });
+        let openings = openings.collect();
+        // Whose loss is accepted is waited for, lest it is given up though it is there; and a new
+        // cluster needs all.
+        let known = nodes.iter().all(|node| shelf.register.id(&node.name).is_some());
+        let patience = (known && accepted.is_empty()).then_some(patience::PATIENCE);
         let mut opened = Vec::with_capacity(nodes.len());
-        for (node, found) in nodes.iter().zip(open_all(nodes, ids, patience).await) {
+        for (node, found) in nodes.iter().zip(patience::opened(openings, patience).await) {
             opened.push(match found.and_then(|found| shelf.take(node, found)) {
                 Ok(found) => configured(node, Some(found)),
                 Err(fault @ OpenFault::InUse) => {
@@ -511,36 +516,6 @@ fn configured(node: &StorageNode, opened: Option<Opened>) -> NodeConfig {
     let (node, damaged) = opened.unzip();
     let node = node.map(|node| node as Arc<dyn Node>);
     NodeConfig { name, domain, weight, node, damaged: damaged.unwrap_or(false) }
-}
-
-/// Opens all nodes at once, since they have disks of their own.
-async fn open_all(
-    nodes: &[StorageNode],
-    ids: Vec<Option<[u8; 16]>>,
-    patience: Option<Duration>,
-) -> Vec<Result<Opened, OpenFault>> {
-    let mut opening = JoinSet::new();
-    for ((at, node), id) in nodes.iter().cloned().enumerate().zip(ids) {
-        opening.spawn(async move { (at, open(&node, id).await) });
-    }
-    let mut found: BTreeMap<usize, Result<Opened, OpenFault>> = BTreeMap::new();
-    let mut late = std::pin::pin!(tokio::time::sleep(patience.unwrap_or_default()));
-    loop {
-        let open = found.values().filter(|found| found.is_ok()).count();
-        let is_enough = patience.is_some() && open * 2 > nodes.len();
-        tokio::select! {
-            biased;
-            next = opening.join_next() => match next {
-                Some(Ok((at, result))) => drop(found.insert(at, result)),
-                Some(Err(error)) => log::error!("a storage node's opening has failed: {error}"),
-                None => break,
-            },
-            () = &mut late, if is_enough => break,
-        }
-    }
-    // Each ends in its time, and closes its node: then that is opened again.
-    opening.detach_all();
-    (0..nodes.len()).map(|at| found.remove(&at).unwrap_or(Err(OpenFault::Late))).collect()
 }
 
 /// Opens the node with this ID, or if there is none whichever the folder has, which is made if it

@@ -248,7 +248,11 @@ impl Index {
                 touched: BTreeSet::from([segment]),
                 unused: &mut unused,
             };
-            for item in items {
+            // In order of their keys pages are read and written once for a group. What has the
+            // same key stays in its order.
+            let mut ordered: Vec<&Item> = items.iter().collect();
+            ordered.sort_by_key(|item| place_of(item));
+            for item in ordered {
                 change.item(item)?;
             }
             let touched = change.touched;
@@ -288,6 +292,18 @@ impl Index {
             rows.insert("file blob bytes", state.file_blob_bytes).map_err(fault)?;
         }
         transaction.commit().map_err(fault)
+    }
+}
+
+/// What an item is about: the table and the key.
+fn place_of(item: &Item) -> (u8, &[u8]) {
+    match item {
+        Item::Batch { .. } | Item::Moved => (0, &[]),
+        Item::Put { key, .. } | Item::Remove { key } => (1, key),
+        Item::Blob { id, .. }
+        | Item::Adopt { id, .. }
+        | Item::Free { id }
+        | Item::Lost { id, .. } => (2, &id.0),
     }
 }
 

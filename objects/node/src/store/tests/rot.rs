@@ -102,6 +102,42 @@ fn a_flipped_bit_in_any_file_is_found() {
     }
 }
 
+#[test]
+fn a_header_that_rots_is_not_taken_for_a_newer_one() {
+    const PLACES: [u64; 2] = [0, 4096];
+    for (disk, is_closed) in disks().into_iter().zip([true, false]) {
+        for at in [0, 8, 16, 23, 24, 32, 41, 60, 100, 200, 300, 351, 511] {
+            for place in PLACES {
+                let disk = disk.fork();
+                assert!(disk.rot("index.redb", place + at, 1));
+                check_flipped(&disk, is_closed, "index.redb", &format!("{place} + {at}"));
+            }
+        }
+        for place in PLACES {
+            assert!(disk.rot("index.redb", place + 50, 1));
+        }
+        let (store, report) = open(&disk);
+        assert!(report.index_rebuilt && !report.is_damaged(), "{report:?}");
+        assert_records(&store, "neither can be used");
+    }
+}
+
+#[test]
+fn an_index_that_lost_its_end_is_made_anew() {
+    for disk in disks() {
+        let (_, len) =
+            disk.files().into_iter().find(|(path, _)| path == "index.redb").expect("it is");
+        for len in [0, 1, 4096, 8192, 8193, 12_288, len / 3, len / 3 / 4096 * 4096, 20 * 4096] {
+            let disk = disk.fork();
+            assert!(disk.shorten("index.redb", len));
+            let (store, report) = open(&disk);
+            assert!(!report.is_damaged(), "{len}: {report:?}");
+            assert_records(&store, &len.to_string());
+            assert_eq!(whole_blobs(&store), 40);
+        }
+    }
+}
+
 fn check_flipped(disk: &SimDisk, is_closed: bool, path: &str, what: &str) {
     let Ok((store, report)) = try_open(disk) else {
         assert_eq!(path, "node.json", "only a node that isn't one is refused: {what}");
