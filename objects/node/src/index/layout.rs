@@ -91,7 +91,7 @@ pub struct Run {
 
 /// Where whole pages are, from an offset on that isn't the header's.
 pub fn runs(offset: u64, len: usize) -> io::Result<impl Iterator<Item = Run>> {
-    if offset % PAGE != 0 || !len.is_multiple_of(PAGE_BYTES) || offset < PAGE {
+    if !offset.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE_BYTES) || offset < PAGE {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let (mut page, mut left) = (offset / PAGE, (len / PAGE_BYTES) as u64);
@@ -113,7 +113,7 @@ pub fn runs(offset: u64, len: usize) -> io::Result<impl Iterator<Item = Run>> {
 
 /// The file's length for what redb sees as this one.
 pub fn physical_len(len: u64) -> io::Result<u64> {
-    if len % PAGE != 0 {
+    if !len.is_multiple_of(PAGE) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let pages = (len / PAGE).saturating_sub(1);

@@ -69,6 +69,7 @@ struct Writer {
     /// Up to here the segment was written with zeros.
     prefilled: u64,
     since_checkpoint: u64,
+    items_since_checkpoint: usize,
     /// Whether something was applied since the last checkpoint.
     changed: bool,
     compaction: Option<Compaction>,

@@ -68,6 +68,7 @@ impl Store {
             writer: Mutex::new(Writer {
                 prefilled: 0,
                 since_checkpoint: 0,
+                items_since_checkpoint: 0,
                 changed: changed || report.index_rebuilt,
                 compaction: None,
                 immovable: BTreeSet::new(),
