@@ -4,6 +4,7 @@ mod api;
 mod client;
 mod cloud;
 mod density;
+mod keys;
 mod launch;
 mod objects;
 
@@ -13,6 +14,9 @@ use anyhow::{Result, bail};
 /// Runs a benchmark.
 pub fn run(name: &str) -> Result<bool> {
     let root = workspace::root();
+    if name == "keys" {
+        return keys::run(&root).map(|()| true);
+    }
     test::command(&root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
     match name {
         "api" => api::run(&root)?,
@@ -21,8 +25,8 @@ pub fn run(name: &str) -> Result<bool> {
         "objects" => objects::run(&root, false)?,
         "objects-alone" => objects::run(&root, true)?,
         _ => bail!(
-            "there is no benchmark {name}; there are: api, launch, density, objects, and objects-alone \
-             without its peers"
+            "there is no benchmark {name}; there are: api, launch, density, keys, objects, and \
+             objects-alone without its peers"
         ),
     }
     Ok(true)
