@@ -115,6 +115,12 @@ impl Walk<'_> {
         key.get(..self.query.prefix.len() + at + delimiter.len())
     }
 
+    /// How many records are read at first; later many, where many of them count.
+    fn first_batch(&self) -> usize {
+        let most = if self.query.delimiter.is_some() { FEW } else { MANY };
+        self.query.limit.saturating_add(1).min(most)
+    }
+
     /// Whether a page ends after a key that isn't shown, having passed over so many records.
     fn ends_early(&self, key: &str, passed: usize) -> bool {
         self.query.most_passed.is_some_and(|most| passed >= most)
@@ -132,10 +138,7 @@ impl Walk<'_> {
         }
         let all = range(self.table, self.bucket, self.query.prefix.as_bytes());
         let (mut from, mut last_key) = self.begin(&all.start);
-        let mut batch = self.query.limit.saturating_add(1).min(MANY);
-        if self.query.delimiter.is_some() {
-            batch = batch.min(FEW);
-        }
+        let mut batch = self.first_batch();
         // Records before it are passed over.
         let mut skip: Option<Bytes> = None;
         let mut passed = 0;
@@ -188,7 +191,6 @@ impl Walk<'_> {
             }
             let next: Bytes = [&last[..], &[0]].concat().into();
             let leap = skip.take().filter(|skip| *skip > next);
-            // Many are read at once where most of them count.
             let few = leap.is_some() && useful * 4 < found.len();
             batch = if few { FEW } else { (batch * 4).min(MANY) };
             from = leap.unwrap_or(next);
