@@ -59,7 +59,7 @@ struct Job {
 
 impl FolderNode {
     /// Opens the node of a folder, or makes one in an empty folder. Waits for the disk: as long as
-    /// it takes to read the whole index, and the log since the last checkpoint.
+    /// it takes to read the log since the last checkpoint, or all of it if the index is lost.
     ///
     /// # Errors
     /// Another process has it open, it isn't a node, or the disk fails.

@@ -1,12 +1,14 @@
 //! A node's limits, and what it found when it opened.
 
-/// A node's limits, all in bytes.
+/// A node's limits; all are in bytes but for those of items.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// A segment of the log begins when the one before would pass this. Up to 1 GiB.
     pub segment_bytes: u64,
     /// So much log may have to be read again at a start.
     pub checkpoint_bytes: u64,
+    /// So many records and blobs may have to be put into the index again.
+    pub checkpoint_items: usize,
     /// How far ahead the log's file is written with zeros: a flush is faster where the file
     /// doesn't grow.
     pub prefill_bytes: u64,
@@ -27,6 +29,7 @@ impl Default for Options {
         Self {
             segment_bytes: 256 << 20,
             checkpoint_bytes: 64 << 20,
+            checkpoint_items: 32 << 10,
             prefill_bytes: 4 << 20,
             cache_bytes: 8 << 20,
             recent_bytes: 16 << 20,
@@ -45,6 +48,7 @@ impl Options {
         Self {
             segment_bytes: 16 << 10,
             checkpoint_bytes: 24 << 10,
+            checkpoint_items: 60,
             prefill_bytes: 2 << 10,
             cache_bytes: 256 << 10,
             recent_bytes: 16 << 10,
@@ -93,6 +97,9 @@ pub enum OpenFault {
     /// It was there before, and something else has its place.
     #[error("the folder holds another storage node")]
     Other,
+    /// It takes longer than it was waited for.
+    #[error("the storage node is still opening: it makes its index anew")]
+    Late,
     #[error("not a storage node of this version: {0}")]
     Format(String),
     #[error("the storage node's disk: {0}")]

@@ -9,6 +9,7 @@ mod door;
 mod identities;
 mod key;
 mod owner;
+mod patience;
 mod register;
 mod storage;
 

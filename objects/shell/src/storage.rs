@@ -1,6 +1,9 @@
 //! The storage nodes in their folders, or the one in Ceph, and the cluster over them.
 
-use crate::register::{self, Register};
+use crate::{
+    patience,
+    register::{self, Register},
+};
 use anyhow::Context as _;
 use cluster::{Cluster, Config, Health, Limits, NodeConfig, Place, Standing, Table};
 use contracts::objects::{
@@ -91,18 +94,18 @@ impl Storage {
         anyhow::ensure!(!nodes.is_empty(), "the object store has no storage node");
         let accepted = register::accepted(folder)?;
         let mut shelf = Shelf::new(nodes, folder)?;
-        // Each reads its whole index: all at once, since they have disks of their own.
-        let opening: Vec<_> = nodes
-            .iter()
-            .map(|node| {
-                let (node, id) = (node.clone(), shelf.register.id(&node.name));
-                tokio::spawn(async move { open(&node, id).await })
-            })
-            .collect();
+        // All at once, since they have disks of their own.
+        let openings = nodes.iter().map(|node| {
+            let (node, id) = (node.clone(), shelf.register.id(&node.name));
+            async move { open(&node, id).await }
+        });
+        let openings = openings.collect();
+        // Whose loss is accepted is waited for, lest it is given up though it is there; and a new
+        // cluster needs all.
+        let known = nodes.iter().all(|node| shelf.register.id(&node.name).is_some());
+        let patience = (known && accepted.is_empty()).then_some(patience::PATIENCE);
         let mut opened = Vec::with_capacity(nodes.len());
-        for (node, opening) in nodes.iter().zip(opening) {
-            let found =
-                opening.await.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+        for (node, found) in nodes.iter().zip(patience::opened(openings, patience).await) {
             opened.push(match found.and_then(|found| shelf.take(node, found)) {
                 Ok(found) => configured(node, Some(found)),
                 Err(fault @ OpenFault::InUse) => {

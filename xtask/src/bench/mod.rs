@@ -4,6 +4,7 @@ mod api;
 mod client;
 mod cloud;
 mod density;
+mod keys;
 mod launch;
 mod objects;
 
@@ -14,8 +15,10 @@ use std::path::Path;
 /// Runs a benchmark.
 pub fn run(name: &str) -> Result<bool> {
     let root = workspace::root();
-    if name == "policy" {
-        return policy(&root).map(|()| true);
+    match name {
+        "policy" => return policy(&root).map(|()| true),
+        "keys" => return keys::run(&root).map(|()| true),
+        _ => {}
     }
     test::command(&root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
     match name {
@@ -25,7 +28,7 @@ pub fn run(name: &str) -> Result<bool> {
         "objects" => objects::run(&root, false)?,
         "objects-alone" => objects::run(&root, true)?,
         _ => bail!(
-            "there is no benchmark {name}; there are: api, launch, density, policy, objects, and \
+            "there is no benchmark {name}; there are: api, launch, density, policy, keys, objects, and \
              objects-alone without its peers"
         ),
     }

@@ -1,6 +1,8 @@
 //! The index: what the log says, by key. It can be made anew from the log.
 
 mod backend;
+mod layout;
+mod sums;
 mod value;
 
 pub use value::{Kind, Location};
@@ -15,7 +17,7 @@ use backend::Backend;
 use bytes::Bytes;
 use redb::{
     Builder, Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
-    ReadableTableMetadata as _, Table, TableDefinition,
+    ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,6 +28,8 @@ use std::{
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const BLOBS: TableDefinition<'_, [u8; 16], [u8; 32]> = TableDefinition::new("blobs");
+/// Blobs in files of their own.
+const FILES: TableDefinition<'_, [u8; 16], ()> = TableDefinition::new("files");
 const SEGMENTS: TableDefinition<'_, u32, [u64; 3]> = TableDefinition::new("segments");
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 
@@ -92,24 +96,52 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index of a file, verifying all of it, or makes one in an empty file.
+    /// Opens the index of a file, or makes one in an empty file. Its pages are verified when they
+    /// are read; all of them now only if it can't be sure that the header is the newest one. What
+    /// it doesn't use of the file is given back if the disk has `room`.
     pub fn open(
         file: Arc<dyn DiskFile>,
         cache_bytes: usize,
         reserve: Arc<Reserve>,
+        room: bool,
     ) -> IndexResult<Self> {
-        let is_new = file.len().map_err(redb::Error::Io).map_err(fault)? == 0;
+        let (backend, is_sure) =
+            Backend::open(file, reserve, room).map_err(redb::Error::Io).map_err(fault)?;
         let mut builder = Builder::new();
-        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(!is_new);
-        let database = builder.create_with_backend(Backend::new(file, reserve)).map_err(fault)?;
-        // A file whose making was cut short has no tables.
-        let transaction = database.begin_write().map_err(fault)?;
+        builder.set_cache_size(cache_bytes).set_check_integrity_on_open(!is_sure);
+        let database = builder.create_with_backend(backend).map_err(fault)?;
+        let index = Self { database };
+        if !index.has_tables()? {
+            index.make_tables()?;
+        }
+        Ok(index)
+    }
+
+    /// A file whose making was cut short has none.
+    fn has_tables(&self) -> IndexResult<bool> {
+        match self.read()?.open_table(STATE) {
+            Ok(_) => Ok(true),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(false),
+            Err(error) => Err(fault(error)),
+        }
+    }
+
+    fn make_tables(&self) -> IndexResult<()> {
+        let transaction = self.begin_durable()?;
         transaction.open_table(RECORDS).map_err(fault)?;
         transaction.open_table(BLOBS).map_err(fault)?;
+        transaction.open_table(FILES).map_err(fault)?;
         transaction.open_table(SEGMENTS).map_err(fault)?;
         transaction.open_table(STATE).map_err(fault)?;
-        transaction.commit().map_err(fault)?;
-        Ok(Self { database })
+        transaction.commit().map_err(fault)
+    }
+
+    /// A transaction after which a start has nothing to verify or to count.
+    fn begin_durable(&self) -> IndexResult<WriteTransaction> {
+        let mut transaction = self.database.begin_write().map_err(fault)?;
+        transaction.set_durability(Durability::Immediate).map_err(fault)?;
+        transaction.set_quick_repair(true);
+        Ok(transaction)
     }
 
     fn read(&self) -> IndexResult<ReadTransaction> {
@@ -148,22 +180,20 @@ impl Index {
         Location::decode(id, &found.value()).map(Some).ok_or_else(|| bad("a bad blob entry"))
     }
 
-    /// IDs of blobs after one, in order, with where they are.
-    pub fn blobs(
-        &self,
-        after: Option<BlobId>,
-        limit: usize,
-    ) -> IndexResult<Vec<(BlobId, Location)>> {
+    /// IDs of blobs after one, in order.
+    pub fn blobs(&self, after: Option<BlobId>, limit: usize) -> IndexResult<Vec<BlobId>> {
         let blobs = self.read()?.open_table(BLOBS).map_err(fault)?;
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
-        let mut found = Vec::new();
-        for row in blobs.range((from, Bound::Unbounded)).map_err(fault)?.take(limit) {
-            let (id, location) = row.map_err(fault)?;
-            let id = BlobId(id.value());
-            let location = Location::decode(id, &location.value());
-            found.push((id, location.ok_or_else(|| bad("a bad blob entry"))?));
-        }
-        Ok(found)
+        let rows = blobs.range((from, Bound::Unbounded)).map_err(fault)?.take(limit);
+        rows.map(|row| Ok(BlobId(row.map_err(fault)?.0.value()))).collect()
+    }
+
+    /// IDs of the blobs in files of their own after one, in order.
+    pub fn files(&self, after: Option<BlobId>, limit: usize) -> IndexResult<Vec<BlobId>> {
+        let files = self.read()?.open_table(FILES).map_err(fault)?;
+        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.0));
+        let rows = files.range((from, Bound::Unbounded)).map_err(fault)?.take(limit);
+        rows.map(|row| Ok(BlobId(row.map_err(fault)?.0.value()))).collect()
     }
 
     /// How many records and blobs there are.
@@ -212,12 +242,17 @@ impl Index {
             let mut change = Change {
                 records: transaction.open_table(RECORDS).map_err(fault)?,
                 blobs: transaction.open_table(BLOBS).map_err(fault)?,
+                files: transaction.open_table(FILES).map_err(fault)?,
                 segment,
                 state,
                 touched: BTreeSet::from([segment]),
                 unused: &mut unused,
             };
-            for item in items {
+            // In order of their keys pages are read and written once for a group. What has the
+            // same key stays in its order.
+            let mut ordered: Vec<&Item> = items.iter().collect();
+            ordered.sort_by_key(|item| place_of(item));
+            for item in ordered {
                 change.item(item)?;
             }
             let touched = change.touched;
@@ -238,8 +273,7 @@ impl Index {
 
     /// Makes everything durable, and forgets the segments that `state` doesn't have.
     pub fn checkpoint(&self, state: &State) -> IndexResult<()> {
-        let mut transaction = self.database.begin_write().map_err(fault)?;
-        transaction.set_durability(Durability::Immediate).map_err(fault)?;
+        let transaction = self.begin_durable()?;
         {
             let mut segments = transaction.open_table(SEGMENTS).map_err(fault)?;
             segments.retain(|segment, _| state.segments.contains_key(&segment)).map_err(fault)?;
@@ -261,10 +295,23 @@ impl Index {
     }
 }
 
+/// What an item is about: the table and the key.
+fn place_of(item: &Item) -> (u8, &[u8]) {
+    match item {
+        Item::Batch { .. } | Item::Moved => (0, &[]),
+        Item::Put { key, .. } | Item::Remove { key } => (1, key),
+        Item::Blob { id, .. }
+        | Item::Adopt { id, .. }
+        | Item::Free { id }
+        | Item::Lost { id, .. } => (2, &id.0),
+    }
+}
+
 /// A group on its way into the tables.
 struct Change<'a, 't> {
     records: Table<'t, &'static [u8], &'static [u8]>,
     blobs: Table<'t, [u8; 16], [u8; 32]>,
+    files: Table<'t, [u8; 16], ()>,
     segment: u32,
     state: &'a mut State,
     touched: BTreeSet<u32>,
@@ -296,7 +343,7 @@ impl Change<'_, '_> {
             Item::Free { id } => {
                 let old = self.blobs.remove(id.0).map_err(fault)?.map(|old| old.value());
                 self.held(self.segment).removals += item.log_bytes();
-                self.replaced(*id, old, None);
+                self.replaced(*id, old, None)?;
             }
         }
         Ok(())
@@ -309,24 +356,26 @@ impl Change<'_, '_> {
         self.lives(item.log_bytes());
         if kind == Kind::File {
             self.state.file_blob_bytes += len;
+            self.files.insert(id.0, ()).map_err(fault)?;
         }
-        self.replaced(id, old, Some(kind));
-        Ok(())
+        self.replaced(id, old, Some(kind))
     }
 
-    fn replaced(&mut self, id: BlobId, old: Option<[u8; 32]>, by: Option<Kind>) {
+    fn replaced(&mut self, id: BlobId, old: Option<[u8; 32]>, by: Option<Kind>) -> IndexResult<()> {
         let old = old.and_then(|old| Location::decode(id, &old));
         if by == Some(Kind::File) {
             self.unused.remove(&id);
         }
-        let Some(old) = old else { return };
+        let Some(old) = old else { return Ok(()) };
         self.dies(Some((old.at.segment, old.log_bytes())));
         if old.kind == Kind::File {
             self.state.file_blob_bytes = self.state.file_blob_bytes.saturating_sub(old.len);
             if by != Some(Kind::File) {
                 self.unused.insert(id);
+                self.files.remove(id.0).map_err(fault)?;
             }
         }
+        Ok(())
     }
 
     fn held(&mut self, segment: u32) -> &mut SegmentUse {

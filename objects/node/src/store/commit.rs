@@ -260,6 +260,7 @@ impl Store {
         writer.state.serial += 1;
         writer.state.segments.entry(at.segment).or_default().end = end;
         writer.since_checkpoint += built.bytes;
+        writer.items_since_checkpoint += built.items.len();
         writer.changed = true;
         let unused = self.index.apply(at.segment, &built.items, &mut writer.state);
         let unused = self.checked(unused)?;
@@ -331,6 +332,7 @@ impl Store {
         self.alive()?;
         let mut writer = lock(&self.writer);
         let is_due = writer.since_checkpoint >= self.options.checkpoint_bytes
+            || writer.items_since_checkpoint >= self.options.checkpoint_items
             || is_idle && writer.changed
             || !writer.condemned.is_empty() && !self.has_room(1);
         if is_due {
@@ -366,6 +368,7 @@ impl Store {
         }
         self.checked(self.index.checkpoint(&writer.state))?;
         writer.since_checkpoint = 0;
+        writer.items_since_checkpoint = 0;
         writer.changed = false;
         for segment in std::mem::take(&mut writer.condemned) {
             self.segments.close(segment);

@@ -69,6 +69,7 @@ struct Writer {
     /// Up to here the segment was written with zeros.
     prefilled: u64,
     since_checkpoint: u64,
+    items_since_checkpoint: usize,
     /// Whether something was applied since the last checkpoint.
     changed: bool,
     compaction: Option<Compaction>,
@@ -145,8 +146,7 @@ impl Store {
 
     pub fn blobs(&self, after: Option<BlobId>, limit: usize) -> NodeResult<Vec<BlobId>> {
         self.alive()?;
-        let found = self.checked(self.index.blobs(after, limit))?;
-        Ok(found.into_iter().map(|(id, _)| id).collect())
+        self.checked(self.index.blobs(after, limit))
     }
 
     pub fn changed_since(&self, sequence: u64) -> NodeResult<Option<Vec<Bytes>>> {

@@ -1,4 +1,4 @@
-//! A start: the index is verified, and what the log has beyond it is taken in.
+//! A start: what the log has beyond the index is taken in.
 
 use super::{
     INDEX, INDEX_IS_BAD, Store, Writer, blob_file, identity,
@@ -9,7 +9,7 @@ use crate::{
     OpenFault, OpenReport, Options,
     disk::{Disk, DiskFile, is_full},
     group::{self, Group, Item, Place, Position},
-    index::{Index, IndexFault, Kind, State},
+    index::{Index, IndexFault, State},
     reserve::Reserve,
 };
 use std::{
@@ -68,6 +68,7 @@ impl Store {
             writer: Mutex::new(Writer {
                 prefilled: 0,
                 since_checkpoint: 0,
+                items_since_checkpoint: 0,
                 changed: changed || report.index_rebuilt,
                 compaction: None,
                 immovable: BTreeSet::new(),
@@ -128,7 +129,8 @@ fn open_index(
     has_log: bool,
     report: &mut OpenReport,
 ) -> Result<Index, OpenFault> {
-    let open = |file| Index::open(file, options.cache_bytes, reserve.clone());
+    let room = disk.available_bytes()? >= options.low_water_bytes;
+    let open = |file| Index::open(file, options.cache_bytes, reserve.clone(), room);
     let is_bad = exists(&**disk, INDEX_IS_BAD)?;
     match disk.open(INDEX) {
         Ok(file) if !is_bad => match open(file) {
@@ -397,7 +399,7 @@ fn last_byte(file: &dyn DiskFile, from: u64, len: u64) -> io::Result<u64> {
 /// isn't there.
 fn missing_blobs(disk: &dyn Disk, index: &Index, dropped: &mut u64) -> Result<u64, OpenFault> {
     let mut missing = 0;
-    let mut rows = VecDeque::from(index.blobs(None, PAGE)?);
+    let mut known = VecDeque::from(index.files(None, PAGE)?);
     for first in 0..=u8::MAX {
         let folder = blob_file::folder(first);
         let (mut files, mut unused) = (BTreeSet::new(), Vec::new());
@@ -408,14 +410,14 @@ fn missing_blobs(disk: &dyn Disk, index: &Index, dropped: &mut u64) -> Result<u6
                 None => log::warn!("{folder}/{name} is none of the storage node's files"),
             }
         }
-        while let Some((id, location)) = rows.front().copied().filter(|(id, _)| id.0[0] == first) {
-            if location.kind == Kind::File && !files.remove(&id) {
+        while let Some(id) = known.front().copied().filter(|id| id.0[0] == first) {
+            if !files.remove(&id) {
                 log::error!("the file of blob {id:?} is missing");
                 missing += 1;
             }
-            rows.pop_front();
-            if rows.is_empty() {
-                rows = index.blobs(Some(id), PAGE)?.into();
+            known.pop_front();
+            if known.is_empty() {
+                known = index.files(Some(id), PAGE)?.into();
             }
         }
         unused.extend(files.into_iter().map(|id| format!("{id:?}")));

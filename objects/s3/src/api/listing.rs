@@ -21,6 +21,13 @@ use std::sync::Arc;
 const PLAIN: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/').remove(b'*');
 
+/// Records that a page of objects reads and doesn't show, at most: a bucket may hold nothing but
+/// delete markers. Such a page is truncated with less than was asked for, and may be empty.
+const MOST_PASSED: usize = 50_000;
+
+/// How a token begins that names a key whose common prefix may go on.
+const AMID: char = '.';
+
 /// An opaque token.
 pub(super) fn to_token(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(text)
@@ -150,6 +157,13 @@ fn last_name(page: &Page<Listed>) -> Option<String> {
     })
 }
 
+fn next_token(page: &Page<Listed>) -> Option<String> {
+    match &page.passed {
+        Some(key) => Some(format!("{AMID}{}", to_token(key))),
+        None => last_name(page).map(|name| to_token(&name)),
+    }
+}
+
 fn given(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
@@ -161,6 +175,8 @@ struct Asked<'a> {
     prefix: Option<String>,
     delimiter: Option<String>,
     max_keys: Option<i32>,
+    /// Whether the next page begins where a token of ours says, and not where a name does.
+    has_tokens: bool,
 }
 
 /// A page of a list of objects, and what it is a page of.
@@ -183,7 +199,9 @@ async fn answer(
     let (prefix, delimiter) = (asked.prefix.unwrap_or_default(), given(asked.delimiter));
     let limit = convert::page_size(asked.max_keys, "max-keys")?;
     let after = begin(&prefix, delimiter.as_deref())?;
-    let query = Query { prefix, delimiter, after, limit };
+    let most_passed = Some(MOST_PASSED);
+    let may_part_prefix = asked.has_tokens;
+    let query = Query { prefix, delimiter, after, limit, most_passed, may_part_prefix };
     let page = gateway.store.list_objects(&bucket, &query).await?;
     Ok(Answer { bucket, query, page })
 }
@@ -201,14 +219,16 @@ pub(super) async fn list_objects(
         prefix: input.prefix,
         delimiter: input.delimiter,
         max_keys: input.max_keys,
+        has_tokens: false,
     };
     let marker = given(input.marker.clone());
     let begin = |prefix: &str, delimiter: Option<&str>| {
         Ok(marker.map_or(After::Start, |name| after(name, prefix, delimiter)))
     };
     let Answer { bucket, query, page } = answer(gateway, &caller, asked, begin).await?;
-    // Without a delimiter, the last key says it.
+    // Without a delimiter, the last key says it, if that is shown.
     let next = last_name(&page).filter(|_| query.delimiter.is_some());
+    let next = page.passed.clone().or(next);
     Ok(S3Response::new(dto::ListObjectsOutput {
         name: Some(input.bucket),
         prefix: Some(encoding.apply(query.prefix)),
@@ -237,6 +257,7 @@ pub(super) async fn list_objects_v2(
         prefix: input.prefix,
         delimiter: input.delimiter,
         max_keys: input.max_keys,
+        has_tokens: true,
     };
     let start = given(input.start_after.clone());
     let begin = |prefix: &str, delimiter: Option<&str>| match &input.continuation_token {
@@ -244,7 +265,10 @@ pub(super) async fn list_objects_v2(
             let message = "The continuation token provided is incorrect";
             Err(fault::invalid_argument(message, "continuation-token", ""))
         }
-        Some(given) => Ok(after(token(given)?, prefix, delimiter)),
+        Some(given) => match given.strip_prefix(AMID) {
+            Some(given) => Ok(After::Key(token(given)?)),
+            None => Ok(after(token(given)?, prefix, delimiter)),
+        },
         None => Ok(start.map_or(After::Start, |name| after_key(name, prefix, delimiter))),
     };
     let Answer { bucket, query, page } = answer(gateway, &caller, asked, begin).await?;
@@ -255,7 +279,7 @@ pub(super) async fn list_objects_v2(
         key_count: i32::try_from(page.lines.len()).ok(),
         continuation_token: input.continuation_token,
         is_truncated: Some(page.truncated),
-        next_continuation_token: last_name(&page).map(|name| to_token(&name)),
+        next_continuation_token: next_token(&page),
         contents: contents(&bucket, &page, &encoding, input.fetch_owner == Some(true)),
         common_prefixes: encoding.prefixes(&page.lines),
         delimiter: query.delimiter.map(|text| encoding.apply(text)),
@@ -320,7 +344,7 @@ pub(super) async fn list_object_versions(
         (Some(key), None) => after(key, &prefix, delimiter.as_deref()),
         (Some(key), Some(id)) => gateway.store.after_version(&bucket, &key, &id).await?,
     };
-    let query = Query { prefix, delimiter, after: begin, limit };
+    let query = Query { prefix, delimiter, after: begin, limit, ..Query::default() };
     let page = gateway.store.list_versions(&bucket, &query).await?;
     let (mut versions, mut markers) = (Vec::new(), Vec::new());
     for line in &page.lines {

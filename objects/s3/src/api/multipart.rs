@@ -302,7 +302,7 @@ pub(super) async fn list_multipart_uploads(
             After::Record(key, UploadKey::of_id(&id).map_err(bad)?.0.to_vec())
         }
     };
-    let query = Query { prefix, delimiter, after: begin, limit };
+    let query = Query { prefix, delimiter, after: begin, limit, ..Query::default() };
     let page = gateway.store.list_uploads(&bucket, &query).await?;
     let uploads: Vec<_> = page
         .lines

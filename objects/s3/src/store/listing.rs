@@ -31,6 +31,10 @@ pub struct Query {
     pub delimiter: Option<String>,
     pub after: After,
     pub limit: usize,
+    /// A page that has read so many records that it doesn't show ends early; none for never.
+    pub most_passed: Option<usize>,
+    /// Whether it may do so amid keys of one common prefix that isn't shown yet.
+    pub may_part_prefix: bool,
 }
 
 /// A line of a list.
@@ -45,6 +49,8 @@ pub enum Line<T> {
 pub struct Page<T> {
     pub lines: Vec<Line<T>>,
     pub truncated: bool,
+    /// Of a page that ended early: the last key that was looked at, which isn't shown.
+    pub passed: Option<String>,
 }
 
 /// A version in a list.
@@ -109,32 +115,45 @@ impl Walk<'_> {
         key.get(..self.query.prefix.len() + at + delimiter.len())
     }
 
+    /// How many records are read at first; later many, where many of them count.
+    fn first_batch(&self) -> usize {
+        let most = if self.query.delimiter.is_some() { FEW } else { MANY };
+        self.query.limit.saturating_add(1).min(most)
+    }
+
+    /// Whether a page ends after a key that isn't shown, having passed over so many records.
+    fn ends_early(&self, key: &str, passed: usize) -> bool {
+        self.query.most_passed.is_some_and(|most| passed >= most)
+            && (self.query.may_part_prefix || self.common(key).is_none())
+    }
+
     /// A page of what `visit` shows.
     pub(super) async fn page<T>(
         &self,
         mut visit: impl FnMut(Row<'_>) -> S3Result<Visit<T>>,
     ) -> S3Result<Page<T>> {
-        let mut page = Page { lines: Vec::new(), truncated: false };
+        let mut page = Page { lines: Vec::new(), truncated: false, passed: None };
         if self.query.limit == 0 {
             return Ok(page);
         }
         let all = range(self.table, self.bucket, self.query.prefix.as_bytes());
         let (mut from, mut last_key) = self.begin(&all.start);
-        let mut batch = self.query.limit.saturating_add(1).min(MANY);
-        if self.query.delimiter.is_some() {
-            batch = batch.min(FEW);
-        }
+        let mut batch = self.first_batch();
         // Records before it are passed over.
         let mut skip: Option<Bytes> = None;
+        let mut passed = 0;
         while from < all.end {
             let part = from.clone()..all.end.clone();
             let found = self.store.cluster.scan(part, batch).await;
             let found = found.map_err(|e| fault::storage(&e))?;
             let ended = found.len() < batch;
+            let mut useful = 0;
             for (record_key, record) in &found {
                 if skip.as_ref().is_some_and(|skip| record_key < skip) {
+                    passed += 1;
                     continue;
                 }
+                useful += 1;
                 let (_, place, suffix) =
                     Place::of_record(record_key).ok_or_else(fault::internal)?;
                 let key = std::str::from_utf8(&place.key).map_err(|_| fault::internal())?;
@@ -146,6 +165,12 @@ impl Walk<'_> {
                     skip = Some(after_key(self.table, self.bucket, key.as_bytes()));
                 }
                 let Visit::Show(item) = visit(Row { key, suffix, record, first })? else {
+                    passed += 1;
+                    if self.ends_early(key, passed) {
+                        page.truncated = true;
+                        page.passed = Some(key.to_owned());
+                        return Ok(page);
+                    }
                     continue;
                 };
                 if page.lines.len() == self.query.limit {
@@ -166,7 +191,8 @@ impl Walk<'_> {
             }
             let next: Bytes = [&last[..], &[0]].concat().into();
             let leap = skip.take().filter(|skip| *skip > next);
-            batch = if leap.is_some() { FEW } else { (batch * 4).min(MANY) };
+            let few = leap.is_some() && useful * 4 < found.len();
+            batch = if few { FEW } else { (batch * 4).min(MANY) };
             from = leap.unwrap_or(next);
         }
         Ok(page)

@@ -5,5 +5,6 @@ mod background;
 mod configuration;
 mod front;
 mod http;
+mod lists;
 mod model;
 mod world;

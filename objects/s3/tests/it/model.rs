@@ -283,14 +283,26 @@ impl World {
             _ => Some("/".to_owned()),
         };
         let limit = 1 + self.below(9);
+        let most_passed = (self.below(2) == 0).then_some(1 + self.below(4));
         for versions in [false, true] {
-            let delimiter = delimiter.clone();
-            let mut query = Query { prefix: prefix.clone(), delimiter, after: After::Start, limit };
+            let mut query = Query {
+                prefix: prefix.clone(),
+                delimiter: delimiter.clone(),
+                after: After::Start,
+                limit,
+                most_passed,
+                may_part_prefix: true,
+            };
             let expected = self.lines(&query, versions);
             let mut got = Vec::new();
             loop {
                 let page = self.page(&query, versions).await;
                 got.extend(page.lines.iter().map(shown));
+                if let Some(passed) = page.passed {
+                    assert!(page.truncated && most_passed.is_some() && !versions);
+                    query.after = After::Key(passed);
+                    continue;
+                }
                 let left = expected.len() > got.len();
                 assert_eq!(page.truncated, left, "seed {}: {query:?}\n{got:?}", self.seed);
                 assert!(page.lines.len() == limit || !left);

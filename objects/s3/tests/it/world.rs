@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use node::MemoryNode;
+use node::{MemoryNode, Node};
 use s3::{AdjustableClock, FixedIdentities, Gateway, Identity, Peer, Service, Settings};
 use s3s::Body;
 use std::{path::PathBuf, sync::Arc};
@@ -81,15 +81,21 @@ fn identity(name: &str, account: &str, arn: &str, root: bool) -> Arc<Identity> {
 impl World {
     /// An empty store.
     pub fn new() -> Self {
-        Self::with(|gateway| gateway)
+        Self::over(Arc::new(MemoryNode::default()))
+    }
+
+    /// A store over a node, which is empty.
+    pub fn over(node: Arc<dyn Node>) -> Self {
+        Self::with(node, |gateway| gateway)
     }
 
     /// An empty store, with events for the targets of a file.
     pub fn with_targets(file: PathBuf) -> Self {
-        Self::with(|gateway| gateway.with_notification_targets(file))
+        let node = Arc::new(MemoryNode::default());
+        Self::with(node, |gateway| gateway.with_notification_targets(file))
     }
 
-    fn with(change: impl FnOnce(Gateway) -> Gateway) -> Self {
+    fn with(node: Arc<dyn Node>, change: impl FnOnce(Gateway) -> Gateway) -> Self {
         let identities = FixedIdentities {
             identities: vec![
                 identity("owner", "111111111111", "root", true),
@@ -105,7 +111,7 @@ impl World {
             master_key: [7; 32],
             clock: clock.clone(),
         };
-        let cluster = cluster::Cluster::over(vec![Arc::new(MemoryNode::default())]);
+        let cluster = cluster::Cluster::over(vec![node]);
         let gateway = change(Gateway::new(cluster, Arc::new(identities), settings));
         Self { service: Service::new(gateway.clone()), gateway, clock }
     }
