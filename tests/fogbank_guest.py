@@ -58,10 +58,10 @@ def ping(address, seconds=2):
     return False
 
 
-def imds(guest, path, check=True):
+def imds(guest, path, check=True, address=None):
     """A path of the metadata service, asked from inside with a token."""
     command = f"{TOKEN} && curl -sf -H \"X-aws-ec2-metadata-token: $TOKEN\" {URL}/latest/{path}"
-    return guest.ssh(command, check)
+    return guest.ssh(command, check, address=address)
 
 
 class Guest:

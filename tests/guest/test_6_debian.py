@@ -38,12 +38,16 @@ while True:
 """
 
 
-# What the aws CLI and boto3 are made of; of the services' models, those that are used here.
+# What the aws CLI and boto3 are made of; of the services' models, those that are used here, and those
+# whose commands the CLI changes whenever it starts.
 PACKAGES = [
     "awscli", "boto3", "botocore", "colorama", "dateutil", "docutils", "jmespath", "pyasn1", "rsa",
     "s3transfer", "six.py", "urllib3", "yaml",
 ]
-MODELS = ["ec2", "s3", "sso", "sso-oidc", "sts"]
+MODELS = [
+    "ec2", "s3", "sso", "sso-oidc", "sts",
+    "codedeploy", "config", "sagemaker-runtime", "sdb", "sms-voice",
+]
 
 # The three services by one process of boto3's, with nothing set but the region.
 BOTO = f"""

@@ -133,8 +133,8 @@ async fn link(
         anyhow::bail!("the agent did not begin with its capacity");
     };
     log::info!("host {LOCAL} joined: {capacity:?}");
-    let (follower, of_identities) = (cloud.follow(), cloud.follow());
-    let simulated = capacity.hypervisor == SIMULATED;
+    let follower = cloud.follow();
+    let keeper = (capacity.hypervisor != SIMULATED).then(|| Keeper::new(maker, LOCAL));
     observe(cloud, Observed::Host(capacity)).await?;
     let (sender, questions) = mpsc::unbounded_channel();
     hosts
@@ -145,7 +145,7 @@ async fn link(
     tokio::select! {
         ended = push(write, cloud, &follower, questions) => ended,
         ended = take(&mut lines, cloud, hosts) => ended,
-        () = prove(cloud, &of_identities, Keeper::new(maker, LOCAL), &sender), if !simulated => Ok(()),
+        () = prove(cloud, keeper, &sender) => Ok(()),
     }
 }
 
@@ -223,10 +223,11 @@ async fn push(
 /// with the link.
 async fn prove(
     cloud: &Arc<Cloud>,
-    follower: &Follower<EntryKey>,
-    mut keeper: Keeper,
+    keeper: Option<Keeper>,
     sender: &mpsc::UnboundedSender<ToAgent>,
 ) {
+    let Some(mut keeper) = keeper else { return std::future::pending().await };
+    let follower = cloud.follow();
     let instances = |keys: BTreeSet<EntryKey>| {
         let instances = keys.into_iter().filter_map(|key| match key {
             EntryKey::Machine(instance) => Some(instance),
@@ -258,7 +259,7 @@ async fn prove(
         }
         tokio::select! {
             keys = follower.changed() => dirty = instances(keys),
-            () = tokio::time::sleep(CHECK) => dirty = std::mem::take(&mut failed),
+            () = tokio::time::sleep(CHECK) => {}
         }
         dirty.extend(failed);
         dirty.extend(keeper.due(now()));
