@@ -12,6 +12,12 @@ from fogbank_cloud import image, instance, state, until
 HYPERVISOR = os.environ.get("FOGBANK_TEST_HYPERVISOR", "auto")
 # How long a guest may take from its launch to its login under emulation on a busy machine.
 BOOT_SECONDS = 120
+# The metadata service, and what asks it for a token.
+URL = "http://169.254.169.254"
+TOKEN = (
+    "TOKEN=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "
+    f"{URL}/latest/api/token)"
+)
 
 
 def banner(address, port=22, seconds=2):
@@ -50,6 +56,12 @@ def ping(address, seconds=2):
                 if source == address and packet.endswith(payload) and packet[20] == 0:
                     return True
     return False
+
+
+def imds(guest, path, check=True, address=None):
+    """A path of the metadata service, asked from inside with a token."""
+    command = f"{TOKEN} && curl -sf -H \"X-aws-ec2-metadata-token: $TOKEN\" {URL}/latest/{path}"
+    return guest.ssh(command, check, address=address)
 
 
 class Guest:

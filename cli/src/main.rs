@@ -22,6 +22,7 @@ mod ssh;
 mod status;
 mod store;
 mod supervisor;
+mod trust;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -64,6 +65,12 @@ enum Command {
         #[arg(long)]
         tls: bool,
     },
+    /// Print user data (cloud-init's) that makes an instance trust the cloud's certificate authority
+    ///
+    /// AWS's tools inside of the instance then need no setting: aws s3 ls, boto3.client("ec2") …
+    UserData,
+    /// Print the certificate that instances' identity documents are checked by
+    IdentityCertificate,
     /// Show the cloud's processes, hosts, instances and images
     Status,
     /// Log in to an instance by its ID, or run a command on it
@@ -121,6 +128,8 @@ fn main() -> ExitCode {
         Command::Up(_)
         | Command::Down
         | Command::Env { .. }
+        | Command::UserData
+        | Command::IdentityCertificate
         | Command::Status
         | Command::Ssh(_)
         | Command::Doctor
@@ -164,6 +173,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Up(options) => up::up(&paths, &options)?,
         Command::Down => up::down(&paths)?,
         Command::Env { tls } => status::env(&paths, tls)?,
+        Command::UserData => trust::user_data(&paths)?,
+        Command::IdentityCertificate => trust::identity_certificate(&paths)?,
         Command::Status => return status::status(&paths),
         Command::Ssh(options) => ssh::ssh(&paths, &options)?,
         Command::Doctor => return Ok(doctor::doctor(&paths)),

@@ -374,9 +374,6 @@ def test_several_instances_of_one_launch(ec2, run, ami):
             },
             "InvalidParameterCombination", "Network interfaces",
         ),
-        (
-            {"IamInstanceProfile": {"Name": "role"}}, "UnsupportedOperation", "IamInstanceProfile",
-        ),
         ({"HibernationOptions": {"Configured": True}}, "UnsupportedOperation", "Hibernation"),
         ({"LaunchTemplate": {"LaunchTemplateName": "x"}}, "UnsupportedOperation", "LaunchTemplate"),
         ({"Placement": {"Tenancy": "dedicated"}}, "UnsupportedOperation", "Tenancy"),
@@ -543,9 +540,3 @@ def test_credits_of_burstable_instances(ec2, run):
     assert found == {t3: "unlimited", t2: "standard"}
     with fault("InvalidParameterValue", m5):
         ec2.describe_instance_credit_specifications(InstanceIds=[m5])
-
-
-def test_no_instance_profiles_are_associated(ec2, run):
-    run()
-    answer = ec2.describe_iam_instance_profile_associations()
-    assert answer["IamInstanceProfileAssociations"] == []

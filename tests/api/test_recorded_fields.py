@@ -39,7 +39,7 @@ def sent(open_cloud):
         names.update(fields({k: v for k, v in parsed.items() if k != "ResponseMetadata"}))
 
     account = "777777777777"
-    clients = [open_cloud.client(name, key=account, secret="x") for name in ("ec2", "sts")]
+    clients = [open_cloud.client(name, key=account, secret="x") for name in ("ec2", "sts", "iam")]
     for client in clients:
         client.meta.events.register("after-call", record)
     tour(*clients)
@@ -50,7 +50,7 @@ def tags(kind):
     return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": "tour"}]}]
 
 
-def tour(ec2, sts):
+def tour(ec2, sts, iam):
     """Calls each operation at least once, on resources with all that they can have."""
     sts.get_caller_identity()
     ec2.describe_regions()
@@ -131,6 +131,7 @@ def tour(ec2, sts):
     allocation = ec2.allocate_address(TagSpecifications=tags("elastic-ip"))["AllocationId"]
     association = ec2.associate_address(AllocationId=allocation, InstanceId=instance_id)
     ec2.describe_addresses()
+    profiles(ec2, iam, instance_id)
     for describe in ("describe_vpcs", "describe_subnets", "describe_internet_gateways",
                      "describe_route_tables", "describe_security_groups", "describe_network_acls",
                      "describe_dhcp_options", "describe_network_interfaces", "describe_volumes",
@@ -183,6 +184,36 @@ def tour(ec2, sts):
     ec2.detach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
     ec2.delete_internet_gateway(InternetGatewayId=gateway)
     ec2.delete_vpc(VpcId=vpc)
+
+
+def profiles(ec2, iam, instance_id):
+    """Instance profiles on an instance; it is left with one."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }})
+    for name in ("one", "other"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+        iam.create_instance_profile(InstanceProfileName=name)
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+    given = ec2.associate_iam_instance_profile(
+        InstanceId=instance_id, IamInstanceProfile={"Name": "one"}
+    )
+    taken = ec2.replace_iam_instance_profile_association(
+        AssociationId=given["IamInstanceProfileAssociation"]["AssociationId"],
+        IamInstanceProfile={"Name": "other"},
+    )
+    ec2.disassociate_iam_instance_profile(
+        AssociationId=taken["IamInstanceProfileAssociation"]["AssociationId"]
+    )
+    ec2.associate_iam_instance_profile(
+        InstanceId=instance_id, IamInstanceProfile={"Name": "one"}
+    )
+    ec2.modify_instance_metadata_defaults(
+        HttpTokens="required", HttpPutResponseHopLimit=2, HttpEndpoint="enabled",
+        InstanceMetadataTags="disabled",
+    )
+    ec2.get_instance_metadata_defaults()
 
 
 RECORDED = json.loads((DATA / "recorded_fields.json").read_text())

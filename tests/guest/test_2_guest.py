@@ -3,18 +3,7 @@
 import json
 
 from fogbank_cloud import REGION, until
-
-URL = "http://169.254.169.254"
-TOKEN = (
-    "TOKEN=$(curl -sf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "
-    f"{URL}/latest/api/token)"
-)
-
-
-def imds(guest, path, check=True):
-    """A path of the metadata service, asked from inside with a token."""
-    command = f"{TOKEN} && curl -sf -H \"X-aws-ec2-metadata-token: $TOKEN\" {URL}/latest/{path}"
-    return guest.ssh(command, check)
+from fogbank_guest import TOKEN, URL, imds
 
 
 def status(guest, options, path="latest/meta-data/"):

@@ -57,7 +57,7 @@ pub struct PortConfig {
 /// A TCP service that the card offers to a port's guest and hands on to a Unix socket.
 ///
 /// The card ends the guest's TCP connection, connects to the socket, writes one line
-/// (`eni-… SOURCE-ADDRESS SOURCE-PORT\n`) and passes bytes both ways.
+/// (`eni-… SOURCE-ADDRESS SOURCE-PORT vpc-…\n`) and passes bytes both ways.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Address that the guest uses, such as 169.254.169.254.

@@ -45,6 +45,14 @@ pub enum EntryKey {
     Group(SecurityGroupId),
 }
 
+impl EntryKey {
+    /// Whether this is an instance's.
+    #[must_use]
+    pub const fn is_machine(&self) -> bool {
+        matches!(self, Self::Machine(_))
+    }
+}
+
 impl Entry {
     /// The entry's key.
     #[must_use]

@@ -3,7 +3,10 @@
 //! The agent connects to the server's socket and sends [`FromAgent::Observed`] with
 //! [`crate::host::Observed::Host`] first; the server answers with a patch whose `reset` is true.
 
-use crate::host::{Observed, Patch};
+use crate::{
+    host::{Observed, Patch},
+    instance_identity::InstanceIdentity,
+};
 use serde::{Deserialize, Serialize};
 use types::InstanceId;
 
@@ -15,6 +18,8 @@ pub const MAX_LINE: usize = 256 << 20;
 pub enum ToAgent {
     /// A change to the desired state.
     Patch(Patch),
+    /// What one of the host's instances proves its identity by, in the place of what was before.
+    Identity(Box<InstanceIdentity>),
     /// A question that wants [`FromAgent::Answer`] with the same number.
     Ask(u64, Question),
 }

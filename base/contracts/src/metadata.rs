@@ -50,6 +50,38 @@ pub struct Metadata {
     pub public_domain: Option<String>,
 }
 
+impl Metadata {
+    /// The instance identity document in EC2's own layout: programs compare its text.
+    #[must_use]
+    pub fn identity_document(&self) -> String {
+        let quoted =
+            |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let null = || "null".to_owned();
+        let private = self.interfaces.first().and_then(|i| i.addresses.first());
+        let pending = self.launch_time.to_string();
+        let pending = pending.split('.').next().unwrap_or_default();
+        let members = [
+            ("accountId", quoted(&self.account.to_string())),
+            ("architecture", quoted(&self.architecture)),
+            ("availabilityZone", quoted(&self.zone.to_string())),
+            ("billingProducts", null()),
+            ("devpayProductCodes", null()),
+            ("marketplaceProductCodes", null()),
+            ("imageId", quoted(&self.image.to_string())),
+            ("instanceId", quoted(&self.instance.to_string())),
+            ("instanceType", quoted(&self.instance_type)),
+            ("kernelId", null()),
+            ("pendingTime", quoted(&format!("{pending}Z"))),
+            ("privateIp", private.map_or_else(null, |(address, _)| quoted(&address.to_string()))),
+            ("ramdiskId", null()),
+            ("region", quoted(self.zone.region().as_str())),
+            ("version", quoted("2017-09-30")),
+        ];
+        let members = members.map(|(name, value)| format!("  \"{name}\" : {value}"));
+        format!("{{\n{}\n}}", members.join(",\n"))
+    }
+}
+
 /// One network interface in the metadata tree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Interface {

@@ -179,6 +179,7 @@ mod tests {
             source_identity: Some("alice".to_owned()),
             mfa_at: None,
             provider: None,
+            instance: None,
         }
     }
 

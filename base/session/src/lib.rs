@@ -78,6 +78,38 @@ pub struct Session {
     /// The identity provider that vouched for who assumed the role: its ARN or domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
+    /// The instance that it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<InstanceOrigin>,
+}
+
+/// The instance that a session was made for, as its condition keys name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceOrigin {
+    /// `arn:aws:ec2:REGION:ACCOUNT:instance/i-…`.
+    pub arn: String,
+    /// `vpc-…`.
+    pub vpc: String,
+    /// The primary address of its first interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_ip: Option<String>,
+    /// The version of the metadata service that gave the credentials out: `1.0` or `2.0`.
+    pub delivery: String,
+}
+
+impl InstanceOrigin {
+    /// The condition keys that it gives, each with its value.
+    pub fn keys(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let address = self.private_ip.as_deref();
+        let address = address.map(|ip| ("aws:Ec2InstanceSourcePrivateIPv4", ip));
+        [
+            ("ec2:SourceInstanceARN", self.arn.as_str()),
+            ("ec2:RoleDelivery", self.delivery.as_str()),
+            ("aws:Ec2InstanceSourceVpc", self.vpc.as_str()),
+        ]
+        .into_iter()
+        .chain(address)
+    }
 }
 
 impl Session {

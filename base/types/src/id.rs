@@ -95,6 +95,8 @@ ids! {
     ReservationId = "r";
     /// A machine image.
     ImageId = "ami";
+    /// An instance profile's association with an instance.
+    ProfileAssociationId = "iip-assoc";
     /// A key pair.
     KeyPairId = "key";
     /// A volume.

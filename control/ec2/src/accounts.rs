@@ -1,13 +1,12 @@
 //! What EC2 says of an account as a whole.
 
-use crate::{errors, filters::Filters, page::page, vpc::vpcs::Vpc};
+use crate::vpc::vpcs::Vpc;
 use iam::Request;
 use shapes::{
     Fault,
     ec2::{
         AccountAttribute, AccountAttributeValue, DescribeAccountAttributesRequest,
-        DescribeAccountAttributesResult, DescribeIamInstanceProfileAssociationsRequest,
-        DescribeIamInstanceProfileAssociationsResult, IamInstanceProfileAssociation,
+        DescribeAccountAttributesResult,
     },
 };
 use state::State;
@@ -45,38 +44,10 @@ pub fn describe_account_attributes(
     Ok(DescribeAccountAttributesResult { account_attributes: Some(attributes.collect()) })
 }
 
-/// The instance profiles of the caller's instances: none, as IAM has no profiles yet.
-///
-/// # Errors
-/// An association is named, or a filter or the page is invalid.
-pub fn describe_iam_instance_profile_associations(
-    _: &State,
-    _: &Request,
-    input: DescribeIamInstanceProfileAssociationsRequest,
-) -> Result<DescribeIamInstanceProfileAssociationsResult, Fault> {
-    let DescribeIamInstanceProfileAssociationsRequest {
-        association_ids,
-        filters,
-        max_results,
-        next_token,
-    } = input;
-    Filters::new(filters, &["instance-id", "state"])?;
-    if let Some(id) = association_ids.iter().flatten().next() {
-        return Err(errors::no_profile_association(id));
-    }
-    let none = Vec::<IamInstanceProfileAssociation>::new();
-    let key = |_: &IamInstanceProfileAssociation| String::new();
-    let (rows, next_token) = page(none, key, max_results, 5..=1000, next_token.as_deref())?;
-    Ok(DescribeIamInstanceProfileAssociationsResult {
-        iam_instance_profile_associations: Some(rows),
-        next_token,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{filter, request, state};
+    use crate::testing::{request, state};
     use shapes::ec2::AccountAttributeName;
 
     #[test]
@@ -91,19 +62,5 @@ mod tests {
         let values = found[0].attribute_values.as_ref().unwrap();
         assert_eq!(values[0].attribute_value.as_deref(), Some("none"));
         assert_eq!(found.len(), 1);
-    }
-
-    #[test]
-    fn no_profiles() {
-        let describe =
-            |input| describe_iam_instance_profile_associations(&state(), &request(), input);
-        let filters = Some(vec![filter("state", &["associated"])]);
-        let input = DescribeIamInstanceProfileAssociationsRequest { filters, ..Default::default() };
-        let result = describe(input).unwrap();
-        assert_eq!(result.iam_instance_profile_associations, Some(Vec::new()));
-        let association_ids = Some(vec!["iip-assoc-0123456789abcdef0".to_owned()]);
-        let input =
-            DescribeIamInstanceProfileAssociationsRequest { association_ids, ..Default::default() };
-        assert_eq!(describe(input).unwrap_err().code, "InvalidAssociationID.NotFound");
     }
 }

@@ -1,7 +1,10 @@
 //! Desired state: what each host shall have, computed from the rows and never stored.
 
 use crate::{
-    compute::instances::{self, Instance, InstanceState},
+    compute::{
+        instance_profiles,
+        instances::{self, Instance, InstanceState},
+    },
     ebs::volumes::{self, Volume, VolumeState},
     hosts::Host,
     vpc::{self, network_interfaces::NetworkInterface},
@@ -111,6 +114,7 @@ pub fn affected(before: &State, after: &State, changes: &ChangeSet) -> BTreeSet<
             }
         }
     }
+    instance_profiles::affected(after, changes, &mut |id| add(EntryKey::Machine(id)));
     // What the metadata service says of names and blocks.
     for change in changes.of::<vpc::vpcs::Vpc>() {
         for instance in after.find::<Instance>("vpc", change.key) {

@@ -96,6 +96,16 @@ faults! {
     invalid_zone_ids(ids) => "InvalidParameterValue", 400, "Invalid availability zone-id: [{ids}]";
     /// An association of an instance profile that doesn't exist.
     no_profile_association(id) => "InvalidAssociationID.NotFound", 400, "An invalid association-id of '{id}' was given";
+    /// An instance that has an instance profile already.
+    has_profile(id) => "IncorrectState", 400, "There is an existing association for instance {id}";
+    /// An instance profile given by its name that doesn't exist.
+    no_profile_of_name(name) => "InvalidParameterValue", 400, "Value ({name}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name";
+    /// An instance profile given by its ARN that doesn't exist.
+    no_profile_of_arn(arn) => "InvalidParameterValue", 400, "Value ({arn}) for parameter iamInstanceProfile.arn is invalid. Invalid IAM Instance Profile ARN";
+    /// An instance profile given both ways.
+    profile_by_both() => "InvalidParameterCombination", 400, "The parameter 'iamInstanceProfile.name' may not be used in combination with 'iamInstanceProfile.arn'";
+    /// An instance profile that gives no role.
+    profile_without_role(arn) => "InvalidParameterValue", 400, "IAM Instance Profile \"{arn}\" has no associated IAM Roles";
     /// An instance that has no CPU credits.
     not_burstable(id) => "InvalidParameterValue", 400, "The instance '{id}' is not a burstable performance instance.";
 

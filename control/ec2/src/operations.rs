@@ -5,7 +5,9 @@
 
 use crate::{
     accounts,
-    compute::{credits, images, instance_types, instances, key_pairs},
+    compute::{
+        credits, images, instance_profiles, instance_types, instances, key_pairs, metadata_defaults,
+    },
     ebs::{snapshots, volumes},
     regions, tagging, vpc,
 };
@@ -93,6 +95,16 @@ operations! { Visitor:
     // compute/credits
     read DescribeInstanceCreditSpecifications => credits::describe_instance_credit_specifications,
 
+    // compute/instance_profiles
+    mutate AssociateIamInstanceProfile => instance_profiles::associate_iam_instance_profile,
+    read DescribeIamInstanceProfileAssociations => instance_profiles::describe_iam_instance_profile_associations,
+    mutate DisassociateIamInstanceProfile => instance_profiles::disassociate_iam_instance_profile,
+    mutate ReplaceIamInstanceProfileAssociation => instance_profiles::replace_iam_instance_profile_association,
+
+    // compute/metadata_defaults
+    read GetInstanceMetadataDefaults => metadata_defaults::get_instance_metadata_defaults,
+    mutate ModifyInstanceMetadataDefaults => metadata_defaults::modify_instance_metadata_defaults,
+
     // compute/key_pairs
     prepare CreateKeyPair => key_pairs::create_key_pair,
     mutate ImportKeyPair => key_pairs::import_key_pair,
@@ -169,7 +181,6 @@ operations! { Visitor:
     read DescribeRegions => regions::describe_regions,
     read DescribeAvailabilityZones => regions::describe_availability_zones,
     read DescribeAccountAttributes => accounts::describe_account_attributes,
-    read DescribeIamInstanceProfileAssociations => accounts::describe_iam_instance_profile_associations,
     mutate CreateTags => tagging::create_tags,
     mutate DeleteTags => tagging::delete_tags,
     read DescribeTags => tagging::describe_tags,

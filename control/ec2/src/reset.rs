@@ -3,8 +3,10 @@
 use crate::{
     compute::{
         images::Image,
+        instance_profiles::ProfileAssociation,
         instances::{Instance, InstanceState},
         key_pairs::KeyPair,
+        metadata_defaults::MetadataDefaults,
     },
     ebs::{
         snapshots::Snapshot,
@@ -56,8 +58,10 @@ pub fn reset(tx: &mut Tx) {
     clear::<DhcpOptions>(tx, |_| true);
     clear::<InternetGateway>(tx, |_| true);
     clear::<KeyPair>(tx, |_| true);
+    clear::<MetadataDefaults>(tx, |_| true);
     clear::<NetworkAcl>(tx, |_| true);
     clear::<NetworkInterface>(tx, |_| true);
+    clear::<ProfileAssociation>(tx, |_| true);
     clear::<RegionSetup>(tx, |_| true);
     clear::<RouteTable>(tx, |_| true);
     clear::<SecurityGroup>(tx, |_| true);

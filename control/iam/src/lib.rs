@@ -43,7 +43,8 @@ pub use providers::{OidcProvider, SamlProvider};
 pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use reset::reset;
 pub use roles::Role;
-pub use sessions::caller_of;
+pub use session::InstanceOrigin;
+pub use sessions::{NotTrusted, caller_of, instance_session};
 pub use users::User;
 
 /// The tables of this crate's rows.

@@ -14,6 +14,8 @@ pub struct Circumstances {
     pub user_agent: Option<String>,
     /// Whether it came over TLS.
     pub secure: bool,
+    /// The VPC that it came from, if it came from inside one.
+    pub vpc: Option<String>,
     /// When it came.
     pub at: Timestamp,
 }

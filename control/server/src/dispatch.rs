@@ -98,6 +98,7 @@ impl Dispatcher {
                     source_ip: Some(source.address.ip()),
                     user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
                     secure: source.secure,
+                    vpc: source.vpc.clone(),
                     at: now(),
                 };
                 let came = Came { service, claim, circumstances };

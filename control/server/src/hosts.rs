@@ -1,6 +1,9 @@
 //! The connections of the hosts' agents: desired state out, observations in, questions both ways.
 
-use crate::cloud::{Cloud, Follower};
+use crate::{
+    cloud::{Cloud, Follower, now},
+    instance_identity::{Keeper, Maker},
+};
 use anyhow::Context as _;
 use contracts::{
     host::{EntryKey, Observed, Patch},
@@ -28,6 +31,10 @@ use tokio::{
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a host may take to read what it is told.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often credentials are looked at that may be about to expire.
+const CHECK: Duration = Duration::from_secs(30);
+/// The hypervisor whose instances have nobody in them who could ask for an identity.
+const SIMULATED: &str = "simulated";
 /// The one host of a cloud on one machine.
 const LOCAL: &str = "local";
 
@@ -73,7 +80,12 @@ impl Hosts {
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow::Result<()> {
+pub async fn serve(
+    path: &Path,
+    cloud: Arc<Cloud>,
+    hosts: Arc<Hosts>,
+    maker: Arc<Maker>,
+) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
@@ -91,9 +103,9 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow:
             earlier.abort();
             let _ = earlier.await;
         }
-        let (cloud, hosts) = (cloud.clone(), hosts.clone());
+        let (cloud, hosts, maker) = (cloud.clone(), hosts.clone(), maker.clone());
         current = Some(tokio::spawn(async move {
-            let ended = link(stream, &cloud, &hosts).await;
+            let ended = link(stream, &cloud, &hosts, maker).await;
             let why = ended.err().map(|error| format!(": {error:#}")).unwrap_or_default();
             log::warn!("the link of host {LOCAL} ended{why}");
             hosts.links.lock().unwrap_or_else(PoisonError::into_inner).remove(LOCAL);
@@ -108,7 +120,12 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, hosts: Arc<Hosts>) -> anyhow:
     }
 }
 
-async fn link(stream: UnixStream, cloud: &Arc<Cloud>, hosts: &Arc<Hosts>) -> anyhow::Result<()> {
+async fn link(
+    stream: UnixStream,
+    cloud: &Arc<Cloud>,
+    hosts: &Arc<Hosts>,
+    maker: Arc<Maker>,
+) -> anyhow::Result<()> {
     let (read, write) = stream.into_split();
     let mut lines = BufReader::new(read);
     let first = line(&mut lines).await?.context("the agent said nothing")?;
@@ -117,12 +134,18 @@ async fn link(stream: UnixStream, cloud: &Arc<Cloud>, hosts: &Arc<Hosts>) -> any
     };
     log::info!("host {LOCAL} joined: {capacity:?}");
     let follower = cloud.follow();
+    let keeper = (capacity.hypervisor != SIMULATED).then(|| Keeper::new(maker, LOCAL));
     observe(cloud, Observed::Host(capacity)).await?;
     let (sender, questions) = mpsc::unbounded_channel();
-    hosts.links.lock().unwrap_or_else(PoisonError::into_inner).insert(LOCAL.to_owned(), sender);
+    hosts
+        .links
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .insert(LOCAL.to_owned(), sender.clone());
     tokio::select! {
         ended = push(write, cloud, &follower, questions) => ended,
         ended = take(&mut lines, cloud, hosts) => ended,
+        () = prove(cloud, keeper, &sender) => Ok(()),
     }
 }
 
@@ -193,6 +216,53 @@ async fn push(
                 send(&mut write, &question).await?;
             }
         }
+    }
+}
+
+/// Sends what instances prove their identity by, first of all and then what changes or expires. It ends
+/// with the link.
+async fn prove(
+    cloud: &Arc<Cloud>,
+    keeper: Option<Keeper>,
+    sender: &mpsc::UnboundedSender<ToAgent>,
+) {
+    let Some(mut keeper) = keeper else { return std::future::pending().await };
+    let follower = cloud.follow();
+    let instances = |keys: BTreeSet<EntryKey>| {
+        let instances = keys.into_iter().filter_map(|key| match key {
+            EntryKey::Machine(instance) => Some(instance),
+            EntryKey::Volume(_)
+            | EntryKey::Port(_)
+            | EntryKey::Vpc(_)
+            | EntryKey::Subnet(_)
+            | EntryKey::Group(_) => None,
+        });
+        instances.collect::<BTreeSet<_>>()
+    };
+    let all = ec2::desired::all(&cloud.state(), LOCAL);
+    let mut dirty = instances(all.iter().map(contracts::host::Entry::key).collect());
+    loop {
+        let mut failed = BTreeSet::new();
+        for instance in std::mem::take(&mut dirty) {
+            match keeper.news(&cloud.state(), instance, now()).await {
+                Ok(Some(identity)) => {
+                    if sender.send(ToAgent::Identity(Box::new(identity))).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    log::error!("{instance} can't prove its identity: {error:#}");
+                    failed.insert(instance);
+                }
+            }
+        }
+        tokio::select! {
+            keys = follower.changed() => dirty = instances(keys),
+            () = tokio::time::sleep(CHECK) => {}
+        }
+        dirty.extend(failed);
+        dirty.extend(keeper.due(now()));
     }
 }
 

@@ -11,6 +11,7 @@ mod hosts;
 mod http;
 mod identities;
 mod images;
+mod instance_identity;
 mod master_key;
 mod objects;
 mod store;
@@ -73,11 +74,13 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         hosts: hosts.clone(),
         trust_any_key: config.trust_any_key,
         master: master.clone(),
-        sessions,
+        sessions: sessions.clone(),
         links,
         uses: uses::Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
     });
+    let identity = config.data.join("identity");
+    let maker = Arc::new(instance_identity::Maker::new(identity, master.clone(), sessions));
     let objects = Arc::new(Objects::new(&config.run));
     let authority = tls::Authority::open(&config.data.join("tls")).context("the cloud's own CA")?;
     let front = Front::new(dispatcher, objects.clone(), Arc::new(authority));
@@ -89,7 +92,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = front.serve_clients(listener) => ended,
         ended = front.serve_guests(&guests) => ended,
         ended = front.serve_objects(&passed_on) => ended,
-        ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
+        ended = hosts::serve(&link, cloud.clone(), hosts, maker) => ended,
         ended = admin::serve(&owner, cloud.clone(), objects) => ended,
         ended = teller.serve(&identities) => ended,
         ended = clock(cloud, config.data, master) => ended,

@@ -32,6 +32,8 @@ use tokio_rustls::{
     server::TlsStream,
 };
 
+/// Where guests reach the endpoint who ask for no name.
+const GUESTS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
 const DAY: Duration = Duration::from_hours(24);
 /// How long the authority's own certificate is good.
 const AUTHORITY_DAYS: u32 = 20 * 365;
@@ -104,7 +106,7 @@ impl Authority {
     pub async fn accept(&self, connection: Connection) -> anyhow::Result<TlsStream<Connection>> {
         let address = match &connection {
             Connection::Tcp(stream) => stream.local_addr()?.ip().to_canonical(),
-            Connection::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            Connection::Unix(_) => IpAddr::V4(GUESTS_ADDRESS),
         };
         let begun = LazyConfigAcceptor::new(Acceptor::default(), connection).await?;
         let hello = begun.client_hello();

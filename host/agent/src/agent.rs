@@ -13,7 +13,7 @@ use crate::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use contracts::{
     card::{PortConfig, Reply},
-    host::{Observed, OffReason, Patch, VolumeObserved, VolumeState},
+    host::{EntryKey, Observed, OffReason, Patch, VolumeObserved, VolumeState},
     link::{Answer, FromAgent, Question, ToAgent},
     machine::{Machine, Power},
 };
@@ -173,6 +173,7 @@ impl Agent {
             Input::Server(Peer::Down) => self.server = None,
             Input::Server(Peer::Said(said)) => match *said {
                 ToAgent::Patch(patch) => self.apply(patch),
+                ToAgent::Identity(identity) => self.documents.prove(*identity),
                 ToAgent::Ask(number, Question::Console(instance)) => {
                     let answer = self.console(instance);
                     self.send(&FromAgent::Answer(number, answer));
@@ -258,6 +259,7 @@ impl Agent {
             return;
         }
         self.instructed |= patch.reset;
+        let forgets = patch.reset || patch.remove.iter().any(EntryKey::is_machine);
         let touched = self.desired.get_or_insert_default().apply(patch);
         if touched.network || !touched.volumes.is_empty() {
             self.cards_changed();
@@ -275,6 +277,10 @@ impl Agent {
                 let ports = machine.nics.iter().map(|nic| nic.port);
                 self.documents.put(ports, &machine.metadata);
             }
+        }
+        if forgets && let Some(desired) = &self.desired {
+            let wanted = |instance| desired.machines.contains_key(&instance);
+            self.documents.forget_identities(wanted);
         }
         self.dirty.extend(touched.machines);
         if !self.complete {

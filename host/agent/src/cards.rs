@@ -17,10 +17,11 @@ use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// Where guests find their metadata.
 const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
-/// Where a guest reaches AWS's services, without TLS.
-const SERVICES: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 250), 80);
-/// The names under which it does: S3's own, and one for all of them.
-const SERVICE_NAMES: [&str; 7] = [
+/// Where a guest reaches AWS's services, without TLS and with it.
+const SERVICES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
+const SERVICE_PORTS: [u16; 2] = [80, 443];
+/// The names under which it does: AWS's own, and one for all of them.
+const SERVICE_NAMES: [&str; 14] = [
     "s3.amazonaws.com",
     "*.s3.amazonaws.com",
     "s3.*.amazonaws.com",
@@ -28,6 +29,13 @@ const SERVICE_NAMES: [&str; 7] = [
     "s3.fogbank.internal",
     "*.s3.fogbank.internal",
     "fogbank.internal",
+    "ec2.amazonaws.com",
+    "ec2.*.amazonaws.com",
+    "iam.amazonaws.com",
+    "iam.*.amazonaws.com",
+    "kms.*.amazonaws.com",
+    "sts.amazonaws.com",
+    "sts.*.amazonaws.com",
 ];
 const SERVICES_HOP_LIMIT: u8 = 64;
 
@@ -243,15 +251,16 @@ impl Vpcs {
                 hop_limit: port.metadata_hop_limit,
                 names: Vec::new(),
             };
-            let aws = Service {
-                address: SERVICES.0,
-                port: SERVICES.1,
+            let aws = SERVICE_PORTS.map(|port| Service {
+                address: SERVICES,
+                port,
                 socket: config.services_socket.clone(),
                 hop_limit: SERVICES_HOP_LIMIT,
                 names: SERVICE_NAMES.map(str::to_owned).to_vec(),
-            };
+            });
+            let services = [metadata].into_iter().chain(aws).collect();
             let socket = Self::socket(config, id);
-            wanted.insert(id, PortConfig { port, socket, uid, services: vec![metadata, aws] });
+            wanted.insert(id, PortConfig { port, socket, uid, services });
         }
         self.ports.want(wanted);
         self.vpcs.want(desired.vpcs.clone());

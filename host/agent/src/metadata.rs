@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use anyhow::{Context, Result};
-use contracts::metadata::Metadata;
+use contracts::{instance_identity::InstanceIdentity, metadata::Metadata};
 use hypervisor::now;
 use imds::{Connection, Response, Service, Throttle};
 use std::{
@@ -15,13 +15,13 @@ use std::{
     },
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
 };
-use types::NetworkInterfaceId;
+use types::{InstanceId, NetworkInterfaceId};
 
 /// Connections at a time, of all guests together.
 const MAX_CONNECTIONS: usize = 512;
@@ -32,30 +32,61 @@ const MAX_HEADER: usize = 128;
 /// Instances whose rate is remembered.
 const MAX_THROTTLES: usize = 10_000;
 
-/// What is answered, by the interface that asks.
+/// What is answered.
 #[derive(Debug, Clone, Default)]
-pub struct Documents(Arc<RwLock<BTreeMap<NetworkInterfaceId, Arc<Metadata>>>>);
+pub struct Documents(Arc<RwLock<Held>>);
+
+/// The documents by the interface that asks, and what instances prove their identity by: in memory
+/// alone, since it holds secrets.
+#[derive(Debug, Default)]
+struct Held {
+    metadata: BTreeMap<NetworkInterfaceId, Arc<Metadata>>,
+    identities: BTreeMap<InstanceId, Arc<InstanceIdentity>>,
+}
 
 impl Documents {
     /// Replaces the document of an instance's interfaces.
     pub fn put(&self, ports: impl Iterator<Item = NetworkInterfaceId>, metadata: &Metadata) {
         let document = Arc::new(metadata.clone());
-        let mut documents = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        documents.extend(ports.map(|port| (port, Arc::clone(&document))));
+        self.write().metadata.extend(ports.map(|port| (port, Arc::clone(&document))));
     }
 
     /// Forgets interfaces.
     pub fn remove(&self, ports: impl Iterator<Item = NetworkInterfaceId>) {
-        let mut documents = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.write();
         for port in ports {
-            documents.remove(&port);
+            held.metadata.remove(&port);
         }
     }
 
+    /// Replaces what an instance proves its identity by.
+    pub fn prove(&self, identity: InstanceIdentity) {
+        self.write().identities.insert(identity.instance, Arc::new(identity));
+    }
+
+    /// Forgets what instances prove their identity by, but for those that are still there.
+    pub fn forget_identities(&self, is_there: impl Fn(InstanceId) -> bool) {
+        self.write().identities.retain(|instance, _| is_there(*instance));
+    }
+
     /// The document of an interface.
+    #[cfg(test)]
     pub fn get(&self, port: NetworkInterfaceId) -> Option<Arc<Metadata>> {
-        let documents = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        documents.get(&port).map(Arc::clone)
+        self.of(port).map(|(metadata, _)| metadata)
+    }
+
+    /// The document of an interface, and what its instance proves its identity by.
+    pub fn of(
+        &self,
+        port: NetworkInterfaceId,
+    ) -> Option<(Arc<Metadata>, Option<Arc<InstanceIdentity>>)> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let metadata = held.metadata.get(&port)?;
+        Some((Arc::clone(metadata), held.identities.get(&metadata.instance).cloned()))
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,7 +208,7 @@ impl Shell {
 
     fn respond(&self, port: NetworkInterfaceId, request: &imds::Request<'_>) -> Response {
         let now = now();
-        let Some(metadata) = self.documents.get(port) else {
+        let Some((metadata, identity)) = self.documents.of(port) else {
             // After a restart, until the server has said what the instance's metadata is.
             return Response::error(500);
         };
@@ -190,6 +221,7 @@ impl Shell {
             return Response::throttled();
         }
         drop(throttles);
-        self.service.respond(&metadata, request, now)
+        let documents = imds::Documents { metadata: &metadata, identity: identity.as_deref() };
+        self.service.respond(documents, request, now)
     }
 }

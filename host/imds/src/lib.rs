@@ -1,4 +1,4 @@
-//! The instance metadata service (IMDSv2) as a pure function of a document, a request and a time.
+//! The instance metadata service (IMDSv2) as a pure function of a documents, a request and a time.
 //!
 //! ```text
 //! bytes ─▶ Connection (HTTP/1.1) ─▶ Request ─▶ Service::respond ─▶ Response ─▶ bytes
@@ -8,6 +8,7 @@
 //! each, one [`Throttle`] for each instance, and the secret that keys the session tokens.
 
 mod connection;
+mod identity;
 mod response;
 mod service;
 mod throttle;
@@ -18,6 +19,6 @@ pub use connection::{
     Connection, MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_PIPELINED, Method, Output, Request,
 };
 pub use response::Response;
-pub use service::Service;
+pub use service::{Documents, Service};
 pub use throttle::{BURST, REQUESTS_PER_SECOND, Throttle};
 pub use token::MAX_TTL_S;

@@ -6,12 +6,21 @@ use crate::{
     token,
     tree::{Found, find},
 };
-use contracts::metadata::Metadata;
+use contracts::{instance_identity::InstanceIdentity, metadata::Metadata};
 use types::Timestamp;
 
 /// Requests a token, with this life in seconds; also sent back, with what is left.
 const TTL_HEADER: &str = "X-Aws-Ec2-Metadata-Token-Ttl-Seconds";
 const TOKEN_PATH: &str = "/latest/api/token";
+
+/// What an instance's service answers from.
+#[derive(Debug, Clone, Copy)]
+pub struct Documents<'a> {
+    /// Its metadata.
+    pub metadata: &'a Metadata,
+    /// What it proves its identity by; none until the server has sent it.
+    pub identity: Option<&'a InstanceIdentity>,
+}
 
 /// The service: everything but the documents and the connections.
 #[derive(Clone)]
@@ -28,7 +37,13 @@ impl Service {
 
     /// Answers one request of the instance that the metadata is about.
     #[must_use]
-    pub fn respond(&self, metadata: &Metadata, request: &Request<'_>, now: Timestamp) -> Response {
+    pub fn respond(
+        &self,
+        documents: Documents<'_>,
+        request: &Request<'_>,
+        now: Timestamp,
+    ) -> Response {
+        let metadata = documents.metadata;
         if !metadata.options.enabled {
             return Response::error(403);
         }
@@ -39,7 +54,7 @@ impl Service {
             return self.token(metadata, request, &path, now);
         }
         match request.method {
-            Method::Get | Method::Head => self.get(metadata, request, &path, now),
+            Method::Get | Method::Head => self.get(documents, request, &path, now),
             Method::Options => Response::allow(200, "OPTIONS, GET, HEAD"),
             Method::Put | Method::Other => Response::allow(405, "OPTIONS, GET, HEAD"),
         }
@@ -74,11 +89,12 @@ impl Service {
 
     fn get(
         &self,
-        metadata: &Metadata,
+        documents: Documents<'_>,
         request: &Request<'_>,
         path: &str,
         now: Timestamp,
     ) -> Response {
+        let metadata = documents.metadata;
         let left = match request.header("x-aws-ec2-metadata-token") {
             // A token that is not good is refused even where none is needed.
             Some(token) => {
@@ -90,7 +106,7 @@ impl Service {
             None if metadata.options.token_required => return Response::error(401),
             None => None,
         };
-        let mut response = match find(metadata, path) {
+        let mut response = match find(documents, path) {
             Some(Found::Text(text)) => Response::text(text),
             Some(Found::UserData(bytes)) => {
                 Response { content_type: "application/octet-stream", ..Response::text(bytes) }

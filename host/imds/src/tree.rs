@@ -1,5 +1,6 @@
 //! The tree of paths that an instance sees below each version of the service.
 
+use crate::{identity, service::Documents};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use contracts::metadata::{Interface, Metadata};
 use std::net::Ipv4Addr;
@@ -48,30 +49,31 @@ pub(crate) enum Found {
 }
 
 /// A directory's entries, or a value.
-enum Node {
+pub(crate) enum Node {
     Dir(Vec<Entry>),
     Value(String),
 }
 
-struct Entry {
+pub(crate) struct Entry {
     name: String,
     /// What the directory's listing shows for it.
     label: String,
     node: Node,
 }
 
-fn value(name: impl Into<String>, text: impl Into<String>) -> Entry {
+pub(crate) fn value(name: impl Into<String>, text: impl Into<String>) -> Entry {
     let name = name.into();
     Entry { label: name.clone(), name, node: Node::Value(text.into()) }
 }
 
-fn dir(name: impl Into<String>, entries: Vec<Entry>) -> Entry {
+pub(crate) fn dir(name: impl Into<String>, entries: Vec<Entry>) -> Entry {
     let name = name.into();
     Entry { label: format!("{name}/"), name, node: Node::Dir(entries) }
 }
 
 /// What this path (decoded, starting with a slash) leads to.
-pub(crate) fn find(metadata: &Metadata, path: &str) -> Option<Found> {
+pub(crate) fn find(documents: Documents<'_>, path: &str) -> Option<Found> {
+    let metadata = documents.metadata;
     let mut parts = path.strip_prefix('/')?.split('/').collect::<Vec<_>>();
     // A trailing slash asks for a directory; without one it may be either.
     let wants_dir = parts.last() == Some(&"");
@@ -89,8 +91,8 @@ pub(crate) fn find(metadata: &Metadata, path: &str) -> Option<Found> {
             let user_data = if metadata.user_data.is_some() { "\nuser-data" } else { "" };
             Some(Found::Text(format!("dynamic\nmeta-data{user_data}")))
         }
-        Some((&"meta-data", rest)) => walk(Node::Dir(meta_data(metadata)), rest, wants_dir),
-        Some((&"dynamic", rest)) => walk(Node::Dir(dynamic(metadata)), rest, wants_dir),
+        Some((&"meta-data", rest)) => walk(Node::Dir(meta_data(documents)), rest, wants_dir),
+        Some((&"dynamic", rest)) => walk(Node::Dir(dynamic(documents)), rest, wants_dir),
         Some((&"user-data", [])) => {
             let text = metadata.user_data.as_ref()?;
             Some(Found::UserData(STANDARD.decode(text).ok()?))
@@ -124,7 +126,8 @@ fn lines<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     items.into_iter().map(|item| item.to_string()).collect::<Vec<_>>().join("\n")
 }
 
-fn meta_data(metadata: &Metadata) -> Vec<Entry> {
+fn meta_data(documents: Documents<'_>) -> Vec<Entry> {
+    let metadata = documents.metadata;
     let primary = metadata.interfaces.first();
     let address = primary.and_then(|interface| interface.addresses.first()).copied();
     let public = address.and_then(|(_, public)| public);
@@ -140,6 +143,9 @@ fn meta_data(metadata: &Metadata) -> Vec<Entry> {
         ),
     ];
     entries.extend(hostname.as_ref().map(|name| value("hostname", name)));
+    if let Some(profile) = documents.identity.and_then(|identity| identity.profile.as_ref()) {
+        entries.push(dir("iam", identity::profile(profile)));
+    }
     entries.extend([
         value("instance-action", &metadata.instance_action),
         value("instance-id", metadata.instance.to_string()),
@@ -260,34 +266,10 @@ fn one_mac(metadata: &Metadata, interface: &Interface) -> Vec<Entry> {
     entries
 }
 
-fn dynamic(metadata: &Metadata) -> Vec<Entry> {
-    vec![dir("instance-identity", vec![value("document", identity_document(metadata))])]
-}
-
-/// The instance identity document in EC2's own layout: programs compare its text.
-fn identity_document(metadata: &Metadata) -> String {
-    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
-    let null = || "null".to_owned();
-    let private = metadata.interfaces.first().and_then(|i| i.addresses.first());
-    let pending = metadata.launch_time.to_string();
-    let pending = pending.split('.').next().unwrap_or_default();
-    let members = [
-        ("accountId", quoted(&metadata.account.to_string())),
-        ("architecture", quoted(&metadata.architecture)),
-        ("availabilityZone", quoted(&metadata.zone.to_string())),
-        ("billingProducts", null()),
-        ("devpayProductCodes", null()),
-        ("marketplaceProductCodes", null()),
-        ("imageId", quoted(&metadata.image.to_string())),
-        ("instanceId", quoted(&metadata.instance.to_string())),
-        ("instanceType", quoted(&metadata.instance_type)),
-        ("kernelId", null()),
-        ("pendingTime", quoted(&format!("{pending}Z"))),
-        ("privateIp", private.map_or_else(null, |(address, _)| quoted(&address.to_string()))),
-        ("ramdiskId", null()),
-        ("region", quoted(metadata.zone.region().as_str())),
-        ("version", quoted("2017-09-30")),
-    ];
-    let members = members.map(|(name, value)| format!("  \"{name}\" : {value}"));
-    format!("{{\n{}\n}}", members.join(",\n"))
+fn dynamic(documents: Documents<'_>) -> Vec<Entry> {
+    let entries = match documents.identity {
+        Some(identity) => identity::signed(&identity.signed),
+        None => vec![value("document", documents.metadata.identity_document())],
+    };
+    vec![dir("instance-identity", entries)]
 }

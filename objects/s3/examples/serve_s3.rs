@@ -39,7 +39,7 @@ async fn main() -> std::io::Result<()> {
         stream.set_nodelay(true)?;
         let service = service.clone();
         tokio::spawn(async move {
-            let peer = Peer { address: Some(address), secure: false };
+            let peer = Peer { address: Some(address), vpc: None, secure: false };
             let _ = service.serve(stream, peer).await;
         });
     }

@@ -101,7 +101,8 @@ impl Listeners {
             log::warn!("a connection was lost: the server has not told who may sign");
             return;
         }
-        let peer = Peer { address: Some(source.address), secure: source.secure };
+        let vpc = source.vpc.as_deref().and_then(|id| id.parse().ok());
+        let peer = Peer { address: Some(source.address), vpc, secure: source.secure };
         let service = if clients {
             let front = ToServer { server: self.server.clone(), source };
             self.service.clone().with_front(Arc::new(front))

@@ -435,6 +435,7 @@ mod tests {
             source_identity: None,
             mfa_at: None,
             provider: None,
+            instance: None,
         };
         let sealed = master.seal(&session, &[1; 16]).unwrap();
         let id = sealed.access_key_id.as_str();

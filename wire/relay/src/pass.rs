@@ -176,6 +176,7 @@ mod tests {
         let guest = Source {
             interface: Some("eni-1".to_owned()),
             address: SocketAddr::from(([10, 0, 0, 4], 80)),
+            vpc: None,
             secure: false,
         };
         passer.pass(&other, &guest).await.unwrap();

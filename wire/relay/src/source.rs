@@ -10,20 +10,23 @@ use tokio::io::AsyncReadExt as _;
 /// The longest such line, in bytes.
 pub(crate) const MAX_LINE: usize = 128;
 
-/// Where a connection comes from; as a line: `WHO ADDRESS PORT\n`, or `WHO ADDRESS PORT tls\n`.
+/// Where a connection comes from; as a line: `WHO ADDRESS PORT\n`, with a guest's VPC and `tls` after
+/// it where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The guest's network interface, if it is a guest's connection.
     pub interface: Option<String>,
     /// The client's address; a guest's is its private one.
     pub address: SocketAddr,
+    /// The guest's VPC.
+    pub vpc: Option<String>,
     /// Whether it came over TLS, which ended in the process that passes it on.
     pub secure: bool,
 }
 
 impl From<SocketAddr> for Source {
     fn from(address: SocketAddr) -> Self {
-        Self { interface: None, address, secure: false }
+        Self { interface: None, address, vpc: None, secure: false }
     }
 }
 
@@ -37,8 +40,11 @@ impl Default for Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = self.interface.as_deref().unwrap_or("-");
-        let secure = if self.secure { " tls" } else { "" };
-        writeln!(f, "{who} {} {}{secure}", self.address.ip(), self.address.port())
+        write!(f, "{who} {} {}", self.address.ip(), self.address.port())?;
+        if let Some(vpc) = &self.vpc {
+            write!(f, " {vpc}")?;
+        }
+        f.write_str(if self.secure { " tls\n" } else { "\n" })
     }
 }
 
@@ -48,12 +54,14 @@ impl FromStr for Source {
     fn from_str(line: &str) -> io::Result<Self> {
         let bad = || io::Error::new(io::ErrorKind::InvalidData, "no line about the source");
         let mut words = line.split_ascii_whitespace();
-        let (Some(who), Some(address), Some(port), secure, None) =
-            (words.next(), words.next(), words.next(), words.next(), words.next())
+        let (Some(who), Some(address), Some(port)) = (words.next(), words.next(), words.next())
         else {
             return Err(bad());
         };
-        if secure.is_some_and(|word| word != "tls") {
+        let mut words = words.peekable();
+        let vpc = words.next_if(|word| word.starts_with("vpc-"));
+        let secure = words.next_if_eq(&"tls");
+        if words.next().is_some() {
             return Err(bad());
         }
         let address: IpAddr = address.parse().map_err(|_| bad())?;
@@ -61,6 +69,7 @@ impl FromStr for Source {
         Ok(Self {
             interface: (who != "-").then(|| who.to_owned()),
             address: (address, port).into(),
+            vpc: vpc.map(str::to_owned),
             secure: secure.is_some(),
         })
     }
@@ -94,14 +103,23 @@ mod tests {
         let guest = Source {
             interface: Some("eni-0123456789abcdef0".into()),
             address: ([172, 31, 0, 5], 40_000).into(),
+            vpc: Some("vpc-0123456789abcdef0".into()),
             secure: false,
         };
+        let both = Source { secure: true, ..guest.clone() };
         let secure = Source { secure: true, ..Source::default() };
         let six = Source::from(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1)));
-        for source in [guest, six, secure, Source::default()] {
+        for source in [guest, both, six, secure, Source::default()] {
             assert_eq!(source.to_string().parse::<Source>().unwrap(), source);
         }
-        for bad in ["", "- 1.2.3.4", "- 1.2.3.4 65536", "- host 1", "- 1.2.3.4 1 more"] {
+        for bad in [
+            "",
+            "- 1.2.3.4",
+            "- 1.2.3.4 65536",
+            "- host 1",
+            "- 1.2.3.4 1 more",
+            "- 1.2.3.4 1 tls vpc-1",
+        ] {
             assert!(bad.parse::<Source>().is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@
 //! that its tags and properties can be asked for; one that the call makes is `TYPE/*` and has the tags of
 //! the call's specifications. Who tags what is made needs `ec2:CreateTags` for it, too.
 
+mod profiles;
 mod resources;
 mod run;
 mod table;
@@ -48,6 +49,9 @@ pub fn checks(
                 }
             }
         }
+    }
+    if matches!(operation, "AssociateIamInstanceProfile" | "ReplaceIamInstanceProfileAssociation") {
+        profiles::ask(&place, &mut asked, input);
     }
     if asked.checks.is_empty() {
         // The call names nothing: it fails, or it is about all.

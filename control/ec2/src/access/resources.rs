@@ -2,7 +2,12 @@
 
 use super::table::Type;
 use crate::{
-    compute::{images::Image, instances::Instance, key_pairs::KeyPair},
+    compute::{
+        images::Image,
+        instance_profiles::{self, ProfileAssociation},
+        instances::Instance,
+        key_pairs::KeyPair,
+    },
     ebs::{snapshots::Snapshot, volumes::Volume},
     resource::Resource,
     vpc::{
@@ -173,8 +178,11 @@ impl Place<'_> {
     fn instance(&self, id: &str) -> Check {
         let instance = match self.find::<Instance>(id) {
             Some(instance) => Some(instance),
-            // Of an attachment, the instance that it attaches to.
-            None => self.attached(id).and_then(|(_, instance)| instance),
+            // Of an attachment or an association, the instance that it is about.
+            None => self
+                .attached(id)
+                .and_then(|(_, instance)| instance)
+                .or_else(|| self.with_profile(id)),
         };
         let Some(instance) = instance else {
             return self.check(self.arn(Type::Instance, id));
@@ -192,7 +200,17 @@ impl Place<'_> {
         check.set("ec2:MetadataHttpPutResponseHopLimit", instance.metadata.hop_limit.to_string());
         let endpoint = if instance.metadata.enabled { "enabled" } else { "disabled" };
         check.set("ec2:MetadataHttpEndpoint", endpoint);
+        if let Some(association) = instance_profiles::of_instance(self.state, instance.id) {
+            check.set("ec2:InstanceProfile", association.arn.as_str());
+        }
         check
+    }
+
+    /// The instance of a profile's association.
+    fn with_profile(&self, id: &str) -> Option<&Arc<Instance>> {
+        let association = self.state.get::<ProfileAssociation>(&id.parse().ok()?)?;
+        let instance = self.state.get::<Instance>(&association.instance);
+        instance.filter(|row| row.scope == *self.scope)
     }
 
     /// The interface and the instance of an attachment.

@@ -1,6 +1,6 @@
 //! What a launch asks: the image, and each instance, volume, interface, subnet, group and key.
 
-use super::{Asked, resources::Place, table::Type};
+use super::{Asked, profiles, resources::Place, table::Type};
 use crate::{
     compute::images::Image,
     vpc::{security_groups::SecurityGroup, subnets, subnets::Subnet},
@@ -38,7 +38,7 @@ pub(super) fn ask(place: &Place<'_>, asked: &mut Asked, input: Input<'_>) {
         common(&mut check, input);
         asked.resource(check);
     }
-    asked.checks.extend(pass_role(place, input));
+    asked.checks.extend(profiles::pass_role(place, input));
 }
 
 /// The group of an interface for which none is named.
@@ -46,12 +46,6 @@ fn default_group(place: &Place<'_>, subnet: Option<&str>) -> Option<String> {
     let subnet = place.state.get::<Subnet>(&subnet?.parse().ok()?)?;
     let mut groups = place.state.find::<SecurityGroup>("vpc", subnet.vpc);
     groups.find(|group| group.is_default()).map(|group| group.id.to_string())
-}
-
-/// Whoever gives an instance a profile passes its role on.
-fn pass_role(place: &Place<'_>, input: Input<'_>) -> Option<Check> {
-    let profile = input.text("IamInstanceProfile.Arn").or(input.text("IamInstanceProfile.Name"))?;
-    iam::access::pass_profile(place.state, place.scope.account, &profile)
 }
 
 /// The subnet of the first interface: the one named, or the default one.
@@ -97,12 +91,7 @@ fn instance(place: &Place<'_>, check: &mut Check, input: Input<'_>, zone: Option
     if let Some(zone) = zone {
         check.set("ec2:AvailabilityZone", zone);
     }
-    let account = place.scope.account;
-    let profile = input.text("IamInstanceProfile.Arn").or_else(|| {
-        let name = input.text("IamInstanceProfile.Name")?;
-        Some(format!("arn:aws:iam::{account}:instance-profile/{name}"))
-    });
-    if let Some(profile) = profile {
+    if let Some(profile) = profiles::specified(place, input) {
         check.set("ec2:InstanceProfile", profile);
     }
 }

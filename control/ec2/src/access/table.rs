@@ -115,6 +115,10 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             INSTANCE
         }
         "ModifyInstanceAttribute" => &[Each(Instance, "InstanceId"), Each(SecurityGroup, "Groups")],
+        "AssociateIamInstanceProfile" => INSTANCE,
+        "DisassociateIamInstanceProfile" | "ReplaceIamInstanceProfileAssociation" => {
+            &[Each(Instance, "AssociationId")]
+        }
         "DescribeImageAttribute" => &[Each(Image, "ImageId")],
         "CreateKeyPair" | "ImportKeyPair" => &[New(KeyPair)],
         "DeleteKeyPair" => &[Each(KeyPair, "KeyName"), Each(KeyPair, "KeyPairId")],
@@ -216,7 +220,9 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         | "DescribeSubnets"
         | "DescribeTags"
         | "DescribeVolumes"
-        | "DescribeVpcs" => &[Any],
+        | "DescribeVpcs"
+        | "GetInstanceMetadataDefaults"
+        | "ModifyInstanceMetadataDefaults" => &[Any],
         _ => return None,
     })
 }

@@ -16,7 +16,7 @@ pub mod route_tables;
 pub mod security_groups;
 pub mod subnets;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod traffic;

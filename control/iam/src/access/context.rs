@@ -16,8 +16,16 @@ pub(super) fn of_call<'a>(state: &'a State, request: &'a Request) -> Context<'a>
     context.set("aws:ViaAWSService", "false");
     context.set("aws:PrincipalIsAWSService", "false");
     context.set("aws:RequestedRegion", request.scope.region.as_str());
+    // As at AWS, a private address is not told as if it were a public one.
+    let (ip_key, vpc) = match &caller.circumstances.vpc {
+        Some(vpc) => ("aws:VpcSourceIp", Some(vpc)),
+        None => ("aws:SourceIp", None),
+    };
+    if let Some(vpc) = vpc {
+        context.set("aws:SourceVpc", vpc.as_str());
+    }
     if let Some(address) = caller.circumstances.source_ip {
-        context.set("aws:SourceIp", address.to_canonical().to_string());
+        context.set(ip_key, address.to_canonical().to_string());
     }
     if let Some(agent) = &caller.circumstances.user_agent {
         context.set("aws:UserAgent", agent.as_str());
@@ -82,6 +90,9 @@ fn of_session<'a>(request: &'a Request, context: &mut Context<'a>) {
     }
     if let Some(provider) = &session.provider {
         context.set("aws:FederatedProvider", provider.as_str());
+    }
+    for (key, value) in session.instance.iter().flat_map(|origin| origin.keys()) {
+        context.set(key, value);
     }
     for (key, value) in &session.tags {
         context.set(format!("aws:PrincipalTag/{key}"), value.as_str());

@@ -68,6 +68,7 @@ fn session(subject: Subject, policy: Option<&str>) -> Session {
         source_identity: None,
         mfa_at: None,
         provider: None,
+        instance: None,
     }
 }
 
@@ -92,6 +93,7 @@ impl World {
             source_ip: "192.0.2.7".parse().ok(),
             user_agent: None,
             secure: false,
+            vpc: None,
             at: Timestamp::from_millis(60_000),
         });
         let scope = Scope { account: ACCOUNT, region: "eu-west-1".parse().unwrap() };

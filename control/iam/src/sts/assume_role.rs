@@ -105,6 +105,7 @@ pub fn assume_role(
         // As AWS has it: the session itself wasn't authenticated by a second factor.
         mfa_at: None,
         provider: None,
+        instance: None,
     };
     let packed_policy_size = narrow::packed_percent(&session)?;
     Ok(AssumeRoleResponse {

@@ -43,6 +43,7 @@ fn session(request: &Request, subject: Subject, now: Timestamp, expires: Timesta
         source_identity: None,
         mfa_at: None,
         provider: None,
+        instance: None,
     }
 }
 

@@ -3,7 +3,8 @@
 use super::*;
 use contracts::{
     card::{EbsPatch, EbsRequest, VpcPatch, VpcRequest},
-    host::{Entry, EntryKey, MachineState},
+    host::{Entry, MachineState},
+    instance_identity::{InstanceIdentity, SignedDocument},
     machine::{Disk, Nic},
     metadata::{Metadata, Options},
     network::Port,
@@ -486,4 +487,28 @@ fn never_as_root() {
         matches!(states.first(), Some(MachineState::Off(OffReason::LaunchFailed(_)))),
         "{states:?}"
     );
+}
+
+fn identity(instance: InstanceId) -> InstanceIdentity {
+    let text = String::new;
+    let signed = SignedDocument { document: text(), signature: text(), pkcs7: text() };
+    InstanceIdentity { instance, signed, profile: None }
+}
+
+#[test]
+fn an_identity_is_held_for_as_long_as_its_instance_is_wanted() {
+    let mut bench = Bench::started();
+    let (ours, other) = (identity(instance()), identity(InstanceId::from_number(7)));
+    let held = |bench: &Bench| bench.agent.documents.of(port()).unwrap().1;
+    assert_eq!(held(&bench), None);
+    for identity in [&ours, &other] {
+        let said = ToAgent::Identity(Box::new(identity.clone()));
+        bench.take(Input::Server(Peer::Said(Box::new(said))));
+    }
+    assert_eq!(held(&bench).as_deref(), Some(&ours));
+    // A server that comes again says what is wanted before it proves anything.
+    bench.whole(Power::On);
+    assert_eq!(held(&bench).as_deref(), Some(&ours));
+    bench.patch(false, vec![], vec![EntryKey::Machine(instance())]);
+    assert_eq!(held(&bench), None);
 }

@@ -1,11 +1,12 @@
 //! The service as an instance sees it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod identity;
 mod paths;
 mod wire;
 
 use contracts::metadata::{Interface, Metadata, Options};
-use imds::{Connection, Service};
+use imds::{Connection, Documents, Service};
 use types::{
     AccountId, ImageId, InstanceId, Mac, NetworkInterfaceId, ReservationId, ResourceId as _,
     SecurityGroupId, SubnetId, Timestamp, VpcId,
@@ -64,7 +65,9 @@ pub fn ask(metadata: &Metadata, request: &str) -> (u16, String, String) {
 pub fn ask_at(metadata: &Metadata, request: &str, now: Timestamp) -> (u16, String, String) {
     let service = Service::new([3; 32]);
     let mut connection = Connection::new();
-    let out = connection.feed(request.as_bytes(), now, |r| service.respond(metadata, r, now));
+    let out = connection.feed(request.as_bytes(), now, |r| {
+        service.respond(Documents { metadata, identity: None }, r, now)
+    });
     let text = String::from_utf8(out.bytes).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").expect("a whole answer");
     (head[9..12].parse().unwrap(), head.to_owned(), body.to_owned())

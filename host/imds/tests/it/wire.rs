@@ -1,7 +1,7 @@
 //! Tokens, methods, headers and the bytes of connections.
 
 use crate::{NOW, ask, ask_at, metadata, token};
-use imds::{Connection, MAX_HEAD, MAX_PIPELINED, Response, Service};
+use imds::{Connection, Documents, MAX_HEAD, MAX_PIPELINED, Response, Service};
 use proptest::prelude::*;
 
 const TTL: &str = "X-aws-ec2-metadata-token-ttl-seconds";
@@ -92,10 +92,11 @@ fn answers(pieces: &[&[u8]]) -> (String, bool) {
     let mut metadata = metadata();
     metadata.options.token_required = false;
     let service = Service::new([3; 32]);
+    let documents = Documents { metadata: &metadata, identity: None };
     let mut connection = Connection::new();
     let (mut bytes, mut close) = (Vec::new(), false);
     for piece in pieces {
-        let out = connection.feed(piece, NOW, |request| service.respond(&metadata, request, NOW));
+        let out = connection.feed(piece, NOW, |request| service.respond(documents, request, NOW));
         bytes.extend(out.bytes);
         close = out.close;
     }
@@ -149,8 +150,9 @@ fn never_panics(pieces: &[Vec<u8>]) {
     let mut connection = Connection::new();
     let service = Service::new([3; 32]);
     let metadata = metadata();
+    let documents = Documents { metadata: &metadata, identity: None };
     for piece in pieces {
-        let out = connection.feed(piece, NOW, |request| service.respond(&metadata, request, NOW));
+        let out = connection.feed(piece, NOW, |request| service.respond(documents, request, NOW));
         if out.close {
             let out = connection.feed(piece, NOW, |_| Response::throttled());
             assert!(out.close && out.bytes.is_empty());

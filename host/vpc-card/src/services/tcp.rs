@@ -128,7 +128,9 @@ pub struct Stack {
     /// DNS queries that came, each with its connection.
     queries: Vec<(u64, Vec<u8>)>,
     next_id: u64,
+    /// Whose connections these are: the port and its VPC.
     name: String,
+    vpc: String,
 }
 
 impl Stack {
@@ -151,6 +153,7 @@ impl Stack {
             log::error!("route of a TCP stack: {error:?}");
         }
         let name = port.config.port.id.to_string();
+        let vpc = port.config.port.vpc.to_string();
         Self {
             interface,
             wire,
@@ -160,6 +163,7 @@ impl Stack {
             // An answer that comes late is not for a connection of a later stack.
             next_id: RandomState::new().hash_one(now),
             name,
+            vpc,
         }
     }
 
@@ -258,7 +262,7 @@ impl Stack {
                         resolve(socket, stream, now, queries)
                     }
                     Backend::Connecting { .. } | Backend::Open { .. } => {
-                        connection.advance(socket, &self.name, now, &mut opened)
+                        connection.advance(socket, (&self.name, &self.vpc), now, &mut opened)
                     }
                 };
             }
@@ -316,7 +320,7 @@ impl Connection {
     fn advance(
         &mut self,
         socket: &mut tcp::Socket<'_>,
-        name: &str,
+        (name, vpc): (&str, &str),
         now: u64,
         opened: &mut impl FnMut(&UnixStream),
     ) -> bool {
@@ -331,7 +335,7 @@ impl Connection {
                 match reach(&service.socket) {
                     Ok(stream) => {
                         let (address, port) = self.guest;
-                        let preamble = format!("{name} {address} {port}\n").into_bytes();
+                        let preamble = format!("{name} {address} {port} {vpc}\n").into_bytes();
                         opened(&stream);
                         let service = service.clone();
                         self.backend = Backend::Open { service, stream, preamble, ended: false };

@@ -282,7 +282,8 @@ fn services_end_the_guests_tcp() {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
-    assert_eq!(line, format!("{} 10.0.1.11 4000\n", eni(1)));
+    let vpc = rig.patch().ports[0].port.vpc;
+    assert_eq!(line, format!("{} 10.0.1.11 4000 {vpc}\n", eni(1)));
     line.clear();
     reader.read_line(&mut line).unwrap();
     assert_eq!(line, "GET / HTTP/1.0\r\n");

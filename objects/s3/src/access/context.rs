@@ -70,8 +70,13 @@ pub(super) fn of<'a>(
 ) -> Context<'a> {
     let mut context = Context::new();
     let header = |name: &str| caller.headers.get(name).and_then(|value| value.to_str().ok());
+    // As at AWS, a private address is not told as if it were a public one.
+    let ip_key = if caller.peer.vpc.is_some() { "aws:VpcSourceIp" } else { "aws:SourceIp" };
     if let Some(address) = caller.peer.address {
-        context.set("aws:SourceIp", address.ip().to_canonical().to_string());
+        context.set(ip_key, address.ip().to_canonical().to_string());
+    }
+    if let Some(vpc) = caller.peer.vpc {
+        context.set("aws:SourceVpc", vpc.to_string());
     }
     context.set("aws:SecureTransport", if caller.peer.secure { "true" } else { "false" });
     let now = types::Timestamp::from_millis(i64::try_from(now_ms).unwrap_or(i64::MAX));

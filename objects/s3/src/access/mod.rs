@@ -30,6 +30,8 @@ use std::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer {
     pub address: Option<SocketAddr>,
+    /// The VPC that it came from, if it came from inside one.
+    pub vpc: Option<types::VpcId>,
     /// Whether it came over TLS.
     pub secure: bool,
 }

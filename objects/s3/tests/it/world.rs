@@ -141,7 +141,7 @@ impl World {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body)).expect("a request");
-        let peer = Peer { address: Some(([192, 0, 2, 1], 5000).into()), secure: false };
+        let peer = Peer { address: Some(([192, 0, 2, 1], 5000).into()), vpc: None, secure: false };
         let (head, body) = self.service.answer(request, peer).await.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let body = String::from_utf8_lossy(&body).into_owned();

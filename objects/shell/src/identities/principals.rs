@@ -130,6 +130,9 @@ impl Principals {
                 set("aws:PrincipalArn", arn);
             }
         }
+        for (key, value) in session.instance.iter().flat_map(|origin| origin.keys()) {
+            set(key, value.to_owned());
+        }
         for (key, value) in &session.tags {
             set(&format!("aws:PrincipalTag/{key}"), value.clone());
         }

@@ -88,6 +88,24 @@ enumeration! { CapacityReservationPreference {
     None = "none",
 } }
 
+enumeration! { DefaultHttpTokensEnforcedState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+    NoPreference = "no-preference",
+} }
+
+enumeration! { DefaultInstanceMetadataEndpointState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+    NoPreference = "no-preference",
+} }
+
+enumeration! { DefaultInstanceMetadataTagsState {
+    Disabled = "disabled",
+    Enabled = "enabled",
+    NoPreference = "no-preference",
+} }
+
 enumeration! { DeviceType {
     Ebs = "ebs",
     InstanceStore = "instance-store",
@@ -148,6 +166,11 @@ enumeration! { FlexibleEnaQueuesSupport {
 enumeration! { HostnameType {
     IpName = "ip-name",
     ResourceName = "resource-name",
+} }
+
+enumeration! { HttpTokensEnforcedState {
+    Disabled = "disabled",
+    Enabled = "enabled",
 } }
 
 enumeration! { HttpTokensState {
@@ -324,10 +347,21 @@ enumeration! { LocationType {
     Outpost = "outpost",
 } }
 
+enumeration! { ManagedBy {
+    Account = "account",
+    DeclarativePolicy = "declarative-policy",
+} }
+
 enumeration! { MarketType {
     Spot = "spot",
     CapacityBlock = "capacity-block",
     InterruptibleCapacityReservation = "interruptible-capacity-reservation",
+} }
+
+enumeration! { MetadataDefaultHttpTokensState {
+    Optional = "optional",
+    Required = "required",
+    NoPreference = "no-preference",
 } }
 
 enumeration! { MonitoringState {

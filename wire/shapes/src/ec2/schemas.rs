@@ -181,6 +181,30 @@ pub static ASSOCIATE_DHCP_OPTIONS_REQUEST: Schema = Schema::new(
 
 pub static ASSOCIATE_DHCP_OPTIONS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
+pub static ASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
+    "AssociateIamInstanceProfileRequest",
+    Kind::Structure(&[
+        Member::new(
+            "IamInstanceProfile",
+            "IamInstanceProfile",
+            "IamInstanceProfile",
+            &IAM_INSTANCE_PROFILE_SPECIFICATION,
+        )
+        .required(),
+        Member::new("InstanceId", "InstanceId", "InstanceId", &STRING).required(),
+    ]),
+);
+
+pub static ASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Schema = Schema::new(
+    "AssociateIamInstanceProfileResult",
+    Kind::Structure(&[Member::new(
+        "IamInstanceProfileAssociation",
+        "iamInstanceProfileAssociation",
+        "IamInstanceProfileAssociation",
+        &IAM_INSTANCE_PROFILE_ASSOCIATION,
+    )]),
+);
+
 pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "AssociateRouteTableRequest",
     Kind::Structure(&[
@@ -1982,6 +2006,23 @@ pub static DISASSOCIATE_ADDRESS_REQUEST: Schema = Schema::new(
 
 pub static DISASSOCIATE_ADDRESS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
+pub static DISASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST: Schema = Schema::new(
+    "DisassociateIamInstanceProfileRequest",
+    Kind::Structure(&[
+        Member::new("AssociationId", "AssociationId", "AssociationId", &STRING).required()
+    ]),
+);
+
+pub static DISASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Schema = Schema::new(
+    "DisassociateIamInstanceProfileResult",
+    Kind::Structure(&[Member::new(
+        "IamInstanceProfileAssociation",
+        "iamInstanceProfileAssociation",
+        "IamInstanceProfileAssociation",
+        &IAM_INSTANCE_PROFILE_ASSOCIATION,
+    )]),
+);
+
 pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "DisassociateRouteTableRequest",
     Kind::Structure(&[
@@ -2439,6 +2480,21 @@ pub static GET_CONSOLE_OUTPUT_RESULT: Schema = Schema::new(
         Member::new("Timestamp", "timestamp", "Timestamp", &TIMESTAMP),
         Member::new("Output", "output", "Output", &STRING),
     ]),
+);
+
+pub static GET_INSTANCE_METADATA_DEFAULTS_REQUEST: Schema = Schema::new(
+    "GetInstanceMetadataDefaultsRequest",
+    Kind::Structure(&[Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN)]),
+);
+
+pub static GET_INSTANCE_METADATA_DEFAULTS_RESULT: Schema = Schema::new(
+    "GetInstanceMetadataDefaultsResult",
+    Kind::Structure(&[Member::new(
+        "AccountLevel",
+        "accountLevel",
+        "AccountLevel",
+        &INSTANCE_METADATA_DEFAULTS_RESPONSE,
+    )]),
 );
 
 pub static GPU_DEVICE_INFO: Schema = Schema::new(
@@ -3064,6 +3120,44 @@ pub static INSTANCE_MARKET_OPTIONS_REQUEST: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("MarketType", "MarketType", "MarketType", MarketType::SCHEMA),
         Member::new("SpotOptions", "SpotOptions", "SpotOptions", &SPOT_MARKET_OPTIONS),
+    ]),
+);
+
+pub static INSTANCE_METADATA_DEFAULTS_RESPONSE: Schema = Schema::new(
+    "InstanceMetadataDefaultsResponse",
+    Kind::Structure(&[
+        Member::new("HttpTokens", "httpTokens", "HttpTokens", HttpTokensState::SCHEMA),
+        Member::new(
+            "HttpPutResponseHopLimit",
+            "httpPutResponseHopLimit",
+            "HttpPutResponseHopLimit",
+            &INTEGER,
+        ),
+        Member::new(
+            "HttpEndpoint",
+            "httpEndpoint",
+            "HttpEndpoint",
+            InstanceMetadataEndpointState::SCHEMA,
+        ),
+        Member::new(
+            "InstanceMetadataTags",
+            "instanceMetadataTags",
+            "InstanceMetadataTags",
+            InstanceMetadataTagsState::SCHEMA,
+        ),
+        Member::new("ManagedBy", "managedBy", "ManagedBy", ManagedBy::SCHEMA),
+        Member::new(
+            "ManagedExceptionMessage",
+            "managedExceptionMessage",
+            "ManagedExceptionMessage",
+            &STRING,
+        ),
+        Member::new(
+            "HttpTokensEnforced",
+            "httpTokensEnforced",
+            "HttpTokensEnforced",
+            HttpTokensEnforcedState::SCHEMA,
+        ),
     ]),
 );
 
@@ -4039,6 +4133,48 @@ pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::new(
 
 pub static MODIFY_INSTANCE_ATTRIBUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
+pub static MODIFY_INSTANCE_METADATA_DEFAULTS_REQUEST: Schema = Schema::new(
+    "ModifyInstanceMetadataDefaultsRequest",
+    Kind::Structure(&[
+        Member::new(
+            "HttpTokens",
+            "HttpTokens",
+            "HttpTokens",
+            MetadataDefaultHttpTokensState::SCHEMA,
+        ),
+        Member::new(
+            "HttpPutResponseHopLimit",
+            "HttpPutResponseHopLimit",
+            "HttpPutResponseHopLimit",
+            &INTEGER,
+        ),
+        Member::new(
+            "HttpEndpoint",
+            "HttpEndpoint",
+            "HttpEndpoint",
+            DefaultInstanceMetadataEndpointState::SCHEMA,
+        ),
+        Member::new(
+            "InstanceMetadataTags",
+            "InstanceMetadataTags",
+            "InstanceMetadataTags",
+            DefaultInstanceMetadataTagsState::SCHEMA,
+        ),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new(
+            "HttpTokensEnforced",
+            "HttpTokensEnforced",
+            "HttpTokensEnforced",
+            DefaultHttpTokensEnforcedState::SCHEMA,
+        ),
+    ]),
+);
+
+pub static MODIFY_INSTANCE_METADATA_DEFAULTS_RESULT: Schema = Schema::new(
+    "ModifyInstanceMetadataDefaultsResult",
+    Kind::Structure(&[Member::new("Return", "return", "Return", &BOOLEAN)]),
+);
+
 pub static MODIFY_INSTANCE_METADATA_OPTIONS_REQUEST: Schema = Schema::new(
     "ModifyInstanceMetadataOptionsRequest",
     Kind::Structure(&[
@@ -5012,6 +5148,30 @@ pub static RELEASE_ADDRESS_REQUEST: Schema = Schema::new(
 );
 
 pub static RELEASE_ADDRESS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_REQUEST: Schema = Schema::new(
+    "ReplaceIamInstanceProfileAssociationRequest",
+    Kind::Structure(&[
+        Member::new(
+            "IamInstanceProfile",
+            "IamInstanceProfile",
+            "IamInstanceProfile",
+            &IAM_INSTANCE_PROFILE_SPECIFICATION,
+        )
+        .required(),
+        Member::new("AssociationId", "AssociationId", "AssociationId", &STRING).required(),
+    ]),
+);
+
+pub static REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_RESULT: Schema = Schema::new(
+    "ReplaceIamInstanceProfileAssociationResult",
+    Kind::Structure(&[Member::new(
+        "IamInstanceProfileAssociation",
+        "iamInstanceProfileAssociation",
+        "IamInstanceProfileAssociation",
+        &IAM_INSTANCE_PROFILE_ASSOCIATION,
+    )]),
+);
 
 pub static REPLACE_NETWORK_ACL_ASSOCIATION_REQUEST: Schema = Schema::new(
     "ReplaceNetworkAclAssociationRequest",

@@ -368,6 +368,59 @@ impl Structure for AssociateDhcpOptionsResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateIamInstanceProfileRequest {
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub instance_id: Option<String>,
+}
+
+impl Members for AssociateIamInstanceProfileRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.iam_instance_profile),
+            1 => view(&self.instance_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateIamInstanceProfileRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.iam_instance_profile = Shape::from_value(value),
+            1 => self.instance_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateIamInstanceProfileResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Members for AssociateIamInstanceProfileResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.iam_instance_profile_association),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateIamInstanceProfileResult {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_IAM_INSTANCE_PROFILE_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.iam_instance_profile_association = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssociateRouteTableRequest {
     pub gateway_id: Option<String>,
     pub public_ipv4_pool: Option<String>,
@@ -4974,6 +5027,56 @@ impl Structure for DisassociateAddressResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateIamInstanceProfileRequest {
+    pub association_id: Option<String>,
+}
+
+impl Members for DisassociateIamInstanceProfileRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.association_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateIamInstanceProfileRequest {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_IAM_INSTANCE_PROFILE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.association_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateIamInstanceProfileResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Members for DisassociateIamInstanceProfileResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.iam_instance_profile_association),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateIamInstanceProfileResult {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_IAM_INSTANCE_PROFILE_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.iam_instance_profile_association = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DisassociateRouteTableRequest {
     pub dry_run: Option<bool>,
     pub association_id: Option<String>,
@@ -5900,6 +6003,56 @@ impl Structure for GetConsoleOutputResult {
             0 => self.instance_id = Shape::from_value(value),
             1 => self.timestamp = Shape::from_value(value),
             2 => self.output = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetInstanceMetadataDefaultsRequest {
+    pub dry_run: Option<bool>,
+}
+
+impl Members for GetInstanceMetadataDefaultsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetInstanceMetadataDefaultsRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_INSTANCE_METADATA_DEFAULTS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetInstanceMetadataDefaultsResult {
+    pub account_level: Option<InstanceMetadataDefaultsResponse>,
+}
+
+impl Members for GetInstanceMetadataDefaultsResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.account_level),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetInstanceMetadataDefaultsResult {
+    const SCHEMA: &'static Schema = &schemas::GET_INSTANCE_METADATA_DEFAULTS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.account_level = Shape::from_value(value),
             _ => {}
         }
     }
@@ -7128,6 +7281,49 @@ impl Structure for InstanceMarketOptionsRequest {
         match index {
             0 => self.market_type = Shape::from_value(value),
             1 => self.spot_options = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstanceMetadataDefaultsResponse {
+    pub http_tokens: Option<HttpTokensState>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<InstanceMetadataEndpointState>,
+    pub instance_metadata_tags: Option<InstanceMetadataTagsState>,
+    pub managed_by: Option<ManagedBy>,
+    pub managed_exception_message: Option<String>,
+    pub http_tokens_enforced: Option<HttpTokensEnforcedState>,
+}
+
+impl Members for InstanceMetadataDefaultsResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.http_tokens),
+            1 => view(&self.http_put_response_hop_limit),
+            2 => view(&self.http_endpoint),
+            3 => view(&self.instance_metadata_tags),
+            4 => view(&self.managed_by),
+            5 => view(&self.managed_exception_message),
+            6 => view(&self.http_tokens_enforced),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for InstanceMetadataDefaultsResponse {
+    const SCHEMA: &'static Schema = &schemas::INSTANCE_METADATA_DEFAULTS_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.http_tokens = Shape::from_value(value),
+            1 => self.http_put_response_hop_limit = Shape::from_value(value),
+            2 => self.http_endpoint = Shape::from_value(value),
+            3 => self.instance_metadata_tags = Shape::from_value(value),
+            4 => self.managed_by = Shape::from_value(value),
+            5 => self.managed_exception_message = Shape::from_value(value),
+            6 => self.http_tokens_enforced = Shape::from_value(value),
             _ => {}
         }
     }
@@ -8850,6 +9046,71 @@ impl Structure for ModifyInstanceAttributeResponse {
     const SCHEMA: &'static Schema = &schemas::MODIFY_INSTANCE_ATTRIBUTE_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataDefaultsRequest {
+    pub http_tokens: Option<MetadataDefaultHttpTokensState>,
+    pub http_put_response_hop_limit: Option<i32>,
+    pub http_endpoint: Option<DefaultInstanceMetadataEndpointState>,
+    pub instance_metadata_tags: Option<DefaultInstanceMetadataTagsState>,
+    pub dry_run: Option<bool>,
+    pub http_tokens_enforced: Option<DefaultHttpTokensEnforcedState>,
+}
+
+impl Members for ModifyInstanceMetadataDefaultsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.http_tokens),
+            1 => view(&self.http_put_response_hop_limit),
+            2 => view(&self.http_endpoint),
+            3 => view(&self.instance_metadata_tags),
+            4 => view(&self.dry_run),
+            5 => view(&self.http_tokens_enforced),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyInstanceMetadataDefaultsRequest {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_INSTANCE_METADATA_DEFAULTS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.http_tokens = Shape::from_value(value),
+            1 => self.http_put_response_hop_limit = Shape::from_value(value),
+            2 => self.http_endpoint = Shape::from_value(value),
+            3 => self.instance_metadata_tags = Shape::from_value(value),
+            4 => self.dry_run = Shape::from_value(value),
+            5 => self.http_tokens_enforced = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyInstanceMetadataDefaultsResult {
+    pub r#return: Option<bool>,
+}
+
+impl Members for ModifyInstanceMetadataDefaultsResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.r#return),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyInstanceMetadataDefaultsResult {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_INSTANCE_METADATA_DEFAULTS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.r#return = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -10653,6 +10914,59 @@ impl Structure for ReleaseAddressResponse {
     const SCHEMA: &'static Schema = &schemas::RELEASE_ADDRESS_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceIamInstanceProfileAssociationRequest {
+    pub iam_instance_profile: Option<IamInstanceProfileSpecification>,
+    pub association_id: Option<String>,
+}
+
+impl Members for ReplaceIamInstanceProfileAssociationRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.iam_instance_profile),
+            1 => view(&self.association_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ReplaceIamInstanceProfileAssociationRequest {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.iam_instance_profile = Shape::from_value(value),
+            1 => self.association_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ReplaceIamInstanceProfileAssociationResult {
+    pub iam_instance_profile_association: Option<IamInstanceProfileAssociation>,
+}
+
+impl Members for ReplaceIamInstanceProfileAssociationResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.iam_instance_profile_association),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ReplaceIamInstanceProfileAssociationResult {
+    const SCHEMA: &'static Schema = &schemas::REPLACE_IAM_INSTANCE_PROFILE_ASSOCIATION_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.iam_instance_profile_association = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12982,6 +13296,8 @@ crate::value::structures! {
     AssociateAddressResult,
     AssociateDhcpOptionsRequest,
     AssociateDhcpOptionsResponse,
+    AssociateIamInstanceProfileRequest,
+    AssociateIamInstanceProfileResult,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
     AssociateVpcCidrBlockRequest,
@@ -13131,6 +13447,8 @@ crate::value::structures! {
     DhcpOptions,
     DisassociateAddressRequest,
     DisassociateAddressResponse,
+    DisassociateIamInstanceProfileRequest,
+    DisassociateIamInstanceProfileResult,
     DisassociateRouteTableRequest,
     DisassociateRouteTableResponse,
     DisassociateVpcCidrBlockRequest,
@@ -13161,6 +13479,8 @@ crate::value::structures! {
     FpgaInfo,
     GetConsoleOutputRequest,
     GetConsoleOutputResult,
+    GetInstanceMetadataDefaultsRequest,
+    GetInstanceMetadataDefaultsResult,
     GpuDeviceInfo,
     GpuDeviceMemoryInfo,
     GpuInfo,
@@ -13191,6 +13511,7 @@ crate::value::structures! {
     InstanceMaintenanceOptions,
     InstanceMaintenanceOptionsRequest,
     InstanceMarketOptionsRequest,
+    InstanceMetadataDefaultsResponse,
     InstanceMetadataOptionsRequest,
     InstanceMetadataOptionsResponse,
     InstanceMonitoring,
@@ -13236,6 +13557,8 @@ crate::value::structures! {
     MemoryInfo,
     ModifyInstanceAttributeRequest,
     ModifyInstanceAttributeResponse,
+    ModifyInstanceMetadataDefaultsRequest,
+    ModifyInstanceMetadataDefaultsResult,
     ModifyInstanceMetadataOptionsRequest,
     ModifyInstanceMetadataOptionsResult,
     ModifyNetworkInterfaceAttributeRequest,
@@ -13289,6 +13612,8 @@ crate::value::structures! {
     RegionGeography,
     ReleaseAddressRequest,
     ReleaseAddressResponse,
+    ReplaceIamInstanceProfileAssociationRequest,
+    ReplaceIamInstanceProfileAssociationResult,
     ReplaceNetworkAclAssociationRequest,
     ReplaceNetworkAclAssociationResult,
     ReplaceNetworkAclEntryRequest,

@@ -2,7 +2,7 @@
 
 use super::{Instance, InstanceState};
 use crate::{
-    compute::images::Image,
+    compute::{images::Image, instance_profiles},
     ebs::volumes::{self, Volume},
     filters::{Filters, Wanted},
     hosts::Host,
@@ -56,6 +56,7 @@ const FILTERS: &[&str] = &[
     "hypervisor",
     "iam-instance-profile.arn",
     "iam-instance-profile.id",
+    "iam-instance-profile.name",
     "image-id",
     "instance-id",
     "instance-lifecycle",
@@ -226,8 +227,6 @@ fn row_holds(row: &Instance, name: &str, wanted: Wanted<'_>) -> Option<bool> {
         "monitoring-state" => wanted.is(switch(row.detailed_monitoring)),
         // Instances here have none of these.
         "host-id"
-        | "iam-instance-profile.arn"
-        | "iam-instance-profile.id"
         | "instance-lifecycle"
         | "placement-group-name"
         | "platform"
@@ -248,6 +247,7 @@ fn shown_holds(
     name: &str,
     wanted: Wanted<'_>,
 ) -> bool {
+    let profile = shown.iam_instance_profile.as_ref();
     let groups = || shown.security_groups.iter().flatten();
     let disks = || shown.block_device_mappings.iter().flatten();
     let ebs = || disks().filter_map(|disk| disk.ebs.as_ref());
@@ -271,6 +271,11 @@ fn shown_holds(
         }
         "group-name" | "instance.group-name" => {
             wanted.any(groups().filter_map(|group| group.group_name.as_ref()))
+        }
+        "iam-instance-profile.arn" => wanted.any(profile.and_then(|at| at.arn.as_ref())),
+        "iam-instance-profile.id" => wanted.any(profile.and_then(|at| at.id.as_ref())),
+        "iam-instance-profile.name" => {
+            wanted.any(profile.and_then(|at| at.arn.as_ref()?.rsplit('/').next()))
         }
         "ip-address" => wanted.any(shown.public_ip_address.as_ref()),
         "private-dns-name" => wanted.any(shown.private_dns_name.as_ref()),
@@ -417,6 +422,8 @@ pub fn to_api(state: &State, row: &Instance) -> shapes::ec2::Instance {
         architecture: row.architecture.parse::<ArchitectureValues>().ok(),
         block_device_mappings: Some(disks_to_api(state, row)),
         client_token: Some(row.client_token.clone()),
+        iam_instance_profile: instance_profiles::of_instance(state, row.id)
+            .map(|association| instance_profiles::profile_to_api(association)),
         ebs_optimized: Some(row.ebs_optimized),
         ena_support: Some(true),
         // What AWS says of Nitro instances too.

@@ -21,7 +21,7 @@ pub use attributes::{
     describe_instance_attribute, get_console_output, modify_instance_attribute,
     modify_instance_metadata_options,
 };
-pub use describe::{describe_instance_status, describe_instances};
+pub use describe::{describe_instance_status, describe_instances, to_api};
 pub use lifecycle::{
     monitor_instances, reboot_instances, start_instances, stop_instances, terminate_instances,
     unmonitor_instances,

@@ -2,6 +2,7 @@
 
 use super::{Instance, InstanceState, MAX_RECOVERIES, TERMINATED_VISIBLE_MS};
 use crate::{
+    compute::instance_profiles,
     ebs::volumes::{Volume, VolumeState},
     hosts::{self, Host},
     vpc::{addresses, network_interfaces},
@@ -167,6 +168,7 @@ pub(super) fn terminated(tx: &mut Tx, instance: &mut Instance) {
             row.state = if delete { VolumeState::Deleting } else { VolumeState::Available };
         });
     }
+    instance_profiles::forget(tx, instance.id);
     hosts::set_state(tx, instance, InstanceState::Terminated);
     instance.terminated_at = Some(tx.now());
 }

@@ -2,7 +2,10 @@
 
 use super::{Disk, Launch};
 use crate::{
-    compute::instances::{Instance, InstanceState, STOP_GRACE_MS},
+    compute::{
+        instance_profiles,
+        instances::{Instance, InstanceState, STOP_GRACE_MS},
+    },
     ebs::volumes::{self, Attachment, NewVolume, Volume},
     errors, hosts,
     vpc::{addresses, network_interfaces, network_interfaces::NewInterface, vpcs::Vpc},
@@ -46,6 +49,9 @@ pub(super) fn make(
         if card.index == 0 && launch.lends_public {
             addresses::lend_public(tx, interface)?;
         }
+    }
+    if let Some(profile) = &launch.profile {
+        instance_profiles::associate(tx, &request.scope, id, profile);
     }
     tx.put(instance.clone());
     Ok(instance)

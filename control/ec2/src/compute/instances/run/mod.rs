@@ -9,7 +9,10 @@ pub(super) use settings::{check_user_data, default_credits, instance_type, malfo
 
 use super::{Instance, MetadataOptions, attributes, describe};
 use crate::{
-    compute::{images::Image, instance_types::InstanceType, key_pairs::KeyPair},
+    compute::{
+        images::Image, instance_profiles, instance_types::InstanceType, key_pairs::KeyPair,
+        metadata_defaults,
+    },
     errors,
     hosts::{self, Share},
     idempotency,
@@ -17,7 +20,7 @@ use crate::{
     vpc::subnets::Subnet,
 };
 use disks::{Disk, disks};
-use iam::Request;
+use iam::{InstanceProfile, Request};
 use make::make;
 use network::{Card, Net, cards};
 use settings::{
@@ -42,6 +45,7 @@ struct Launch {
     image: Arc<Image>,
     kind: &'static InstanceType,
     key: Option<Arc<KeyPair>>,
+    profile: Option<Arc<InstanceProfile>>,
     user_data: Option<String>,
     cards: Vec<Card>,
     disks: Vec<Disk>,
@@ -216,7 +220,6 @@ fn check(
         ("NetworkPerformanceOptions", network_performance_options.is_some()),
         ("Operator", operator.is_some()),
         ("SecondaryInterface", secondary_interfaces.is_some()),
-        ("IamInstanceProfile", iam_instance_profile.is_some()),
         ("CapacityReservationSpecification", reserves_capacity(capacity_reservation_specification)),
     ])?;
     let scope = &request.scope;
@@ -237,8 +240,9 @@ fn check(
     let subnet = subnet.ok_or_else(|| errors::missing("SubnetId"))?;
     let disks = disks(tx, request, &image, block_device_mappings.unwrap_or_default())?;
     let (cores, threads_per_core) = cpu(cpu_options, kind)?;
-    let defaults =
-        MetadataOptions { enabled: true, token_required: true, hop_limit: 2, tags: false };
+    let profile = iam_instance_profile.unwrap_or_default();
+    let profile = instance_profiles::specified_profile(tx, scope.account, profile)?;
+    let defaults = metadata_defaults::options(tx, scope);
     let metadata = attributes::metadata_options(defaults, metadata_options.unwrap_or_default())?;
     let [instance_tags, volume_tags, interface_tags] = launch_tags(tag_specifications)?;
     let auto_recovery = auto_recovery(maintenance_options);
@@ -262,6 +266,7 @@ fn check(
         image,
         kind,
         key,
+        profile,
         user_data,
         cards,
         disks,
