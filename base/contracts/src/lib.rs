@@ -5,6 +5,7 @@
 pub mod card;
 pub mod host;
 pub mod identity;
+pub mod keys;
 pub mod link;
 pub mod machine;
 pub mod metadata;

@@ -19,6 +19,7 @@ mod multipart;
 mod notification;
 mod objects;
 mod policy;
+mod protection;
 mod tags;
 mod website;
 

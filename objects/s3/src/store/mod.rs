@@ -54,11 +54,6 @@ impl Store {
         &self.cluster
     }
 
-    /// Wraps the keys of bodies.
-    pub(crate) fn master_key(&self) -> [u8; 32] {
-        self.settings.master_key
-    }
-
     /// Where a key's records and bodies belong.
     #[must_use]
     pub fn place(bucket: &Bucket, key: &str) -> cluster::Place {
@@ -74,6 +69,9 @@ impl Store {
     /// The store's own key, which wraps the keys of bodies.
     #[must_use]
     pub fn wrapping_key(&self) -> crypt::WrappingKey {
-        crypt::WrappingKey { wrapping: crypt::Wrapping::Store, key: self.settings.master_key }
+        crypt::WrappingKey {
+            wrapping: crypt::Wrapping::Store,
+            key: self.settings.master_key.into(),
+        }
     }
 }

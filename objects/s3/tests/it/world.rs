@@ -89,6 +89,11 @@ impl World {
         Self::with(|gateway| gateway.with_notification_targets(file))
     }
 
+    /// An empty store, with data keys.
+    pub fn with_keys(keys: Arc<dyn s3::keys::DataKeys>) -> Self {
+        Self::with(|gateway| gateway.with_keys(keys))
+    }
+
     fn with(change: impl FnOnce(Gateway) -> Gateway) -> Self {
         let identities = FixedIdentities {
             identities: vec![
