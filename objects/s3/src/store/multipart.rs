@@ -252,6 +252,7 @@ impl Store {
         upload_under(&update, id).await?;
         let upload = update.place().record(Table::Uploads, &id.0);
         let records = vec![(upload, None), Self::garbage(update.place(), &id.0)];
+        update.although_full();
         self.commit(&mut update, Changes { records, blobs: Vec::new() }).await
     }
 
