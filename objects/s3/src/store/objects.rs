@@ -336,6 +336,8 @@ impl Store {
             changes.records.push((record, Some(marker.encode(Vec::new())?)));
             written.version_id = id_of(&bucket, &marker, version_key);
             written.marker = true;
+        } else {
+            update.although_full();
         }
         self.remove(update.place(), plan, null.as_ref(), &mut changes);
         self.commit(&mut update, changes).await?;
@@ -364,6 +366,7 @@ impl Store {
             .map_err(|refusal| refused(refusal, key))?;
         let mut changes = Changes::default();
         self.remove(update.place(), plan, found.as_ref(), &mut changes);
+        update.although_full();
         self.commit(&mut update, changes).await?;
         let marker = found.is_some_and(|found| found.version.object.is_none());
         let version_id = Some(version.to_owned());
@@ -472,7 +475,12 @@ pub fn check_key(key: &str) -> S3Result<()> {
     if key.len() <= MAX_KEY_BYTES {
         return Ok(());
     }
+    Err(key_too_long(key.len()))
+}
+
+/// The fault of a key of so many bytes.
+pub(crate) fn key_too_long(size: usize) -> S3Error {
     let error = fault::custom(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long");
-    let (size, most) = (key.len().to_string(), MAX_KEY_BYTES.to_string());
-    Err(fault::with(error, &[("Size", &size), ("MaxSizeAllowed", &most)]))
+    let (size, most) = (size.to_string(), MAX_KEY_BYTES.to_string());
+    fault::with(error, &[("Size", &size), ("MaxSizeAllowed", &most)])
 }
