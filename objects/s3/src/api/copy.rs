@@ -17,6 +17,7 @@ use crate::{
         ingest::{Expected, MAX_BODY_BYTES},
         multipart::UploadKey,
         objects::{Found, New, check_key},
+        outbox::Named,
         read::Reading,
         version::{Attributes, Header, Object},
     },
@@ -192,7 +193,8 @@ pub(super) async fn copy_object(
     let taken = store.take_in(&place, reading.into_stream(), &expected, &wrapping).await?;
     let new = New::of(taken, attributes, lock, writer);
     let (etag, checksum) = (new.object.etag, convert::checksum_of(&new.object));
-    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let named = Named::told(&input.key, "ObjectCreated:Copy", Some(&caller));
+    let put = store.put_object(&entry, named, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;
     let mut result = dto::CopyObjectResult {
         checksum_type: Some(convert::kind_name(Kind::FullObject)),

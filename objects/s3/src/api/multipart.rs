@@ -19,6 +19,7 @@ use crate::{
         listing::{After, Line, Query},
         multipart::{Completion, MAX_PARTS, Named, Upload, UploadKey},
         objects::check_key,
+        outbox,
     },
 };
 use http::StatusCode;
@@ -403,7 +404,9 @@ pub(super) async fn complete_multipart_upload(
         let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
         subject.may_open(&upload.wrapping).await?;
     }
-    let completed = gateway.store.complete_upload(&entry, &input.key, id, &completion).await?;
+    let event = "ObjectCreated:CompleteMultipartUpload";
+    let named = outbox::Named::told(&input.key, event, Some(&caller));
+    let completed = gateway.store.complete_upload(&entry, named, id, &completion).await?;
     let object = &completed.object;
     let shown = Shown::of(&object.seal.wrapping);
     let mut output = dto::CompleteMultipartUploadOutput {

@@ -15,6 +15,7 @@ use crate::{
         checksum::Algorithm,
         ingest::Expected,
         objects::{Found, New, Written, check_key},
+        outbox::Named,
         read::{Reading, part_range},
         rules::Conditions,
         version::{Content, Header, Object},
@@ -139,7 +140,9 @@ pub(super) async fn put_object(
     let taken = store.take_in(&place, body, &expected, &wrapping).await?;
     let new = New::of(taken, attributes, lock, writer);
     let object = Object { content: Content::Blobs(Vec::new()), ..new.object.clone() };
-    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let event = if form { "ObjectCreated:Post" } else { "ObjectCreated:Put" };
+    let named = Named::told(&input.key, event, Some(&caller));
+    let put = store.put_object(&entry, named, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;
     let mut response = S3Response::new(put_output(&object, written));
     if form {
@@ -436,9 +439,10 @@ async fn delete(
         let action = "s3:BypassGovernanceRetention";
         super::allow(gateway, caller, action, entry, Some(key)).await?;
     }
+    let named = Named::told(key, "ObjectRemoved:Delete", Some(caller));
     match version {
-        None => gateway.store.delete_object(entry, key, None, &conditions).await,
-        Some(id) => gateway.store.delete_version(entry, key, id, &conditions, bypass).await,
+        None => gateway.store.delete_object(entry, named, None, &conditions).await,
+        Some(id) => gateway.store.delete_version(entry, named, id, &conditions, bypass).await,
     }
 }
 
@@ -554,7 +558,8 @@ pub(super) async fn restore_object(
     let days = days.ok_or_else(fault::malformed_xml)?;
     let now_ms = gateway.store.now_ms();
     let version = input.version_id.as_deref();
-    let restored = gateway.store.update_version(&entry, &input.key, version, |version| {
+    let named = Named::told(&input.key, "ObjectRestore:Post", Some(&caller));
+    let restored = gateway.store.update_version(&entry, named, version, |version| {
         let Some(object) = &mut version.object else { return Err(fault::internal()) };
         let class = object.attributes.storage_class.as_deref();
         if !matches!(class, Some("GLACIER" | "DEEP_ARCHIVE")) {

@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod listing;
 pub mod multipart;
 pub mod objects;
+pub(crate) mod outbox;
 pub mod read;
 mod reset;
 pub mod rules;
@@ -27,6 +28,7 @@ pub struct Store {
     buckets: bucket::Buckets,
     garbage: garbage::Bell,
     readers: read::Readers,
+    pub(crate) ears: outbox::Ears,
 }
 
 impl fmt::Debug for Store {
@@ -45,6 +47,7 @@ impl Store {
             buckets: Default::default(),
             garbage: Default::default(),
             readers: Default::default(),
+            ears: Default::default(),
         }
     }
 

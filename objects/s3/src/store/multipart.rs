@@ -8,6 +8,7 @@ use super::{
     ingest::Taken,
     listing::{Page, Query, Visit, Walk},
     objects::{Written, place_of},
+    outbox,
     rules::Conditions,
     version::{Attributes, Content, Etag, Lock, Object, Run, decode, decode_id, encode, encode_id},
 };
@@ -263,13 +264,14 @@ impl Store {
     pub async fn complete_upload(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<outbox::Named<'_>>,
         id: UploadKey,
         completion: &Completion,
     ) -> S3Result<Completed> {
+        let key = key.into();
         let _inside = entry.enter().await?;
         let bucket = entry.row();
-        let mut update = self.cluster.update(place_of(&bucket, key)).await;
+        let mut update = self.cluster.update(place_of(&bucket, key.key)).await;
         let upload = match upload_under(&update, id).await {
             Ok(upload) => upload,
             Err(error) => {
