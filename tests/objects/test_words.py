@@ -223,6 +223,6 @@ def test_odds_and_ends(s3, versioned):
     with fault("IdMismatch", "Document ID does not match"):
         s3.put_bucket_metrics_configuration(
             Bucket=bucket, Id="one", MetricsConfiguration={"Id": "two"})
-    with fault("NotImplemented", "SSE-KMS", 501):
+    with fault("NotImplemented", "aws:kms:dsse", 501):
         s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [
-            {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms"}}]})
+            {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms:dsse"}}]})

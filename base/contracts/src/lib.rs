@@ -6,6 +6,7 @@ pub mod card;
 pub mod host;
 pub mod identity;
 pub mod instance_identity;
+pub mod keys;
 pub mod link;
 pub mod machine;
 pub mod metadata;

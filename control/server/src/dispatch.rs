@@ -161,7 +161,9 @@ impl Dispatcher {
             let account = claim.access_key_id.parse().unwrap_or(AccountId::DEFAULT);
             return Ok(Caller::root(account));
         }
-        let (caller, secret) = self.signer(claim).map_err(|error| error.fault(protocol))?;
+        let (caller, secret) = self
+            .signer(&claim.access_key_id, claim.session_token.as_deref())
+            .map_err(|error| error.fault(protocol))?;
         if !self.trust_any_key {
             let verified = self.verifier.verify(claim, &secret, &sigv4::hash(body), now());
             verified.map_err(|error| error.fault(protocol))?;
@@ -170,9 +172,13 @@ impl Dispatcher {
     }
 
     /// Who signs, and with which secret, if the signature proves it.
-    fn signer(&self, claim: &Claim) -> Result<(Caller, String), SigV4Error> {
-        let (state, id) = (self.cloud.state(), &claim.access_key_id);
-        let Some(token) = &claim.session_token else {
+    pub(crate) fn signer(
+        &self,
+        id: &str,
+        token: Option<&str>,
+    ) -> Result<(Caller, String), SigV4Error> {
+        let state = self.cloud.state();
+        let Some(token) = token else {
             return iam::authenticate(&state, id).ok_or(SigV4Error::UnknownKey);
         };
         match self.sessions.open(id, token, now()) {

@@ -13,6 +13,7 @@ mod identities;
 mod images;
 mod instance_identity;
 mod master_key;
+mod object_keys;
 mod objects;
 mod store;
 mod tls;
@@ -83,10 +84,11 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let maker = Arc::new(instance_identity::Maker::new(identity, master.clone(), sessions));
     let objects = Arc::new(Objects::new(&config.run));
     let authority = tls::Authority::open(&config.data.join("tls")).context("the cloud's own CA")?;
-    let front = Front::new(dispatcher, objects.clone(), Arc::new(authority));
+    let front = Front::new(dispatcher.clone(), objects.clone(), Arc::new(authority));
     let at = |name: &str| config.run.join(name);
     let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
+    let keys = at(contracts::keys::SOCKET);
     log::info!("listening on http:// and https://{}", listener.local_addr()?);
     tokio::select! {
         ended = front.serve_clients(listener) => ended,
@@ -95,6 +97,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = hosts::serve(&link, cloud.clone(), hosts, maker) => ended,
         ended = admin::serve(&owner, cloud.clone(), objects) => ended,
         ended = teller.serve(&identities) => ended,
+        ended = object_keys::serve(&keys, dispatcher) => ended,
         ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,
     }

@@ -150,6 +150,7 @@ impl Core {
             sequence: self.sequence(),
             changes: wrong.iter().map(change).collect(),
             adopt,
+            although_full: true,
             ..Batch::default()
         };
         self.custody.doom(self, slot, old.difference(&new).copied());

@@ -29,6 +29,8 @@ pub(crate) struct Commit {
     pub adopt: Vec<BlobId>,
     /// Blobs that no record refers to any more.
     pub free: Vec<BlobId>,
+    /// Full nodes take it, too.
+    pub although_full: bool,
 }
 
 /// What a commit holds until it is decided: the flight ends before the slot is free.
@@ -121,6 +123,7 @@ impl Commit {
             blobs: self.inline.clone(),
             adopt: self.adopt.clone(),
             free: Vec::new(),
+            although_full: self.although_full,
         }
     }
 
@@ -205,19 +208,21 @@ impl Commit {
             found.map(|(node, _)| node).collect()
         };
         let (applied, refused) = (those(Outcome::Applied), those(Outcome::Refused));
-        if applied.len() < core.map().enough()
-            && self.taken_back(&applied, &refused, &held).await.is_ok()
-        {
-            self.adopt.iter().for_each(|id| core.custody.adopted(*id));
-            core.request_walk();
-            return Err(fault);
+        let failed: BTreeSet<NodeId> =
+            of_in_sync().map(|(node, _)| node).filter(|node| !applied.contains(node)).collect();
+        let mut demoted = self.demoted(&failed, &applied, core.map().enough()).await;
+        if matches!(demoted, Ok(false)) {
+            if self.taken_back(&applied, &refused, &held).await.is_ok() {
+                self.adopt.iter().for_each(|id| core.custody.adopted(*id));
+                core.request_walk();
+                return Err(fault);
+            }
+            if !applied.is_empty() {
+                demoted = self.demoted(&failed, &applied, 1).await;
+            }
         }
         if !applied.is_empty() {
-            let changed = core.change(|map| {
-                let failed = of_in_sync().filter(|(_, outcome)| *outcome != Outcome::Applied);
-                failed.fold(false, |changed, (node, _)| map.demote(node) || changed)
-            });
-            if changed.await.is_ok() {
+            if matches!(demoted, Ok(true)) {
                 core.request_walk();
                 let in_sync: BTreeSet<_> = core.map().in_sync(self.slot).collect();
                 if in_sync.is_subset(&applied) {
@@ -235,6 +240,23 @@ impl Commit {
         Err(fault)
     }
 
+    /// Takes those that have failed out of sync, unless fewer than `least` that have the write would
+    /// be left: a member that has it may have been taken out of sync since it was chosen. False if so.
+    async fn demoted(
+        &self,
+        failed: &BTreeSet<NodeId>,
+        applied: &BTreeSet<NodeId>,
+        least: usize,
+    ) -> ClusterResult<bool> {
+        let mut enough = true;
+        let changed = self.core.change(|map| {
+            enough = map.in_sync(self.slot).filter(|id| applied.contains(id)).count() >= least;
+            enough && failed.iter().fold(false, |changed, node| map.demote(*node) || changed)
+        });
+        changed.await?;
+        Ok(enough)
+    }
+
     /// Takes a write back from those that have taken it, if they are too few for it and others have
     /// surely not: else the slot would be left with too few replicas in sync for anything, and what
     /// frees space could not be written.
@@ -246,7 +268,8 @@ impl Commit {
     ) -> ClusterResult<()> {
         let (core, links) = (&self.core, self.core.links());
         let usable = |id: &NodeId| links.get(id).filter(|link| link.is_usable()).cloned();
-        let Some(truth) = refused.iter().find_map(usable) else {
+        let in_sync: BTreeSet<_> = core.map().in_sync(self.slot).collect();
+        let Some(truth) = refused.intersection(&in_sync).find_map(usable) else {
             return Err(unavailable("no replica has surely refused it"));
         };
         core.change(|map| {
@@ -258,8 +281,11 @@ impl Commit {
             demoted.count() > 0
         })
         .await?;
-        let behind: Vec<_> = applied.iter().filter_map(usable).collect();
-        if behind.len() < applied.len() {
+        // Those that are out of sync by now are set right when they are healed.
+        applied.difference(&in_sync).filter_map(usable).for_each(|link| link.missed());
+        let shall: Vec<_> = applied.intersection(&in_sync).collect();
+        let behind: Vec<_> = shall.iter().copied().filter_map(usable).collect();
+        if behind.len() < shall.len() {
             return Err(unavailable("a replica that has taken it can't be asked"));
         }
         core.follow(self.slot, held.flight.keys(), &truth, &behind).await

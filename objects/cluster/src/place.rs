@@ -22,11 +22,20 @@ pub enum Table {
     Parts = 5,
     /// What waits to be removed in the background.
     Garbage = 6,
+    /// What waits to be told of a bucket's keys.
+    Events = 7,
 }
 
 impl Table {
-    const ALL: [Self; 6] =
-        [Self::Settings, Self::Buckets, Self::Objects, Self::Uploads, Self::Parts, Self::Garbage];
+    const ALL: [Self; 7] = [
+        Self::Settings,
+        Self::Buckets,
+        Self::Objects,
+        Self::Uploads,
+        Self::Parts,
+        Self::Garbage,
+        Self::Events,
+    ];
 }
 
 /// Records of the cluster itself, on each node; before all tables, and in no slot.

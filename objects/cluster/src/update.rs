@@ -26,6 +26,7 @@ pub struct Update<'a> {
     cluster: &'a Cluster,
     place: Place,
     slot: u16,
+    although_full: bool,
     /// A commit under way holds it as well, so that it outlives an update that is dropped.
     turn: Arc<OwnedMutexGuard<()>>,
 }
@@ -34,7 +35,7 @@ impl<'a> Update<'a> {
     pub(crate) async fn begin(cluster: &'a Cluster, place: Place) -> Self {
         let slot = place.slot();
         let turn = cluster.core.writers[usize::from(slot)].clone().lock_owned().await;
-        Self { cluster, place, slot, turn: Arc::new(turn) }
+        Self { cluster, place, slot, although_full: false, turn: Arc::new(turn) }
     }
 
     fn core(&self) -> &Arc<Core> {
@@ -45,6 +46,11 @@ impl<'a> Update<'a> {
     #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
+    }
+
+    /// What is committed frees space in the end, though it may put a record: full nodes take it, too.
+    pub fn although_full(&mut self) {
+        self.although_full = true;
     }
 
     /// A record of the place.
@@ -116,6 +122,7 @@ impl<'a> Update<'a> {
             inline: changes.blobs,
             adopt: new.difference(&old).filter(|id| !inline.contains(id)).copied().collect(),
             free: old.difference(&new).copied().collect(),
+            although_full: self.although_full,
         };
         let turn = self.turn.clone();
         let (answer, answered) = oneshot::channel();

@@ -77,6 +77,9 @@ pub struct Batch {
     pub adopt: Vec<BlobId>,
     /// Blobs of any slots that no record refers to any more. Unknown ones are ignored.
     pub free: Vec<BlobId>,
+    /// It frees space in the end, or makes replicas agree: a full node takes it, too, if it is short
+    /// and brings no blobs.
+    pub although_full: bool,
 }
 
 /// A part of the index, in order of keys.

@@ -1,6 +1,6 @@
 //! What s3s's answers lack, or say in other words than S3.
 
-use crate::{access::parameter, addressed::Addressed, fault};
+use crate::{access::parameter, addressed::Addressed, fault, store::objects::key_too_long};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use s3s::{Body, S3Error, S3ErrorCode};
@@ -14,6 +14,8 @@ pub(crate) struct Question {
     query: String,
     bucket: bool,
     object: bool,
+    /// In bytes.
+    key_len: usize,
 }
 
 impl Question {
@@ -23,6 +25,7 @@ impl Question {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             bucket: addressed.bucket.is_some(),
             object: !addressed.key.is_empty(),
+            key_len: addressed.key.len(),
         }
     }
 
@@ -39,9 +42,18 @@ impl Question {
         match response.status() {
             StatusCode::NOT_IMPLEMENTED => self.refuse_unknown(response),
             StatusCode::FORBIDDEN => self.date(response, now_ms),
-            StatusCode::BAD_REQUEST => refuse_by_policy(response),
+            StatusCode::BAD_REQUEST => self.refuse(response),
             _ if parameter(&self.query, "attributes").is_some() => bare_etag(response),
             _ => {}
+        }
+    }
+
+    fn refuse(&self, response: &mut Response<Body>) {
+        let bare = !response.headers().contains_key(fault::DETAILS);
+        if bare && says(response, "<Code>KeyTooLongError</Code>") {
+            replace(response, key_too_long(self.key_len));
+        } else {
+            refuse_by_policy(response);
         }
     }
 

@@ -21,11 +21,7 @@ pub(crate) fn fault(code: S3ErrorCode, message: impl Into<String>) -> S3Error {
 }
 
 /// An error whose code s3s may not know.
-pub(crate) fn custom(
-    status: StatusCode,
-    code: &'static str,
-    message: impl Into<String>,
-) -> S3Error {
+pub(crate) fn custom(status: StatusCode, code: &str, message: impl Into<String>) -> S3Error {
     let code = S3ErrorCode::from_bytes(code.as_bytes()).unwrap_or(S3ErrorCode::InternalError);
     let mut error = S3Error::with_message(code, message.into());
     error.set_status_code(status);

@@ -1,9 +1,9 @@
 //! Forms: puts the file's own name where the form says `${filename}`.
 
-use crate::fault;
+use crate::{access::CONDITIONS, fault};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use http::{Method, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use s3s::{Body, S3Result, StdError};
@@ -14,16 +14,26 @@ const MAX_FIELDS_BYTES: usize = 64 << 10;
 const LOOK_BYTES: usize = 1 << 10;
 const PLACEHOLDER: &[u8] = b"${filename}";
 
-/// A request's body, with the name filled in if it is a form.
+/// The header of session tokens, and the field.
+const TOKEN: &str = "x-amz-security-token";
+
+/// An access key, and the token that came with it.
+pub(crate) type Session = (String, String);
+
+/// A request's body, with the name filled in if it is a form. Its fields stand where other requests
+/// have headers, for those who look there: for conditions of policies, and for the session.
 ///
 /// # Errors
 /// `InvalidArgument`: the form has no file, or no key before it.
-pub(crate) async fn fill_in(parts: &Parts, mut body: Body) -> S3Result<Body> {
+pub(crate) async fn fill_in(
+    parts: &mut Parts,
+    mut body: Body,
+) -> S3Result<(Body, Option<Session>)> {
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     if parts.method != Method::POST
         || !kind.is_some_and(|kind| kind.starts_with("multipart/form-data"))
     {
-        return Ok(body);
+        return Ok((body, None));
     }
     let mut front = BytesMut::new();
     let (mut broken, mut ended) = (None, false);
@@ -57,12 +67,73 @@ pub(crate) async fn fill_in(parts: &Parts, mut body: Body) -> S3Result<Body> {
                            please check the order of the fields.";
             return Err(fault::invalid_argument(message, "key", ""));
         }
+        None if broken.is_none() => {
+            let message = "Your POST request fields preceding the upload file were too large.";
+            let code = "MaxPostPreDataLengthExceeded";
+            return Err(fault::custom(StatusCode::BAD_REQUEST, code, message));
+        }
         Some(_) | None => {}
     }
+    show(parts, &front);
+    let session = session_of(parts, &front);
     let front = replaced(&front).map_or_else(|| front.freeze(), Bytes::from);
     let front = stream::iter([Some(Ok(front)), broken.map(Err::<Bytes, StdError>)]);
     let whole = front.filter_map(std::future::ready).chain(body).map_ok(Frame::data);
-    Ok(Body::http_body_unsync(StreamBody::new(whole)))
+    Ok((Body::http_body_unsync(StreamBody::new(whole)), session))
+}
+
+/// Puts a form's fields in the place of headers. Headers of the same names are not what the form says.
+fn show(parts: &mut Parts, front: &[u8]) {
+    for name in CONDITIONS.into_iter().filter(|name| name.starts_with("x-amz-")) {
+        if name != "x-amz-content-sha256" {
+            parts.headers.remove(name);
+        }
+    }
+    parts.headers.remove(TOKEN);
+    for (name, value) in fields(front) {
+        let name = name.to_ascii_lowercase();
+        let shown = name == TOKEN
+            || (CONDITIONS.contains(&name.as_str())
+                && name.starts_with("x-amz-")
+                && name != "x-amz-content-sha256");
+        let header = (HeaderName::try_from(name), HeaderValue::from_bytes(value));
+        if let (true, (Ok(name), Ok(value))) = (shown, header) {
+            parts.headers.insert(name, value);
+        }
+    }
+}
+
+/// The session of a form, with the access key that it comes with.
+fn session_of(parts: &Parts, front: &[u8]) -> Option<Session> {
+    let token = parts.headers.get(TOKEN)?.to_str().ok()?.to_owned();
+    let field = |wanted: &str| {
+        let found = fields(front).find(|(name, _)| name.eq_ignore_ascii_case(wanted))?;
+        std::str::from_utf8(found.1).ok()
+    };
+    let credential = field("x-amz-credential").or_else(|| field("AWSAccessKeyId"))?;
+    Some((credential.split('/').next()?.to_owned(), token))
+}
+
+/// The fields before the file, which are there whole.
+fn fields(front: &[u8]) -> impl Iterator<Item = (&str, &[u8])> {
+    let end = file_part(front).map_or(0, |(begin, _)| begin);
+    let mut rest = &front[..end];
+    let line = find(rest, b"\r\n").map_or(&rest[..0], |at| &rest[..at]);
+    let delimiter = [b"\r\n", line].concat();
+    std::iter::from_fn(move || {
+        loop {
+            let begin = find(rest, b"\r\n\r\n")?;
+            let (head, after) = (&rest[..begin], &rest[begin + 4..]);
+            let until = find(after, &delimiter)?;
+            rest = &after[until + delimiter.len()..];
+            let Some(at) = find(head, b"name=\"") else { continue };
+            let name = &head[at + 6..];
+            let name = &name[..find(name, b"\"").unwrap_or(0)];
+            if let Ok(name) = std::str::from_utf8(name) {
+                return Some((name, &after[..until]));
+            }
+        }
+    })
 }
 
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
@@ -108,5 +179,32 @@ mod tests {
         assert_eq!(String::from_utf8(got).expect("text"), form.replacen("${filename}", "b.txt", 1));
         let front = &form.as_bytes()[..form.len() - 20];
         assert_eq!(replaced(front), None, "the header is not there whole");
+    }
+
+    #[test]
+    fn fields_stand_where_headers_would() {
+        let part = |name: &str, value: &str| {
+            format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        let form = [
+            part("key", "k"),
+            part("X-Amz-Server-Side-Encryption", "aws:kms"),
+            part("x-amz-credential", "ASIA1/20260101/us-east-1/s3/aws4_request"),
+            part("x-amz-security-token", "token--x"),
+            part("authorization", "AWS a:b"),
+            part("file\"; filename=\"f", "x\r\n--y"),
+            part("x-amz-acl", "public-read"),
+        ]
+        .concat();
+        let request = http::Request::post("/b").header("x-amz-storage-class", "GLACIER");
+        let (mut parts, ()) = request.body(()).expect("a request").into_parts();
+        show(&mut parts, form.as_bytes());
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        assert_eq!(header("x-amz-server-side-encryption"), Some("aws:kms"));
+        assert_eq!(header("x-amz-storage-class"), None, "the form doesn't say so");
+        assert_eq!(header("x-amz-acl"), None, "it comes after the file");
+        assert_eq!(header("authorization"), None);
+        let session = session_of(&parts, form.as_bytes());
+        assert_eq!(session, Some(("ASIA1".to_owned(), "token--x".to_owned())));
     }
 }

@@ -19,6 +19,7 @@ mod form;
 mod head;
 mod host;
 mod identity;
+pub mod keys;
 pub mod lifecycle;
 mod logs;
 pub mod notification;
@@ -56,6 +57,7 @@ pub struct Gateway {
     pub(crate) store: Arc<Store>,
     pub(crate) identities: Arc<dyn Identities>,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) keys: Arc<keys::Keyring>,
     pub(crate) accounts: Arc<accounts::Accounts>,
     pub(crate) events: Arc<notification::Events>,
     pub(crate) logs: Arc<logs::Logs>,
@@ -79,11 +81,12 @@ impl Gateway {
     pub fn new(cluster: Arc<Cluster>, identities: Arc<dyn Identities>, settings: Settings) -> Self {
         let settings = Arc::new(settings);
         let store = Arc::new(Store::new(cluster, settings.clone()));
+        let keys = Arc::new(keys::Keyring::new(Arc::new(keys::NoKeys)));
         let accounts = Arc::default();
         let events = Arc::new(notification::Events::new(store.clone(), None));
         let logs = Arc::new(logs::Logs::new(store.clone()));
         let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
-        Self { store, identities, settings, accounts, events, logs, calendar, lifecycle, end }
+        Self { store, identities, settings, keys, accounts, events, logs, calendar, lifecycle, end }
     }
 
     /// Names the file that says which web hook or file stands for which ARN of a notification's
@@ -91,6 +94,13 @@ impl Gateway {
     #[must_use]
     pub fn with_notification_targets(mut self, file: std::path::PathBuf) -> Self {
         self.events = Arc::new(notification::Events::new(self.store.clone(), Some(file)));
+        self
+    }
+
+    /// Names who makes data keys for SSE-KMS; without it there is none.
+    #[must_use]
+    pub fn with_keys(mut self, keys: Arc<dyn keys::DataKeys>) -> Self {
+        self.keys = Arc::new(keys::Keyring::new(keys));
         self
     }
 
@@ -115,6 +125,7 @@ impl Gateway {
     pub async fn reset(&self) -> S3Result<()> {
         self.store.reset().await?;
         self.accounts.forget();
+        self.keys.forget();
         Ok(())
     }
 
@@ -166,6 +177,7 @@ impl Gateway {
             self.events.deliver_for_ever(),
             self.apply_lifecycle_for_ever(),
             self.logs.write_for_ever(),
+            self.keys.forget_for_ever(),
         );
     }
 }

@@ -164,10 +164,7 @@ impl Service {
                 drop(body);
                 answered
             }
-            None => match form::fill_in(&parts, body).await {
-                Ok(body) => self.call(Request::from_parts(parts, body)).await,
-                Err(refused) => refused.to_http_response().unwrap_or_default(),
-            },
+            None => self.call_form(parts, body).await,
         };
         // Signed as it was, but nothing that S3 takes notice of.
         if let Some(parts) = again
@@ -249,8 +246,11 @@ impl Service {
 
     /// Takes in the session that a request is of; refuses it if the token is no good.
     fn in_no_session(&self, headers: &HeaderMap, query: &str) -> Option<Response<Body>> {
-        let (access_key, token) = access::session_of(headers, query)?;
-        let (code, message) = match self.gateway.identities.present(&access_key, &token) {
+        self.no_session(&access::session_of(headers, query)?)
+    }
+
+    fn no_session(&self, (access_key, token): &(String, String)) -> Option<Response<Body>> {
+        let (code, message) = match self.gateway.identities.present(access_key, token) {
             Ok(()) => return None,
             Err(TokenError::Expired) => ("ExpiredToken", "The provided token has expired."),
             Err(TokenError::Invalid) => {
@@ -258,6 +258,17 @@ impl Service {
             }
         };
         fault::custom(StatusCode::BAD_REQUEST, code, message).to_http_response().ok()
+    }
+
+    /// Calls what may be a form.
+    async fn call_form(&self, mut parts: Parts, body: Body) -> Response<Body> {
+        match form::fill_in(&mut parts, body).await {
+            Ok((body, session)) => match session.and_then(|session| self.no_session(&session)) {
+                Some(refused) => refused,
+                None => self.call(Request::from_parts(parts, body)).await,
+            },
+            Err(refused) => refused.to_http_response().unwrap_or_default(),
+        }
     }
 
     async fn call(&self, request: Request<Body>) -> Response<Body> {

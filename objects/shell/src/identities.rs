@@ -240,6 +240,18 @@ impl s3::Identities for Known {
         self.get(access_key)
     }
 
+    async fn has_principal(&self, arn: &str) -> bool {
+        let has = || {
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+            table.principals.has(arn)
+        };
+        if has() {
+            return true;
+        }
+        self.sync().await;
+        has()
+    }
+
     fn present(&self, access_key: &str, token: &str) -> Result<(), TokenError> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let trusted = table.trust_any_key;
@@ -418,6 +430,7 @@ mod tests {
             ..Default::default()
         };
         known.take(all);
+        assert!(known.has_principal(&role.arn).await);
         let issued = now();
         let session = session::Session {
             account: AccountId::DEFAULT,
@@ -457,5 +470,6 @@ mod tests {
 
         known.take(Identities { remove: vec!["AROA1".to_owned()], ..Default::default() });
         assert!(known.get(id).is_none(), "the role's session ends with it");
+        assert!(!known.table.read().unwrap().principals.has(&role.arn));
     }
 }

@@ -8,6 +8,7 @@
 mod door;
 mod identities;
 mod key;
+mod keys;
 mod owner;
 mod patience;
 mod register;
@@ -85,7 +86,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         clock: clock.clone(),
     };
     let gateway = s3::Gateway::new(storage.cluster().clone(), known.clone(), settings)
-        .with_notification_targets(config.notification_targets.clone());
+        .with_notification_targets(config.notification_targets.clone())
+        .with_keys(Arc::new(keys::Kms::new(config.run.join(contracts::keys::SOCKET))));
     let (owner, identities) =
         (config.run.join("objects-admin.sock"), config.run.join("identities.sock"));
     let listeners = Listeners::new(s3::Service::new(gateway.clone()), known.clone(), &config.run);

@@ -14,7 +14,8 @@ use std::{
     io::{self, IoSlice},
 };
 
-/// Batches of this length in the log, without blobs, are taken although the node is full.
+/// Batches of this length in the log, without blobs, are taken although the node is full; once it
+/// is nearly out of space, those alone that say so.
 const SMALL_BATCH_BYTES: u64 = 16 << 10;
 
 /// The first byte of the keys of the cluster's own records. They are few and replace each other, and
@@ -397,10 +398,13 @@ fn check_room(batch: &Batch, bytes: u64, room: Room) -> NodeResult<()> {
     let puts = batch.changes.iter().any(|change| change.value.is_some());
     let is_own = !batch.changes.is_empty()
         && batch.changes.iter().all(|change| change.key.first() == Some(&OWN_KEYS));
+    let is_small = bytes <= SMALL_BATCH_BYTES;
+    let is_needed = batch.although_full && batch.blobs.is_empty() && is_small;
     match room {
         Room::Enough => Ok(()),
+        Room::Little | Room::None if is_needed => Ok(()),
         Room::Little | Room::None if !has_blobs && is_own => Ok(()),
-        Room::Little if !has_blobs && bytes <= SMALL_BATCH_BYTES => Ok(()),
+        Room::Little if !has_blobs && is_small => Ok(()),
         Room::Little | Room::None if !has_blobs && !puts => Ok(()),
         Room::Little | Room::None => Err(NodeFault::Full),
     }

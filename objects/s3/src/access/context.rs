@@ -5,8 +5,8 @@ use percent_encoding::percent_decode_str;
 use policy::Context;
 use std::collections::BTreeMap;
 
-/// Headers that are condition keys by their own name, after `s3:`.
-const HEADERS: [&str; 21] = [
+/// Headers that are condition keys by their own name, after `s3:`; fields of forms, too.
+pub(crate) const HEADERS: [&str; 21] = [
     "x-amz-acl",
     "x-amz-content-sha256",
     "x-amz-copy-source",

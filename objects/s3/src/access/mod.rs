@@ -8,7 +8,7 @@ pub mod decide;
 mod ownership;
 
 pub(crate) use authorize::{ObjectFacts, authorize, block_of, enter, not_found};
-pub(crate) use context::parameter;
+pub(crate) use context::{HEADERS as CONDITIONS, parameter};
 pub(crate) use ownership::{headers_of, of_new_bucket, of_new_object};
 
 use crate::{Gateway, Identity, fault, store::BucketEntry};

@@ -11,7 +11,7 @@ use crate::{
     },
     configuration::{Ownership, malformed_xml},
     fault,
-    store::{Bucket, BucketEntry, Versioning, version::Version},
+    store::{Bucket, BucketEntry, Versioning, outbox::Named, version::Version},
 };
 use http::StatusCode;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
@@ -152,6 +152,7 @@ pub(super) async fn put_object_acl(
     gateway: &Gateway,
     req: S3Request<dto::PutObjectAclInput>,
 ) -> S3Result<S3Response<dto::PutObjectAclOutput>> {
+    let caller = Caller::of(&req)?;
     let (key, version) = (req.input.key.clone(), req.input.version_id.clone());
     let actions = ("s3:PutObjectAcl", "s3:PutObjectVersionAcl");
     let what = (req.input.bucket.as_str(), key.as_str(), version.as_deref());
@@ -188,7 +189,8 @@ pub(super) async fn put_object_acl(
         }
         Ok(())
     };
-    gateway.store.update_version(&bucket, &key, version.as_deref(), change).await?;
+    let named = Named::told(&key, "ObjectAcl:Put", Some(&caller));
+    gateway.store.update_version(&bucket, named, version.as_deref(), change).await?;
     Ok(S3Response::new(Default::default()))
 }
 

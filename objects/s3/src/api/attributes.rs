@@ -4,8 +4,9 @@ use crate::{
     Gateway,
     access::Caller,
     api::{
-        convert::{self, customer_of, set_checksums},
+        convert::{self, set_checksums},
         enter,
+        protection::{Subject, customer_of},
     },
     fault,
     store::{
@@ -71,7 +72,7 @@ pub(super) async fn get_object_attributes(
     let bucket = entry.row();
     let found = gateway.store.find_object(&bucket, &input.key, version).await?;
     let object = found.object().ok_or_else(fault::internal)?;
-    customer_of!(input).reading_key(gateway, &object.seal.wrapping)?;
+    customer_of!(input).check(&object.seal.wrapping)?;
     // They may come as one header with commas.
     let asked = input.object_attributes.iter().flat_map(|one| one.as_str().split(','));
     let asked: Vec<&str> = asked.map(str::trim).collect();
@@ -80,6 +81,10 @@ pub(super) async fn get_object_attributes(
         return Err(fault::invalid_argument(message, "x-amz-object-attributes", other));
     }
     let wants = |name: &str| asked.contains(&name);
+    if wants("Checksum") || wants("ObjectParts") {
+        let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+        subject.may_open(&object.seal.wrapping).await?;
+    }
     let checksum = object.checksum.as_ref().filter(|_| wants("Checksum")).map(|sum| {
         let mut shown = dto::Checksum {
             checksum_type: Some(convert::kind_name(sum.kind)),

@@ -1,19 +1,17 @@
 //! Between the types of the protocol and those of the store.
 
 use crate::{
-    Gateway, fault,
+    fault,
     store::{
         Bucket, LockMode, Owner,
         checksum::{Algorithm, Checksum, Kind, from_base64, to_base64},
-        crypt::{Wrapping, WrappingKey},
         rules::{Conditions, Match},
         version::{Attributes, Etag, Header, Lock, Object, Retention},
     },
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
-use s3s::{S3Error, S3ErrorCode, S3Result, crypto::Checksum as _, dto};
+use s3s::{S3Error, S3ErrorCode, S3Result, dto};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The most bytes of user metadata: names and values.
@@ -299,145 +297,6 @@ pub(super) fn mode_name(mode: LockMode) -> &'static str {
     match mode {
         LockMode::Governance => "GOVERNANCE",
         LockMode::Compliance => "COMPLIANCE",
-    }
-}
-
-/// What a client says of its own key.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Customer<'a> {
-    pub(super) algorithm: Option<&'a str>,
-    pub(super) key: Option<&'a str>,
-    pub(super) md5: Option<&'a str>,
-}
-
-macro_rules! customer_of {
-    ($input:expr) => {
-        $crate::api::convert::Customer {
-            algorithm: $input.sse_customer_algorithm.as_deref(),
-            key: $input.sse_customer_key.as_deref(),
-            md5: $input.sse_customer_key_md5.as_deref(),
-        }
-    };
-}
-pub(super) use customer_of;
-
-impl Customer<'_> {
-    /// The client's key; none if it names none.
-    pub(super) fn key(&self) -> S3Result<Option<WrappingKey>> {
-        let Some(algorithm) = self.algorithm else {
-            if self.key.is_some() || self.md5.is_some() {
-                let message = "Requests specifying Server Side Encryption with Customer provided \
-                               keys must provide a valid encryption algorithm.";
-                return Err(self.wrong(message));
-            }
-            return Ok(None);
-        };
-        if algorithm != "AES256" {
-            let message = "The Encryption request you specified is not valid. Supported value: \
-                           AES256.";
-            return Err(fault::custom(
-                StatusCode::BAD_REQUEST,
-                "InvalidEncryptionAlgorithmError",
-                message,
-            ));
-        }
-        let Some(key) = self.key else {
-            let message = "Requests specifying Server Side Encryption with Customer provided keys \
-                           must provide an appropriate secret key.";
-            return Err(self.wrong(message));
-        };
-        let Some(said) = self.md5 else {
-            let message = "Requests specifying Server Side Encryption with Customer provided keys \
-                           must provide the client calculated MD5 of the secret key.";
-            return Err(self.wrong(message));
-        };
-        let decoded = STANDARD.decode(key).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
-        let Some(key) = decoded else {
-            return Err(self.wrong("The secret key was invalid for the specified algorithm."));
-        };
-        let md5 = STANDARD.encode(s3s::crypto::Md5::checksum(&key));
-        if md5 != said {
-            let message = "The calculated MD5 hash of the key did not match the hash that was \
-                           provided.";
-            return Err(self.wrong(message));
-        }
-        Ok(Some(WrappingKey { wrapping: Wrapping::Customer { md5 }, key }))
-    }
-
-    fn wrong(&self, message: &str) -> S3Error {
-        fault::invalid_argument(message, "x-amz-server-side-encryption", "null")
-    }
-
-    /// The key to read an object with.
-    pub(super) fn reading_key(&self, gateway: &Gateway, wrapping: &Wrapping) -> S3Result<[u8; 32]> {
-        match (wrapping, self.key()?) {
-            (Wrapping::Store, None) => Ok(gateway.settings.master_key),
-            (Wrapping::Store, Some(_)) => Err(fault::invalid_request(
-                "The encryption parameters are not applicable to this object.",
-            )),
-            (Wrapping::Customer { .. }, None) => Err(fault::invalid_request(
-                "The object was stored using a form of Server Side Encryption. The correct \
-                 parameters must be provided to retrieve the object.",
-            )),
-            (Wrapping::Customer { md5 }, Some(given)) => {
-                let right = matches!(&given.wrapping, Wrapping::Customer { md5: of } if of == md5);
-                if right { Ok(given.key) } else { Err(fault::access_denied()) }
-            }
-        }
-    }
-
-    /// The key to write an object with.
-    pub(super) fn writing_key(
-        &self,
-        gateway: &Gateway,
-        encryption: Option<&dto::ServerSideEncryption>,
-        kms_key: Option<&str>,
-    ) -> S3Result<WrappingKey> {
-        let customer = self.key()?;
-        match (encryption.map(dto::ServerSideEncryption::as_str), customer) {
-            (Some(_), Some(_)) => {
-                let message = "Server Side Encryption with Customer provided key is incompatible \
-                               with the encryption method specified";
-                Err(fault::invalid_argument(message, "x-amz-server-side-encryption", ""))
-            }
-            (None, Some(key)) => Ok(key),
-            (None | Some("AES256"), None) => {
-                if let Some(key) = kms_key {
-                    let message = "Server Side Encryption with AWS KMS managed key requires HTTP \
-                                   header x-amz-server-side-encryption : aws:kms";
-                    let name = "x-amz-server-side-encryption-aws-kms-key-id";
-                    return Err(fault::invalid_argument(message, name, key));
-                }
-                Ok(gateway.store.wrapping_key())
-            }
-            (Some("aws:kms" | "aws:kms:dsse"), None) => Err(match kms_key {
-                Some(key) => fault::custom(
-                    StatusCode::BAD_REQUEST,
-                    "KMS.NotFoundException",
-                    format!("Invalid keyId '{key}'"),
-                ),
-                None => fault::not_implemented("Server-side encryption with AWS KMS"),
-            }),
-            (Some(other), None) => Err(fault::invalid_argument(
-                "The encryption method specified is not supported",
-                "x-amz-server-side-encryption",
-                other,
-            )),
-        }
-    }
-}
-
-/// How an object's encryption is shown: method, algorithm of the client's key, its MD5.
-pub(super) fn encryption(
-    wrapping: &Wrapping,
-) -> (Option<dto::ServerSideEncryption>, Option<String>, Option<String>) {
-    match wrapping {
-        Wrapping::Store => (
-            Some(dto::ServerSideEncryption::from_static(dto::ServerSideEncryption::AES256)),
-            None,
-            None,
-        ),
-        Wrapping::Customer { md5 } => (None, Some("AES256".to_owned()), Some(md5.clone())),
     }
 }
 

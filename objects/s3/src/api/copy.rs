@@ -5,9 +5,10 @@ use crate::{
     access::{Caller, of_new_object},
     api::{
         asked_of,
-        convert::{self, Customer, ReadConditions, attributes_of, customer_of, set_checksums},
+        convert::{self, ReadConditions, attributes_of, set_checksums},
         enter,
         objects::{check_early, conflict, open},
+        protection::{Customer, Shown, Subject, customer_of, protection_of},
     },
     fault,
     store::{
@@ -16,6 +17,7 @@ use crate::{
         ingest::{Expected, MAX_BODY_BYTES},
         multipart::UploadKey,
         objects::{Found, New, check_key},
+        outbox::Named,
         read::Reading,
         version::{Attributes, Header, Object},
     },
@@ -53,8 +55,8 @@ impl<'a> Source<'a> {
         let action = if self.version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
         let entry = enter(gateway, caller, action, self.bucket, Some(self.key), owner).await?;
         let bucket = entry.row();
-        let what = (&*bucket, self.key, self.version);
-        let opened = open(gateway, what, customer, pick).await;
+        let subject = Subject { gateway, caller, bucket: &bucket, key: self.key };
+        let opened = open(subject, self.version, customer, pick).await;
         let (found, range, reading) = opened.map_err(|error| {
             if *error.code() != S3ErrorCode::MethodNotAllowed {
                 return error;
@@ -169,9 +171,8 @@ pub(super) async fn copy_object(
         input.object_lock_retain_until_date.as_ref(),
         input.object_lock_legal_hold_status.as_ref().map(dto::ObjectLockLegalHoldStatus::as_str),
     )?;
-    let (encryption, kms_key) =
-        (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());
-    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?;
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+    let wrapping = protection_of!(input).writing_key(subject).await?;
     let choose = |found: &Found, object: &Object| {
         source_conditions!(input).check(&object.etag, found.version.modified_ms, true)?;
         check_size(0..object.size)
@@ -192,7 +193,8 @@ pub(super) async fn copy_object(
     let taken = store.take_in(&place, reading.into_stream(), &expected, &wrapping).await?;
     let new = New::of(taken, attributes, lock, writer);
     let (etag, checksum) = (new.object.etag, convert::checksum_of(&new.object));
-    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let named = Named::told(&input.key, "ObjectCreated:Copy", Some(&caller));
+    let put = store.put_object(&entry, named, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;
     let mut result = dto::CopyObjectResult {
         checksum_type: Some(convert::kind_name(Kind::FullObject)),
@@ -201,13 +203,16 @@ pub(super) async fn copy_object(
         ..Default::default()
     };
     set_checksums!(result, checksum);
-    let (server_side_encryption, algorithm, md5) = convert::encryption(&wrapping.wrapping);
+    let shown = Shown::of(&wrapping.wrapping);
     Ok(S3Response::new(dto::CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: convert::version_id(&source_bucket, found.id()),
-        sse_customer_algorithm: algorithm,
-        sse_customer_key_md5: md5,
-        server_side_encryption,
+        sse_customer_algorithm: shown.algorithm,
+        sse_customer_key_md5: shown.md5,
+        ssekms_key_id: shown.key_id,
+        ssekms_encryption_context: shown.context,
+        bucket_key_enabled: shown.bucket_key,
+        server_side_encryption: shown.method,
         version_id: written.version_id,
         ..Default::default()
     }))
@@ -251,7 +256,8 @@ pub(super) async fn upload_part_copy(
     let id = UploadKey::of_id(&input.upload_id)?;
     let store = &gateway.store;
     let upload = store.upload(&bucket, &input.key, id).await?;
-    let wrapping = super::multipart::wrapping(gateway, &upload, customer_of!(input))?;
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+    let wrapping = super::multipart::wrapping(subject, &upload, customer_of!(input)).await?;
     let choose = |found: &Found, object: &Object| {
         source_conditions!(input).check(&object.etag, found.version.modified_ms, true)?;
         source_range(input.copy_source_range.as_deref(), object.size)
@@ -276,13 +282,15 @@ pub(super) async fn upload_part_copy(
     if upload.checksum.is_some() {
         set_checksums!(result, convert::checksum_fields(algorithm, &part.checksum, None));
     }
-    let (server_side_encryption, algorithm, md5) = convert::encryption(&wrapping.wrapping);
+    let shown = Shown::of(&wrapping.wrapping);
     Ok(S3Response::new(dto::UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: convert::version_id(&source_bucket, found.id()),
-        sse_customer_algorithm: algorithm,
-        sse_customer_key_md5: md5,
-        server_side_encryption,
+        sse_customer_algorithm: shown.algorithm,
+        sse_customer_key_md5: shown.md5,
+        ssekms_key_id: shown.key_id,
+        bucket_key_enabled: shown.bucket_key,
+        server_side_encryption: shown.method,
         ..Default::default()
     }))
 }

@@ -19,6 +19,7 @@ mod multipart;
 mod notification;
 mod objects;
 mod policy;
+mod protection;
 mod tags;
 mod website;
 
@@ -103,7 +104,7 @@ macro_rules! operations {
 }
 
 operations! {
-    // These go on to `objects`, `copy`, `multipart`, `tags` and `acl`.
+    // These go on to `objects`, `copy`, `multipart` and `tags`.
     after {
         put_object: PutObjectInput => PutObjectOutput,
         copy_object: CopyObjectInput => CopyObjectOutput,
@@ -111,12 +112,7 @@ operations! {
         create_multipart_upload: CreateMultipartUploadInput => CreateMultipartUploadOutput,
         get_object: GetObjectInput => GetObjectOutput,
         head_object: HeadObjectInput => HeadObjectOutput,
-        delete_object: DeleteObjectInput => DeleteObjectOutput,
-        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
         put_object_tagging: PutObjectTaggingInput => PutObjectTaggingOutput,
-        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
-        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
-        restore_object: RestoreObjectInput => RestoreObjectOutput,
     }
     buckets {
         create_bucket: CreateBucketInput => CreateBucketOutput,
@@ -126,6 +122,11 @@ operations! {
         get_bucket_location: GetBucketLocationInput => GetBucketLocationOutput,
         get_bucket_versioning: GetBucketVersioningInput => GetBucketVersioningOutput,
         put_bucket_versioning: PutBucketVersioningInput => PutBucketVersioningOutput,
+    }
+    objects {
+        delete_object: DeleteObjectInput => DeleteObjectOutput,
+        delete_objects: DeleteObjectsInput => DeleteObjectsOutput,
+        restore_object: RestoreObjectInput => RestoreObjectOutput,
     }
     attributes {
         get_object_attributes: GetObjectAttributesInput => GetObjectAttributesOutput,
@@ -145,6 +146,7 @@ operations! {
         abort_multipart_upload: AbortMultipartUploadInput => AbortMultipartUploadOutput,
     }
     tags {
+        delete_object_tagging: DeleteObjectTaggingInput => DeleteObjectTaggingOutput,
         get_object_tagging: GetObjectTaggingInput => GetObjectTaggingOutput,
     }
     lock {
@@ -158,6 +160,7 @@ operations! {
     acl {
         get_bucket_acl: GetBucketAclInput => GetBucketAclOutput,
         put_bucket_acl: PutBucketAclInput => PutBucketAclOutput,
+        put_object_acl: PutObjectAclInput => PutObjectAclOutput,
         get_object_acl: GetObjectAclInput => GetObjectAclOutput,
         get_bucket_ownership_controls: GetBucketOwnershipControlsInput => GetBucketOwnershipControlsOutput,
         put_bucket_ownership_controls: PutBucketOwnershipControlsInput => PutBucketOwnershipControlsOutput,

@@ -5,10 +5,11 @@ use crate::{
     access::{Caller, of_new_object},
     api::{
         asked_of,
-        convert::{self, Customer, attributes_of, checksums_of, customer_of, set_checksums},
+        convert::{self, attributes_of, checksums_of, set_checksums},
         enter,
         listing::{Encoding, after},
         objects::{empty, expected, length_of},
+        protection::{Customer, Shown, Subject, customer_of, protection_of},
     },
     fault,
     store::{
@@ -18,6 +19,7 @@ use crate::{
         listing::{After, Line, Query},
         multipart::{Completion, MAX_PARTS, Named, Upload, UploadKey},
         objects::check_key,
+        outbox,
     },
 };
 use http::StatusCode;
@@ -32,13 +34,16 @@ pub(super) fn part_number(number: i32) -> S3Result<u16> {
 }
 
 /// The key for a part's body: of the same kind as the upload said.
-pub(super) fn wrapping(
-    gateway: &Gateway,
+pub(super) async fn wrapping(
+    subject: Subject<'_>,
     upload: &Upload,
     customer: Customer<'_>,
 ) -> S3Result<WrappingKey> {
     match (&upload.wrapping, customer.key()?) {
-        (Wrapping::Store, None) => Ok(gateway.store.wrapping_key()),
+        (Wrapping::Store, None) => Ok(subject.gateway.store.wrapping_key()),
+        (Wrapping::Kms(by), None) => {
+            Ok(WrappingKey { wrapping: upload.wrapping.clone(), key: subject.open(by).await? })
+        }
         (Wrapping::Customer { md5 }, Some(key)) if matches!(&key.wrapping, Wrapping::Customer { md5: of } if of == md5) => {
             Ok(key)
         }
@@ -49,7 +54,7 @@ pub(super) fn wrapping(
             "The multipart upload initiate requested encryption. Subsequent part requests must \
              include the appropriate encryption parameters.",
         )),
-        (Wrapping::Store, Some(_)) => Err(fault::invalid_request(
+        (Wrapping::Store | Wrapping::Kms(_), Some(_)) => Err(fault::invalid_request(
             "The multipart upload initiate did not request encryption with a customer key.",
         )),
     }
@@ -104,9 +109,9 @@ pub(super) async fn create_multipart_upload(
     let asked = asked_of!(input);
     let (writer, acl) = of_new_object(gateway, &caller, (&entry, &input.key), &asked).await?;
     attributes.acl = acl;
-    let (encryption, kms_key) =
-        (input.server_side_encryption.as_ref(), input.ssekms_key_id.as_deref());
-    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?.wrapping;
+    let bucket = entry.row();
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+    let wrapping = protection_of!(input).writing_key(subject).await?.wrapping;
     let initiator = caller.identity.as_ref().map_or_else(
         || (String::new(), "anonymous".to_owned()),
         |one| match one.root {
@@ -124,16 +129,19 @@ pub(super) async fn create_multipart_upload(
         checksum,
     };
     let id = gateway.store.create_upload(&entry, &input.key, upload).await?;
-    let (server_side_encryption, algorithm, md5) = convert::encryption(&wrapping);
+    let shown = Shown::of(&wrapping);
     Ok(S3Response::new(dto::CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
         checksum_algorithm: checksum
             .map(|(algorithm, _)| dto::ChecksumAlgorithm::from_static(algorithm.name())),
         checksum_type: checksum.map(|(_, kind)| convert::kind_name(kind)),
         key: Some(input.key),
-        sse_customer_algorithm: algorithm,
-        sse_customer_key_md5: md5,
-        server_side_encryption,
+        sse_customer_algorithm: shown.algorithm,
+        sse_customer_key_md5: shown.md5,
+        ssekms_key_id: shown.key_id,
+        ssekms_encryption_context: shown.context,
+        bucket_key_enabled: shown.bucket_key,
+        server_side_encryption: shown.method,
         upload_id: Some(id.to_id()),
         ..Default::default()
     }))
@@ -153,7 +161,8 @@ pub(super) async fn upload_part(
     let id = UploadKey::of_id(&input.upload_id)?;
     let store = &gateway.store;
     let upload = store.upload(&bucket, &input.key, id).await?;
-    let wrapping = wrapping(gateway, &upload, customer_of!(input))?;
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+    let wrapping = wrapping(subject, &upload, customer_of!(input)).await?;
     let length = length_of(input.body.as_ref(), input.content_length)?;
     let checksums = checksums_of!(input)?;
     let md5 = input.content_md5.as_deref();
@@ -177,12 +186,14 @@ pub(super) async fn upload_part(
     let given = expected.checksums.first().cloned();
     let taken = store.take_in(&place, body, &expected, &wrapping).await?;
     let part = store.put_part(&entry, &input.key, id, number, taken).await?;
-    let (server_side_encryption, customer_algorithm, md5) = convert::encryption(&wrapping.wrapping);
+    let shown_key = Shown::of(&wrapping.wrapping);
     let mut output = dto::UploadPartOutput {
         e_tag: Some(dto::ETag::Strong(hex::encode(part.md5))),
-        sse_customer_algorithm: customer_algorithm,
-        sse_customer_key_md5: md5,
-        server_side_encryption,
+        sse_customer_algorithm: shown_key.algorithm,
+        sse_customer_key_md5: shown_key.md5,
+        ssekms_key_id: shown_key.key_id,
+        bucket_key_enabled: shown_key.bucket_key,
+        server_side_encryption: shown_key.method,
         ..Default::default()
     };
     if upload.checksum.is_some() || shown.is_empty() || shown.contains(&algorithm) {
@@ -387,16 +398,26 @@ pub(super) async fn complete_multipart_upload(
         checksum,
         size: input.mpu_object_size.and_then(|size| u64::try_from(size).ok()),
     };
-    let completed = gateway.store.complete_upload(&entry, &input.key, id, &completion).await?;
+    let bucket = entry.row();
+    if let Ok(upload) = gateway.store.upload(&bucket, &input.key, id).await {
+        // S3 reads the parts, in the caller's name.
+        let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+        subject.may_open(&upload.wrapping).await?;
+    }
+    let event = "ObjectCreated:CompleteMultipartUpload";
+    let named = outbox::Named::told(&input.key, event, Some(&caller));
+    let completed = gateway.store.complete_upload(&entry, named, id, &completion).await?;
     let object = &completed.object;
-    let (server_side_encryption, _, _) = convert::encryption(&object.seal.wrapping);
+    let shown = Shown::of(&object.seal.wrapping);
     let mut output = dto::CompleteMultipartUploadOutput {
         checksum_type: object.checksum.as_ref().map(|sum| convert::kind_name(sum.kind)),
         e_tag: Some(convert::etag(&object.etag)),
         location: Some(format!("http://{host}/{}/{}", input.bucket, input.key)),
         bucket: Some(input.bucket),
         key: Some(input.key),
-        server_side_encryption,
+        ssekms_key_id: shown.key_id,
+        bucket_key_enabled: shown.bucket_key,
+        server_side_encryption: shown.method,
         version_id: completed.written.version_id,
         ..Default::default()
     };

@@ -5,10 +5,9 @@ use crate::{
     access::{Caller, of_new_object},
     api::{
         asked_of,
-        convert::{
-            self, Customer, ReadConditions, attributes_of, checksums_of, customer_of, set_checksums,
-        },
+        convert::{self, ReadConditions, attributes_of, checksums_of, set_checksums},
         enter,
+        protection::{Customer, Shown, Subject, customer_of, protection_of},
     },
     fault,
     store::{
@@ -16,6 +15,7 @@ use crate::{
         checksum::Algorithm,
         ingest::Expected,
         objects::{Found, New, Written, check_key},
+        outbox::Named,
         read::{Reading, part_range},
         rules::Conditions,
         version::{Content, Header, Object},
@@ -126,9 +126,8 @@ pub(super) async fn put_object(
     let asked = asked_of!(input);
     let (writer, acl) = of_new_object(gateway, &caller, (&entry, &input.key), &asked).await?;
     attributes.acl = acl;
-    let kms_key = input.ssekms_key_id.as_deref();
-    let encryption = input.server_side_encryption.as_ref();
-    let wrapping = customer_of!(input).writing_key(gateway, encryption, kms_key)?;
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key: &input.key };
+    let wrapping = protection_of!(input).writing_key(subject).await?;
     let conditions = convert::conditions(input.if_match, input.if_none_match);
     let length = length_of(input.body.as_ref(), input.content_length)?;
     let checksums = checksums_of!(input)?;
@@ -141,7 +140,9 @@ pub(super) async fn put_object(
     let taken = store.take_in(&place, body, &expected, &wrapping).await?;
     let new = New::of(taken, attributes, lock, writer);
     let object = Object { content: Content::Blobs(Vec::new()), ..new.object.clone() };
-    let put = store.put_object(&entry, &input.key, new, &conditions).await;
+    let event = if form { "ObjectCreated:Post" } else { "ObjectCreated:Put" };
+    let named = Named::told(&input.key, event, Some(&caller));
+    let put = store.put_object(&entry, named, new, &conditions).await;
     let written = put.map_err(|error| conflict(error, &conditions))?;
     let mut response = S3Response::new(put_output(&object, written));
     if form {
@@ -158,14 +159,17 @@ pub(super) async fn put_object(
 }
 
 fn put_output(object: &Object, written: Written) -> dto::PutObjectOutput {
-    let (encryption, algorithm, md5) = convert::encryption(&object.seal.wrapping);
+    let shown = Shown::of(&object.seal.wrapping);
     let kind = object.checksum.as_ref().map(|sum| convert::kind_name(sum.kind));
     let mut output = dto::PutObjectOutput {
         checksum_type: kind,
         e_tag: Some(convert::etag(&object.etag)),
-        sse_customer_algorithm: algorithm,
-        sse_customer_key_md5: md5,
-        server_side_encryption: encryption,
+        sse_customer_algorithm: shown.algorithm,
+        sse_customer_key_md5: shown.md5,
+        ssekms_key_id: shown.key_id,
+        ssekms_encryption_context: shown.context,
+        bucket_key_enabled: shown.bucket_key,
+        server_side_encryption: shown.method,
         version_id: written.version_id,
         ..Default::default()
     };
@@ -175,16 +179,17 @@ fn put_output(object: &Object, written: Written) -> dto::PutObjectOutput {
 
 /// Finds an object and reads what `pick` chooses of it.
 pub(super) async fn open(
-    gateway: &Gateway,
-    (bucket, key, version): (&Bucket, &str, Option<&str>),
+    subject: Subject<'_>,
+    version: Option<&str>,
     customer: Customer<'_>,
     pick: impl Fn(&Found, &Object) -> S3Result<Range<u64>>,
 ) -> S3Result<(Found, Range<u64>, Reading)> {
+    let Subject { gateway, bucket, key, .. } = subject;
     for _ in 0..ATTEMPTS {
         let found = gateway.store.find_object(bucket, key, version).await?;
         let object = found.object().ok_or_else(fault::internal)?;
         let range = pick(&found, object)?;
-        let wrapping_key = customer.reading_key(gateway, &object.seal.wrapping)?;
+        let wrapping_key = customer.reading_key(subject, &object.seal.wrapping).await?;
         check_archive(gateway, object)?;
         let store = &gateway.store;
         let reading = store.read_object(bucket, key, &found, &wrapping_key, range.clone()).await?;
@@ -259,6 +264,10 @@ fn restore_of(object: &Object) -> Option<String> {
     Some(format!("ongoing-request=\"false\", expiry-date=\"{until}\""))
 }
 
+fn asks_for_checksum(mode: Option<&dto::ChecksumMode>) -> bool {
+    mode.is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED)
+}
+
 /// The conditions of a GET or HEAD.
 macro_rules! conditions {
     ($input:expr) => {
@@ -275,7 +284,7 @@ macro_rules! conditions {
 macro_rules! describe {
     ($output:ident, $bucket:expr, $found:expr, $object:expr, $range:expr, $partial:expr, $part:expr, $mode:expr) => {{
         let (found, object, range): (&Found, &Object, &Range<u64>) = ($found, $object, $range);
-        let (encryption, algorithm, md5) = convert::encryption(&object.seal.wrapping);
+        let shown = Shown::of(&object.seal.wrapping);
         let retention = object.lock.retention;
         let mut output = dto::$output {
             accept_ranges: Some("bytes".to_owned()),
@@ -300,16 +309,17 @@ macro_rules! describe {
                 .map(|one| convert::exact_timestamp(one.until_ms)),
             parts_count: $part.and_then(|_| object.etag.parts).map(i32::from),
             restore: restore_of(object),
-            sse_customer_algorithm: algorithm,
-            sse_customer_key_md5: md5,
-            server_side_encryption: encryption,
+            sse_customer_algorithm: shown.algorithm,
+            sse_customer_key_md5: shown.md5,
+            ssekms_key_id: shown.key_id,
+            bucket_key_enabled: shown.bucket_key,
+            server_side_encryption: shown.method,
             storage_class: object.attributes.storage_class.clone().map(dto::StorageClass::from),
             version_id: convert::version_id($bucket, found.id()),
             website_redirect_location: convert::header(object, Header::WebsiteRedirect),
             ..Default::default()
         };
-        let asked = $mode.as_ref().is_some_and(|mode| mode.as_str() == dto::ChecksumMode::ENABLED);
-        if asked && !$partial {
+        if asks_for_checksum($mode.as_ref()) && !$partial {
             set_checksums!(output, convert::checksum_of(object));
             output.checksum_type = object.checksum.as_ref().map(|sum| convert::kind_name(sum.kind));
         }
@@ -346,7 +356,8 @@ pub(super) async fn get_object(
         Ok(pick(object, range.as_ref(), part)?.0)
     };
     let customer = customer_of!(input);
-    let (found, range, reading) = open(gateway, (&bucket, key, version), customer, choose).await?;
+    let subject = Subject { gateway, caller: &caller, bucket: &bucket, key };
+    let (found, range, reading) = open(subject, version, customer, choose).await?;
     let object = found.object().ok_or_else(fault::internal)?;
     let partial = input.range.is_some() || part.is_some();
     let mut output = describe!(
@@ -380,10 +391,14 @@ pub(super) async fn head_object(
     let bucket = entry.row();
     let found = gateway.store.find_object(&bucket, key, version).await?;
     let object = found.object().ok_or_else(fault::internal)?;
-    customer_of!(input).reading_key(gateway, &object.seal.wrapping)?;
+    customer_of!(input).check(&object.seal.wrapping)?;
     conditions!(input).check(&object.etag, found.version.modified_ms, false)?;
     let part = input.part_number;
     let (range, partial) = pick(object, input.range.as_ref(), part)?;
+    if asks_for_checksum(input.checksum_mode.as_ref()) {
+        let subject = Subject { gateway, caller: &caller, bucket: &bucket, key };
+        subject.may_open(&object.seal.wrapping).await?;
+    }
     let output = describe!(
         HeadObjectOutput,
         &bucket,
@@ -424,9 +439,10 @@ async fn delete(
         let action = "s3:BypassGovernanceRetention";
         super::allow(gateway, caller, action, entry, Some(key)).await?;
     }
+    let named = Named::told(key, "ObjectRemoved:Delete", Some(caller));
     match version {
-        None => gateway.store.delete_object(entry, key, None, &conditions).await,
-        Some(id) => gateway.store.delete_version(entry, key, id, &conditions, bypass).await,
+        None => gateway.store.delete_object(entry, named, None, &conditions).await,
+        Some(id) => gateway.store.delete_version(entry, named, id, &conditions, bypass).await,
     }
 }
 
@@ -542,7 +558,8 @@ pub(super) async fn restore_object(
     let days = days.ok_or_else(fault::malformed_xml)?;
     let now_ms = gateway.store.now_ms();
     let version = input.version_id.as_deref();
-    let restored = gateway.store.update_version(&entry, &input.key, version, |version| {
+    let named = Named::told(&input.key, "ObjectRestore:Post", Some(&caller));
+    let restored = gateway.store.update_version(&entry, named, version, |version| {
         let Some(object) = &mut version.object else { return Err(fault::internal()) };
         let class = object.attributes.storage_class.as_deref();
         if !matches!(class, Some("GLACIER" | "DEEP_ARCHIVE")) {

@@ -7,8 +7,9 @@ use crate::{
     fault,
 };
 use http::StatusCode;
-use policy::{Document, Kind};
+use policy::{Document, Kind, Principal};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
+use std::collections::BTreeSet;
 
 fn missing(name: &str) -> s3s::S3Error {
     let error = fault::fault(S3ErrorCode::NoSuchBucketPolicy, "The bucket policy does not exist");
@@ -39,6 +40,7 @@ pub(super) async fn put_bucket_policy(
     let document =
         Document::parse(text, policy::s3::MAX_POLICY_BYTES, Kind::Resource).map_err(malformed)?;
     policy::s3::check(&document, name).map_err(malformed)?;
+    check_principals(gateway, &document).await?;
     let block = block_of(gateway, &bucket.row()).await?;
     if block.block_policy && policy::s3::is_public(&document) {
         let message = format!(
@@ -51,6 +53,23 @@ pub(super) async fn put_bucket_policy(
     let kept = PolicyText::from(text.clone());
     gateway.configure(&bucket, |configuration| configuration.policy = Some(kept)).await?;
     Ok(S3Response::with_status(Default::default(), StatusCode::NO_CONTENT))
+}
+
+/// Users and roles that a policy names must be there.
+async fn check_principals(gateway: &Gateway, document: &Document) -> S3Result<()> {
+    let is_one = |arn: &str| {
+        let mut parts = arn.splitn(6, ':').skip(2);
+        let (service, resource) = (parts.next(), parts.nth(2).unwrap_or_default());
+        service == Some("iam") && ["user/", "role/"].iter().any(|kind| resource.starts_with(kind))
+    };
+    let named: BTreeSet<&str> = document.principals().map(Principal::as_str).collect();
+    for arn in named.into_iter().filter(|arn| is_one(arn)) {
+        if !gateway.identities.has_principal(arn).await {
+            let error = fault::fault(S3ErrorCode::MalformedPolicy, "Invalid principal in policy");
+            return Err(fault::with(error, &[("Detail", arn)]));
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn delete_bucket_policy(

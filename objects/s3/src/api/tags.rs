@@ -1,6 +1,6 @@
 //! Tags of objects.
 
-use crate::{Gateway, access::Caller, api::enter, fault};
+use crate::{Gateway, access::Caller, api::enter, fault, store::outbox::Named};
 use percent_encoding::percent_decode_str;
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 use std::collections::HashSet;
@@ -109,7 +109,7 @@ fn action(version: Option<&str>, newest: &'static str, named: &'static str) -> &
 async fn set_tags(
     gateway: &Gateway,
     entry: &crate::store::BucketEntry,
-    key: &str,
+    key: Named<'_>,
     version: Option<&str>,
     tags: Vec<(String, String)>,
 ) -> S3Result<Option<String>> {
@@ -135,7 +135,8 @@ pub(super) async fn put_object_tagging(
     let entry = enter(gateway, &caller, action, &input.bucket, Some(&input.key), owner).await?;
     let tags = of_set(input.tagging.tag_set)?;
     let version = input.version_id.as_deref();
-    let version_id = set_tags(gateway, &entry, &input.key, version, tags).await?;
+    let named = Named::told(&input.key, "ObjectTagging:Put", Some(&caller));
+    let version_id = set_tags(gateway, &entry, named, version, tags).await?;
     Ok(S3Response::new(dto::PutObjectTaggingOutput { version_id }))
 }
 
@@ -149,6 +150,7 @@ pub(super) async fn delete_object_tagging(
     let action = action(version, "s3:DeleteObjectTagging", "s3:DeleteObjectVersionTagging");
     let owner = input.expected_bucket_owner.as_deref();
     let entry = enter(gateway, &caller, action, &input.bucket, Some(&input.key), owner).await?;
-    let version_id = set_tags(gateway, &entry, &input.key, version, Vec::new()).await?;
+    let named = Named::told(&input.key, "ObjectTagging:Delete", Some(&caller));
+    let version_id = set_tags(gateway, &entry, named, version, Vec::new()).await?;
     Ok(S3Response::new(dto::DeleteObjectTaggingOutput { version_id }))
 }

@@ -4,10 +4,13 @@ use super::{invalid_argument, malformed_xml};
 use crate::fault;
 use s3s::{S3Result, dto};
 
-/// Checks a configuration that is to be kept.
+/// The longest name of a key of KMS.
+const MAX_KEY_ID_BYTES: usize = 2048;
+
+/// Checks a configuration that is to be kept. Whether there is such a key, only writes will say.
 ///
 /// # Errors
-/// `MalformedXML`, `InvalidArgument`; `NotImplemented` for keys of KMS.
+/// `MalformedXML`, `InvalidArgument`; `NotImplemented` for two layers.
 pub fn check(configuration: &dto::ServerSideEncryptionConfiguration) -> S3Result<()> {
     let [rule] = configuration.rules.as_slice() else { return Err(malformed_xml()) };
     let Some(default) = &rule.apply_server_side_encryption_by_default else {
@@ -20,8 +23,14 @@ pub fn check(configuration: &dto::ServerSideEncryptionConfiguration) -> S3Result
              aws:kms:dsse",
         )),
         "AES256" => Ok(()),
-        "aws:kms" | "aws:kms:dsse" => {
-            Err(fault::not_implemented("Default encryption with AWS KMS (SSE-KMS)"))
+        "aws:kms" => match default.kms_master_key_id.as_deref() {
+            Some(key) if key.is_empty() || key.len() > MAX_KEY_ID_BYTES => {
+                Err(invalid_argument("The KMSMasterKeyID is not valid."))
+            }
+            Some(_) | None => Ok(()),
+        },
+        "aws:kms:dsse" => {
+            Err(fault::not_implemented("Dual-layer server-side encryption (aws:kms:dsse)"))
         }
         _ => Err(malformed_xml()),
     }
@@ -59,7 +68,8 @@ mod tests {
             check(&configuration).is_ok()
         };
         assert!(with("AES256", None));
-        assert!(!with("aws:kms", Some("alias/a")));
+        assert!(with("aws:kms", Some("alias/a")) && with("aws:kms", None));
+        assert!(!with("aws:kms", Some("")) && !with("aws:kms:dsse", None));
         assert!(!with("AES256", Some("alias/a")));
         assert!(!with("ROT13", None));
         assert!(check(&dto::ServerSideEncryptionConfiguration { rules: vec![] }).is_err());

@@ -9,10 +9,10 @@ use crate::{
     Gateway,
     configuration::Lifecycle,
     fault,
-    notification::message::Happening,
     store::{
         Bucket, BucketEntry, Versioning,
         listing::{After, Line, Listed, Query},
+        outbox::Named,
         rules::{Conditions, Match},
     },
 };
@@ -21,6 +21,8 @@ use s3s::{S3ErrorCode, S3Result};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
+/// How removals are told; those that leave a delete marker say so.
+const EXPIRATION: &str = "LifecycleExpiration:Delete";
 /// How many versions are looked at a time.
 const PAGE: usize = 1000;
 /// The pause after each page, so that requests come first.
@@ -230,15 +232,9 @@ impl Gateway {
             Fate::Expire => self.expire(entry, row, listed, &id, report).await,
             Fate::Remove => {
                 let unconditional = Conditions::default();
-                let gone =
-                    self.store.delete_version(entry, &listed.key, &id, &unconditional, false).await;
-                match gone {
-                    Ok(_) => {
-                        report.removed += 1;
-                        self.tell(row, "LifecycleExpiration:Delete", listed, Some(&id)).await
-                    }
-                    Err(error) => Err(error),
-                }
+                let named = Named::told(&listed.key, EXPIRATION, None);
+                let gone = self.store.delete_version(entry, named, &id, &unconditional, false);
+                gone.await.map(|_| report.removed += 1)
             }
             Fate::Transition(class) => {
                 let class = class.to_owned();
@@ -248,14 +244,9 @@ impl Gateway {
                     }
                     Ok(())
                 };
-                let moved = self.store.update_version(entry, &listed.key, Some(&id), change).await;
-                match moved {
-                    Ok(_) => {
-                        report.moved += 1;
-                        self.tell(row, "LifecycleTransition", listed, Some(&id)).await
-                    }
-                    Err(error) => Err(error),
-                }
+                let named = Named::told(&listed.key, "LifecycleTransition", None);
+                let moved = self.store.update_version(entry, named, Some(&id), change).await;
+                moved.map(|_| report.moved += 1)
             }
         };
         match done {
@@ -279,44 +270,20 @@ impl Gateway {
             return Ok(());
         }
         let conditions = Conditions::default();
-        let written = match row.versioning {
+        let named = Named::told(&listed.key, EXPIRATION, None);
+        match row.versioning {
             // By name, so that an object written meanwhile stays.
             Versioning::Off => {
-                self.store.delete_version(entry, &listed.key, id, &conditions, false).await?
+                self.store.delete_version(entry, named, id, &conditions, false).await?
             }
             Versioning::Enabled | Versioning::Suspended => {
                 let etag = listed.version.object.as_ref().map(|object| object.etag.to_string());
                 let conditions = Conditions { if_match: etag.map(Match::Etag), ..conditions };
-                self.store.delete_object(entry, &listed.key, None, &conditions).await?
+                self.store.delete_object(entry, named, None, &conditions).await?
             }
         };
         report.expired += 1;
-        let event = match row.versioning {
-            Versioning::Off => "LifecycleExpiration:Delete",
-            Versioning::Enabled | Versioning::Suspended => {
-                "LifecycleExpiration:DeleteMarkerCreated"
-            }
-        };
-        self.tell(row, event, listed, written.version_id.as_deref()).await
-    }
-
-    async fn tell(
-        &self,
-        row: &Bucket,
-        event: &str,
-        listed: &Listed,
-        version_id: Option<&str>,
-    ) -> S3Result<()> {
-        let happening = Happening {
-            event,
-            key: &listed.key,
-            size_bytes: listed.version.object.as_ref().map(|object| object.size),
-            etag: None,
-            version_id: version_id.filter(|_| row.versioning != Versioning::Off),
-            caller: None,
-            at_ms: self.store.now_ms(),
-        };
-        self.events.emit(row, &happening).await
+        Ok(())
     }
 
     async fn abort_uploads(

@@ -12,7 +12,6 @@ use crate::{
     fault,
     store::{
         Bucket, Store,
-        crypt::{Wrapping, WrappingKey},
         ingest::Expected,
         objects::{New, place_of},
         rules::Conditions,
@@ -123,8 +122,7 @@ impl Logs {
         let body = Bytes::from(batch.text.clone());
         let expected = Expected { length: Some(body.len() as u64), ..Expected::default() };
         let stream = futures::stream::iter([Ok::<_, s3s::StdError>(body)]);
-        let key_bytes = self.store.master_key();
-        let wrapping = WrappingKey { wrapping: Wrapping::Store, key: key_bytes };
+        let wrapping = self.store.wrapping_key();
         let place = place_of(&target, &key);
         let taken = self.store.take_in(&place, stream, &expected, &wrapping).await?;
         let attributes = Attributes {

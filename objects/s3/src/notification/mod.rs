@@ -7,12 +7,14 @@
 //! {"arn:aws:sns:us-east-1:123456789012:uploads": {"url": "http://127.0.0.1:8080/hook"},
 //!  "arn:aws:sqs:us-east-1:123456789012:log": {"file": "/var/log/s3-events.jsonl"}}
 //! ```
-//! The message is S3's own, without the envelope of SNS or SQS. It is kept as a record before the
-//! operation is answered and removed after the target took it: each is delivered at least once.
+//! The message is S3's own, without the envelope of SNS or SQS. It is kept in the commit of what it
+//! tells of ([`crate::store`]) and removed after the target took it: each is delivered at least once.
 
 mod deliver;
 pub mod message;
 mod queue;
+
+pub(crate) use queue::Waiting;
 
 use crate::{
     configuration::notification::wishes,
@@ -20,14 +22,12 @@ use crate::{
     store::{Bucket, Store},
 };
 use deliver::Target;
-use message::Happening;
 use s3s::{S3ErrorCode, S3Result, dto};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::Arc,
 };
-use tokio::sync::Notify;
 
 /// The most bytes of the file of targets.
 const MAX_TARGETS_BYTES: u64 = 1 << 20;
@@ -38,12 +38,11 @@ pub(crate) struct Events {
     store: Arc<Store>,
     /// The file that says what stands for which ARN.
     targets: Option<PathBuf>,
-    waiting: Notify,
 }
 
 impl Events {
     pub(crate) fn new(store: Arc<Store>, targets: Option<PathBuf>) -> Self {
-        Self { store, targets, waiting: Notify::new() }
+        Self { store, targets }
     }
 
     /// The targets as the file has them now; without a file there are none.
@@ -100,25 +99,7 @@ impl Events {
             let body = message::test_event(bucket, self.store.now_ms());
             queue::put(&self.store, arn, body).await?;
         }
-        self.waiting.notify_one();
-        Ok(())
-    }
-
-    /// Takes an event in, for each wish of the bucket that wants it. It is durable once this
-    /// returns.
-    ///
-    /// # Errors
-    /// The storage is unavailable.
-    pub(crate) async fn emit(&self, bucket: &Bucket, happening: &Happening<'_>) -> S3Result<()> {
-        let Some(configuration) = &bucket.configuration.notification else { return Ok(()) };
-        let event = format!("s3:{}", happening.event);
-        for wish in wishes(configuration) {
-            if wish.wants(&event, happening.key) {
-                let body = message::event(bucket, wish.id, happening);
-                queue::put(&self.store, wish.arn, body).await?;
-                self.waiting.notify_one();
-            }
-        }
+        self.store.ears.0.notify_one();
         Ok(())
     }
 
@@ -128,7 +109,7 @@ impl Events {
             match self.deliver_due().await {
                 Ok(next_ms) => {
                     let pause = std::time::Duration::from_millis(next_ms);
-                    let _ = tokio::time::timeout(pause, self.waiting.notified()).await;
+                    let _ = tokio::time::timeout(pause, self.store.ears.0.notified()).await;
                 }
                 Err(error) => {
                     log::warn!("delivering notifications: {error:?}");

@@ -1,4 +1,5 @@
-//! Events that wait for their target: records of their own, in order of time.
+//! Events that wait for their target: in the places of their objects, in order of time for each; test
+//! events in records of their own.
 
 use crate::{fault, store::Store};
 use bytes::Bytes;
@@ -17,15 +18,19 @@ const PAGE: usize = 100;
 
 /// An event that waits.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Waiting {
-    pub arn: String,
-    pub body: String,
-    pub since_ms: u64,
-    pub due_ms: u64,
-    pub attempts: u32,
+pub(crate) struct Waiting {
+    pub(super) arn: String,
+    pub(super) body: String,
+    since_ms: u64,
+    pub(super) due_ms: u64,
+    attempts: u32,
 }
 
 impl Waiting {
+    pub(crate) fn new(arn: &str, body: String, now_ms: u64) -> Self {
+        Self { arn: arn.to_owned(), body, since_ms: now_ms, due_ms: now_ms, attempts: 0 }
+    }
+
     /// Puts it off after an attempt that failed, and says by how much; none if it is too old.
     pub(super) fn again(&mut self, now_ms: u64) -> Option<u64> {
         if self.is_too_old(now_ms) {
@@ -43,7 +48,7 @@ impl Waiting {
         now_ms.saturating_sub(self.since_ms) > KEPT_MS
     }
 
-    fn to_record(&self) -> S3Result<Record> {
+    pub(crate) fn to_record(&self) -> S3Result<Record> {
         let value = serde_json::to_vec(self).map_err(s3s::S3Error::internal_error)?;
         Ok(Record { blobs: Vec::new(), value: value.into() })
     }
@@ -51,8 +56,7 @@ impl Waiting {
 
 pub(super) async fn put(store: &Store, arn: &str, body: String) -> S3Result<()> {
     let now_ms = store.now_ms();
-    let waiting =
-        Waiting { arn: arn.to_owned(), body, since_ms: now_ms, due_ms: now_ms, attempts: 0 };
+    let waiting = Waiting::new(arn, body, now_ms);
     let key = format!("event/{now_ms:016x}-{:016x}", rand::random::<u64>());
     let place = Place::new(0, key.into_bytes());
     let key = place.record(Table::Settings, &[]);
@@ -81,6 +85,19 @@ pub(super) struct Walk {
     page: VecDeque<(Bytes, Record)>,
     after: Option<Bytes>,
     last: bool,
+    /// The second table is gone through.
+    second: bool,
+}
+
+/// All events of a table.
+fn all_of(second: bool) -> std::ops::Range<Bytes> {
+    match second {
+        false => range(Table::Settings, 0, PREFIX),
+        true => {
+            let table = Table::Events as u8;
+            Bytes::from(vec![table])..Bytes::from(vec![table + 1])
+        }
+    }
 }
 
 impl Walk {
@@ -96,10 +113,13 @@ impl Walk {
                     }
                 }
             }
-            if self.last {
+            if self.last && self.second {
                 return Ok(None);
             }
-            let mut part = range(Table::Settings, 0, PREFIX);
+            if self.last {
+                *self = Self { second: true, ..Self::default() };
+            }
+            let mut part = all_of(self.second);
             if let Some(after) = &self.after {
                 part.start = [after, &[0][..]].concat().into();
             }

@@ -1,6 +1,7 @@
 //! Encryption at rest: a fresh key for each body, wrapped by the store's master key or by the
 //! client's own; AES-256-GCM in segments, so that any range can be read and verified.
 
+use crate::keys::{Context, PlainKey};
 use bytes::{Bytes, BytesMut};
 use ring::{
     aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -8,6 +9,7 @@ use ring::{
 };
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// Bytes of a body in each segment but the last.
 pub(super) const SEGMENT_BYTES: u64 = 64 << 10;
@@ -23,6 +25,21 @@ pub enum Wrapping {
     Store,
     /// The client's, which it brings with each request; the MD5 of it in base64.
     Customer { md5: String },
+    /// A data key of KMS.
+    Kms(Box<ByKms>),
+}
+
+/// A data key of KMS, sealed, and how it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByKms {
+    /// The ARN of the key that seals it.
+    pub key_arn: String,
+    /// The data key, which KMS opens.
+    pub ciphertext: Vec<u8>,
+    /// What the client adds to the encryption context, beside the ARN of the object or the bucket.
+    pub context: Context,
+    /// Whether objects of the bucket have it in common.
+    pub bucket_key: bool,
 }
 
 /// How a body is encrypted.
@@ -43,7 +60,7 @@ impl fmt::Debug for Seal {
 #[derive(Clone)]
 pub struct WrappingKey {
     pub wrapping: Wrapping,
-    pub key: [u8; 32],
+    pub key: PlainKey,
 }
 
 impl fmt::Debug for WrappingKey {
@@ -84,7 +101,8 @@ pub(super) struct Sealer {
 impl Sealer {
     /// With a fresh key. None if the machine gives no randomness.
     pub(super) fn new(wrapping_key: &WrappingKey) -> Option<(Self, Seal)> {
-        let (key, salt): ([u8; 32], [u8; SALT]) = rand::random();
+        let (key, salt) =
+            (Zeroizing::new(rand::random::<[u8; 32]>()), rand::random::<[u8; SALT]>());
         let mut wrapped = key.to_vec();
         once(&wrapping_key.key, &salt)?
             .seal_in_place_append_tag(nonce(0), Aad::empty(), &mut wrapped)
@@ -92,7 +110,7 @@ impl Sealer {
         let seal =
             Seal { wrapping: wrapping_key.wrapping.clone(), key: [&salt[..], &wrapped].concat() };
         Some((
-            Self { key: data_key(&key)?, index: 0, out: BytesMut::new(), begin: 0, broken: false },
+            Self { key: data_key(&*key)?, index: 0, out: BytesMut::new(), begin: 0, broken: false },
             seal,
         ))
     }
@@ -149,9 +167,9 @@ impl Opener {
     /// None if it is the wrong key.
     pub(super) fn new(seal: &Seal, wrapping_key: &[u8; 32]) -> Option<Self> {
         let (salt, wrapped) = seal.key.split_at_checked(SALT)?;
-        let mut wrapped = wrapped.to_vec();
+        let mut wrapped = Zeroizing::new(wrapped.to_vec());
         let key = once(wrapping_key, salt)?;
-        let key = key.open_in_place(nonce(0), Aad::empty(), &mut wrapped).ok()?;
+        let key = key.open_in_place(nonce(0), Aad::empty(), &mut **wrapped).ok()?;
         data_key(key).map(Self)
     }
 
@@ -188,7 +206,7 @@ mod tests {
     use super::*;
 
     fn store() -> WrappingKey {
-        WrappingKey { wrapping: Wrapping::Store, key: [7; 32] }
+        WrappingKey { wrapping: Wrapping::Store, key: [7; 32].into() }
     }
 
     #[test]

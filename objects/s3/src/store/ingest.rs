@@ -3,7 +3,7 @@
 use super::{
     Store,
     checksum::{Algorithm, Checksum, Hasher, Kind, from_base64},
-    crypt::{Seal, Sealer, WrappingKey, sealed_len},
+    crypt::{Seal, Sealer, Wrapping, WrappingKey, sealed_len},
 };
 use crate::fault;
 use bytes::Bytes;
@@ -57,6 +57,8 @@ pub struct Taken {
     pub body: Body,
     /// In bytes, before encryption.
     pub size: u64,
+    /// What the entity tag shows: the MD5 of what the store's own key encrypts. Of anything else it
+    /// would say too much.
     pub md5: [u8; 16],
     pub checksum: Checksum,
     pub seal: Seal,
@@ -225,6 +227,10 @@ impl Store {
         let value = sums.into_iter().find(|(one, _)| *one == kept).map(|(_, value)| value);
         let value = value.unwrap_or_default();
         let checksum = Checksum { algorithm: kept, kind: Kind::FullObject, value };
+        let md5 = match seal.wrapping {
+            Wrapping::Store => md5,
+            Wrapping::Customer { .. } | Wrapping::Kms(_) => rand::random(),
+        };
         Ok(Taken { body, size, md5, checksum, seal })
     }
 }

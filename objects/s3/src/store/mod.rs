@@ -9,6 +9,7 @@ pub mod ingest;
 pub mod listing;
 pub mod multipart;
 pub mod objects;
+pub(crate) mod outbox;
 pub mod read;
 mod reset;
 pub mod rules;
@@ -27,6 +28,7 @@ pub struct Store {
     buckets: bucket::Buckets,
     garbage: garbage::Bell,
     readers: read::Readers,
+    pub(crate) ears: outbox::Ears,
 }
 
 impl fmt::Debug for Store {
@@ -45,6 +47,7 @@ impl Store {
             buckets: Default::default(),
             garbage: Default::default(),
             readers: Default::default(),
+            ears: Default::default(),
         }
     }
 
@@ -52,11 +55,6 @@ impl Store {
     #[must_use]
     pub fn cluster(&self) -> &Arc<Cluster> {
         &self.cluster
-    }
-
-    /// Wraps the keys of bodies.
-    pub(crate) fn master_key(&self) -> [u8; 32] {
-        self.settings.master_key
     }
 
     /// Where a key's records and bodies belong.
@@ -74,6 +72,9 @@ impl Store {
     /// The store's own key, which wraps the keys of bodies.
     #[must_use]
     pub fn wrapping_key(&self) -> crypt::WrappingKey {
-        crypt::WrappingKey { wrapping: crypt::Wrapping::Store, key: self.settings.master_key }
+        crypt::WrappingKey {
+            wrapping: crypt::Wrapping::Store,
+            key: self.settings.master_key.into(),
+        }
     }
 }

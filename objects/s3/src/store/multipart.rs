@@ -8,6 +8,7 @@ use super::{
     ingest::Taken,
     listing::{Page, Query, Visit, Walk},
     objects::{Written, place_of},
+    outbox,
     rules::Conditions,
     version::{Attributes, Content, Etag, Lock, Object, Run, decode, decode_id, encode, encode_id},
 };
@@ -252,6 +253,7 @@ impl Store {
         upload_under(&update, id).await?;
         let upload = update.place().record(Table::Uploads, &id.0);
         let records = vec![(upload, None), Self::garbage(update.place(), &id.0)];
+        update.although_full();
         self.commit(&mut update, Changes { records, blobs: Vec::new() }).await
     }
 
@@ -262,13 +264,14 @@ impl Store {
     pub async fn complete_upload(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<outbox::Named<'_>>,
         id: UploadKey,
         completion: &Completion,
     ) -> S3Result<Completed> {
+        let key = key.into();
         let _inside = entry.enter().await?;
         let bucket = entry.row();
-        let mut update = self.cluster.update(place_of(&bucket, key)).await;
+        let mut update = self.cluster.update(place_of(&bucket, key.key)).await;
         let upload = match upload_under(&update, id).await {
             Ok(upload) => upload,
             Err(error) => {

@@ -3,6 +3,7 @@
 use super::{
     Bucket, BucketEntry, DefaultRetention, Owner, Store, Versioning,
     ingest::Taken,
+    outbox::Named,
     read::{ReadFault, Reading},
     rules::{self, Conditions, Moment, Plan, Refusal, Seen},
     version::{Attributes, Content, Etag, Lock, Object, Retention, Version, VersionKey},
@@ -268,13 +269,14 @@ impl Store {
     pub async fn put_object(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<Named<'_>>,
         new: New,
         conditions: &Conditions,
     ) -> S3Result<Written> {
+        let key = key.into();
         let _inside = entry.enter().await?;
         let bucket = entry.row();
-        let mut update = self.cluster.update(place_of(&bucket, key)).await;
+        let mut update = self.cluster.update(place_of(&bucket, key.key)).await;
         let more = Changes { records: Vec::new(), blobs: new.inline };
         let new = (new.object, new.owner, new.blobs);
         self.put_under(&mut update, &bucket, key, new, conditions, more).await
@@ -285,7 +287,7 @@ impl Store {
         &self,
         update: &mut Update<'_>,
         bucket: &Bucket,
-        key: &str,
+        key: Named<'_>,
         (mut object, owner, blobs): (Object, Option<Owner>, Vec<BlobId>),
         conditions: &Conditions,
         mut changes: Changes,
@@ -294,7 +296,7 @@ impl Store {
         let (newest, null) = old(update, bucket).await?;
         let seen = (newest.as_ref().map(Found::seen), null.as_ref().map(Found::seen));
         let plan = rules::put(bucket.versioning, seen.0, seen.1, conditions, moment)
-            .map_err(|refusal| refused(refusal, key))?;
+            .map_err(|refusal| refused(refusal, key.key))?;
         let Some((version_key, is_null)) = plan.add else { return Err(fault::internal()) };
         let modified_ms = moment.now_ns / 1_000_000;
         if object.lock.retention.is_none() {
@@ -304,8 +306,11 @@ impl Store {
         let record = version.encode(blobs)?;
         changes.records.push((update.place().record(Table::Objects, &version_key.0), Some(record)));
         self.remove(update.place(), plan, null.as_ref(), &mut changes);
+        let version_id = id_of(bucket, &version, version_key);
+        let written = Written { version_id, modified_ms, marker: false };
+        self.tell(update.place(), bucket, key, &written, version.object.as_ref(), &mut changes)?;
         self.commit(update, changes).await?;
-        Ok(Written { version_id: id_of(bucket, &version, version_key), modified_ms, marker: false })
+        Ok(written)
     }
 
     /// A DELETE without a version: removes the object, or puts a delete marker on top.
@@ -315,19 +320,20 @@ impl Store {
     pub async fn delete_object(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<Named<'_>>,
         owner: Option<Owner>,
         conditions: &Conditions,
     ) -> S3Result<Written> {
+        let key = key.into();
         let _inside = entry.enter().await?;
         let bucket = entry.row();
-        let mut update = self.cluster.update(place_of(&bucket, key)).await;
+        let mut update = self.cluster.update(place_of(&bucket, key.key)).await;
         let moment = self.moment();
         let modified_ms = moment.now_ns / 1_000_000;
         let (newest, null) = old(&update, &bucket).await?;
         let seen = (newest.as_ref().map(Found::seen), null.as_ref().map(Found::seen));
         let plan = rules::delete(bucket.versioning, seen.0, seen.1, conditions, moment)
-            .map_err(|refusal| refused(refusal, key))?;
+            .map_err(|refusal| refused(refusal, key.key))?;
         let mut changes = Changes::default();
         let mut written = Written { version_id: None, modified_ms, marker: false };
         if let Some((version_key, is_null)) = plan.add {
@@ -336,8 +342,11 @@ impl Store {
             changes.records.push((record, Some(marker.encode(Vec::new())?)));
             written.version_id = id_of(&bucket, &marker, version_key);
             written.marker = true;
+        } else {
+            update.although_full();
         }
         self.remove(update.place(), plan, null.as_ref(), &mut changes);
+        self.tell(update.place(), &bucket, key, &written, None, &mut changes)?;
         self.commit(&mut update, changes).await?;
         Ok(written)
     }
@@ -349,25 +358,31 @@ impl Store {
     pub async fn delete_version(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<Named<'_>>,
         version: &str,
         conditions: &Conditions,
         bypass: bool,
     ) -> S3Result<Written> {
+        let key = key.into();
         let _inside = entry.enter().await?;
         let bucket = entry.row();
-        let mut update = self.cluster.update(place_of(&bucket, key)).await;
+        let mut update = self.cluster.update(place_of(&bucket, key.key)).await;
         let found = View::Locked(&update).version(bucket.versioning, version).await?;
         let now_ns = self.settings.clock.now_ns();
         let seen = found.as_ref().map(Found::seen);
         let plan = rules::delete_version(seen, conditions, bypass, now_ns)
-            .map_err(|refusal| refused(refusal, key))?;
+            .map_err(|refusal| refused(refusal, key.key))?;
         let mut changes = Changes::default();
         self.remove(update.place(), plan, found.as_ref(), &mut changes);
+        update.although_full();
+        let version_id = Some(version.to_owned());
+        let written = Written { version_id, modified_ms: now_ns / 1_000_000, marker: false };
+        let shown = (bucket.versioning != Versioning::Off).then(|| version.to_owned());
+        let told = Written { version_id: shown, ..written.clone() };
+        self.tell(update.place(), &bucket, key, &told, None, &mut changes)?;
         self.commit(&mut update, changes).await?;
         let marker = found.is_some_and(|found| found.version.object.is_none());
-        let version_id = Some(version.to_owned());
-        Ok(Written { version_id, modified_ms: now_ns / 1_000_000, marker })
+        Ok(Written { marker, ..written })
     }
 
     /// Changes a version's row in its place.
@@ -377,10 +392,12 @@ impl Store {
     pub async fn update_version<T>(
         &self,
         entry: &BucketEntry,
-        key: &str,
+        key: impl Into<Named<'_>>,
         version: Option<&str>,
         change: impl FnOnce(&mut Version) -> S3Result<T>,
     ) -> S3Result<(T, String)> {
+        let named = key.into();
+        let key = named.key;
         let _inside = entry.enter().await?;
         let bucket = entry.row();
         let mut update = self.cluster.update(place_of(&bucket, key)).await;
@@ -399,7 +416,12 @@ impl Store {
         let id = found.id();
         let record = update.place().record(Table::Objects, &found.key.0);
         let records = vec![(record, Some(found.version.encode(found.blobs)?))];
-        self.commit(&mut update, Changes { records, blobs: Vec::new() }).await?;
+        let mut changes = Changes { records, blobs: Vec::new() };
+        let version_id = id_of(&bucket, &found.version, found.key);
+        let written = Written { version_id, modified_ms: self.now_ms(), marker: false };
+        let object = found.version.object.as_ref();
+        self.tell(update.place(), &bucket, named, &written, object, &mut changes)?;
+        self.commit(&mut update, changes).await?;
         Ok((answer, id))
     }
 
@@ -429,7 +451,11 @@ impl Store {
         }
         let garbage = [Table::Garbage as u8];
         let garbage = changes.records.iter().any(|(key, _)| key.starts_with(&garbage));
+        let events = changes.records.iter().any(|(key, _)| key.starts_with(&[Table::Events as u8]));
         update.commit(changes).await.map_err(|e| fault::storage(&e))?;
+        if events {
+            self.ears.0.notify_one();
+        }
         if garbage {
             self.ring();
         }
@@ -472,7 +498,12 @@ pub fn check_key(key: &str) -> S3Result<()> {
     if key.len() <= MAX_KEY_BYTES {
         return Ok(());
     }
+    Err(key_too_long(key.len()))
+}
+
+/// The fault of a key of so many bytes.
+pub(crate) fn key_too_long(size: usize) -> S3Error {
     let error = fault::custom(StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long");
-    let (size, most) = (key.len().to_string(), MAX_KEY_BYTES.to_string());
-    Err(fault::with(error, &[("Size", &size), ("MaxSizeAllowed", &most)]))
+    let (size, most) = (size.to_string(), MAX_KEY_BYTES.to_string());
+    fault::with(error, &[("Size", &size), ("MaxSizeAllowed", &most)])
 }

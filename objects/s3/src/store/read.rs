@@ -6,7 +6,7 @@ use super::{
     multipart::Part,
     version::{Content, Object, Run, VersionKey},
 };
-use crate::fault;
+use crate::{fault, keys::PlainKey};
 use bytes::{Bytes, BytesMut};
 use cluster::{BlobId, BlobRef, ClusterFault, Place, Table};
 use futures::Stream;
@@ -236,7 +236,7 @@ pub fn part_range(runs: &[Run], number: u16) -> Option<Range<u64>> {
 struct Walk {
     store: Arc<Store>,
     place: Place,
-    key: [u8; 32],
+    key: PlainKey,
     /// The upload of its parts.
     upload: [u8; 16],
     /// Parts to come, in reverse.
@@ -305,13 +305,13 @@ impl Store {
                 }
                 let pin = self.pin(&place, version, version.0).await?;
                 let current = Some((piece, range));
-                let (key, upload, parts) = (*key, [0; 16], Vec::new());
+                let (key, upload, parts) = (PlainKey::new(*key), [0; 16], Vec::new());
                 Walk { store: self.clone(), place, key, upload, parts, current, _pin: pin }
             }
             Content::Upload { id, runs } => {
                 let pin = self.pin(&place, version, *id).await?;
                 let parts = parts_of(runs, &range).into_iter().rev().collect();
-                let (key, upload, current) = (*key, *id, None);
+                let (key, upload, current) = (PlainKey::new(*key), *id, None);
                 Walk { store: self.clone(), place, key, upload, parts, current, _pin: pin }
             }
         };

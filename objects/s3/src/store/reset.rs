@@ -14,7 +14,8 @@ const RECORDS_AT_A_TIME: usize = 32;
 /// How many records of a dropped bucket are looked at together.
 const PAGE: usize = 1000;
 /// The tables that have records of a bucket's keys.
-const OF_BUCKETS: [Table; 4] = [Table::Objects, Table::Uploads, Table::Parts, Table::Garbage];
+const OF_BUCKETS: [Table; 5] =
+    [Table::Objects, Table::Uploads, Table::Parts, Table::Garbage, Table::Events];
 
 impl Store {
     /// Drops all buckets, and what accounts have set. None of them, nor anything in them, is seen from then on; a bucket made

@@ -149,6 +149,7 @@ async fn errors_are_complete() {
     let long = "k".repeat(1025);
     let got = client.send(&format!("PUT /bucket/{long}"), "", "x").await;
     assert!(got.text().contains("<Code>KeyTooLongError</Code>"), "{}", got.text());
+    assert!(got.text().contains("<Size>1025</Size><MaxSizeAllowed>1024<"), "{}", got.text());
 }
 
 /// What is not read of a body is never taken for the next request.

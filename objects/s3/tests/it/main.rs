@@ -3,6 +3,7 @@
 mod access;
 mod background;
 mod configuration;
+mod encryption;
 mod front;
 mod http;
 mod lists;

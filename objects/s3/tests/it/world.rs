@@ -95,6 +95,11 @@ impl World {
         Self::with(node, |gateway| gateway.with_notification_targets(file))
     }
 
+    /// An empty store, with data keys.
+    pub fn with_keys(keys: Arc<dyn s3::keys::DataKeys>) -> Self {
+        Self::with(Arc::new(MemoryNode::default()), |gateway| gateway.with_keys(keys))
+    }
+
     fn with(node: Arc<dyn Node>, change: impl FnOnce(Gateway) -> Gateway) -> Self {
         let identities = FixedIdentities {
             identities: vec![

@@ -58,6 +58,11 @@ impl Principals {
         self.policies.remove(id);
     }
 
+    /// Whether there is a user or a role with this ARN.
+    pub(super) fn has(&self, arn: &str) -> bool {
+        self.rows.values().any(|principal| principal.row.arn == arn)
+    }
+
     /// What a user or a role may by its own policies; none if there is no such.
     pub(super) fn own(&self, id: &str) -> Option<Own> {
         let Principal { row, inline } = self.rows.get(id)?;

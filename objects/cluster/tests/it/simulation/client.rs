@@ -110,6 +110,19 @@ impl Client {
         self.change(key, leaves).await
     }
 
+    /// Removes all that a place has.
+    pub async fn delete(&mut self, key: u64) -> ClusterResult<()> {
+        self.change(key, [false, false]).await
+    }
+
+    /// Writes something small to each place in turn, until that fails.
+    pub async fn fill(&mut self) -> ClusterResult<()> {
+        for key in 0..1000 {
+            self.change(key % self.keys, [true, false]).await?;
+        }
+        Ok(())
+    }
+
     async fn change(&mut self, key: u64, leaves: [bool; 2]) -> ClusterResult<()> {
         let place = place(key);
         // The body comes in before the lock is taken, as it does from slow senders.

@@ -6,6 +6,7 @@
 
 mod client;
 mod dice;
+mod filling;
 mod model;
 mod rack;
 

@@ -5,8 +5,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cluster::NodeConfig;
 use node::{
-    Batch, BlobId, BlobWriter, MemoryNode, Node, NodeFault, NodeResult, Scan, SimDisk, SimNode,
-    Usage,
+    Batch, BlobId, BlobWriter, MemoryNode, Node, NodeFault, NodeResult, Options, Scan, SimDisk,
+    SimNode, Usage,
 };
 use std::{
     sync::{
@@ -146,6 +146,10 @@ pub struct Bay {
     pub name: String,
     disk: Disk,
     simulated: bool,
+    /// The most that a call takes, in microseconds.
+    pub latency_us: u64,
+    /// Of its node, on a simulated disk.
+    pub options: Options,
     now: Option<Steered>,
     dice: Dice,
 }
@@ -153,7 +157,16 @@ pub struct Bay {
 impl Bay {
     pub fn new(name: usize, simulated: bool, mut dice: Dice) -> Self {
         let disk = Self::blank(simulated, &mut dice);
-        Self { name: format!("node-{name}"), disk, simulated, now: None, dice }
+        let latency_us = if simulated { 0 } else { 2_000 };
+        Self {
+            name: format!("node-{name}"),
+            disk,
+            simulated,
+            latency_us,
+            options: Options::small(),
+            now: None,
+            dice,
+        }
     }
 
     fn blank(simulated: bool, dice: &mut Dice) -> Disk {
@@ -194,16 +207,17 @@ impl Bay {
         let (inner, damaged): (Arc<dyn Node>, bool) = match &self.disk {
             Disk::Memory(node) => (Arc::new(node.clone()), false),
             Disk::Simulated(disk) => {
-                let (node, report) = SimNode::open(disk.clone(), self.dice.next())
-                    .map_err(|fault| log::warn!("{} doesn't open: {fault}", self.name))
-                    .ok()?;
+                let (node, report) =
+                    SimNode::open_with(disk.clone(), self.dice.next(), self.options.clone())
+                        .map_err(|fault| log::warn!("{} doesn't open: {fault}", self.name))
+                        .ok()?;
                 (Arc::new(node), report.is_damaged())
             }
         };
         let reins = Reins {
             dead: AtomicBool::new(false),
             hangs: watch::Sender::new(false),
-            latency_us: if self.simulated { 0 } else { 2_000 },
+            latency_us: self.latency_us,
             dice: Mutex::new(Dice::new(self.dice.next())),
         };
         let steered = Steered { inner, reins: Arc::new(reins) };
@@ -232,6 +246,13 @@ impl Bay {
     pub fn fill(&self, full: bool) {
         if let Disk::Simulated(disk) = &self.disk {
             disk.set_capacity(if full { disk.used_bytes() + 90_000 } else { u64::MAX });
+        }
+    }
+
+    /// Somebody else takes all of its room but for so many bytes.
+    pub fn leave(&self, bytes: u64) {
+        if let Disk::Simulated(disk) = &self.disk {
+            disk.set_capacity(disk.used_bytes() + bytes);
         }
     }
 

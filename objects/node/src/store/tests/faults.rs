@@ -141,9 +141,12 @@ fn a_full_node_takes_what_its_cluster_needs_to_open_it() {
     disk.set_capacity(disk.used_bytes());
     let (store, report) = open(&disk);
     assert!(!report.is_damaged());
+    let needed = Batch { although_full: true, adopt: vec![id(2)], ..record(69, "needed") };
     let own =
         Batch { sequence: 70, changes: vec![put("\0map", &bytes(70, 2000))], ..Batch::default() };
     commit(&store, own).expect("the reserve is for this, too");
+    assert!(matches!(commit(&store, record(68, "small")), Err(NodeFault::Full)));
+    commit(&store, needed).expect("and for what replicas need to agree");
     let batch = Batch { sequence: 71, free: vec![id(1)], ..Batch::default() };
     commit(&store, batch).expect("what frees space is taken");
     assert_eq!(store.get(b"\0map").expect("alive"), Some(bytes(70, 2000)));
