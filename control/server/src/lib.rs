@@ -13,13 +13,18 @@ mod identities;
 mod images;
 mod master_key;
 mod objects;
+mod rates;
+mod record;
 mod store;
 mod tls;
+mod trail;
 mod uses;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
 pub use config::Config;
 pub use images::BuiltImage;
+pub use rates::DEFAULT_FACTOR as DEFAULT_API_RATE;
+pub use trail::TrailStatus;
 
 use anyhow::Context as _;
 use cloud::Cloud;
@@ -68,6 +73,8 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         links: links.clone(),
     };
     let hosts = Arc::new(Hosts::default());
+    let trail = trail::Trail::open(&config.data.join("audit"), config.audit_days)
+        .context("open the audit log")?;
     let dispatcher = Arc::new(Dispatcher {
         cloud: cloud.clone(),
         hosts: hosts.clone(),
@@ -77,6 +84,9 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         links,
         uses: uses::Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
+        codes: iam::UsedCodes::default(),
+        trail: trail.clone(),
+        rates: rates::Rates::new(config.api_rate),
     });
     let objects = Arc::new(Objects::new(&config.run));
     let authority = tls::Authority::open(&config.data.join("tls")).context("the cloud's own CA")?;
@@ -85,16 +95,20 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
     log::info!("listening on http:// and https://{}", listener.local_addr()?);
-    tokio::select! {
+    let events = at(contracts::audit::SOCKET);
+    let ended = tokio::select! {
         ended = front.serve_clients(listener) => ended,
         ended = front.serve_guests(&guests) => ended,
         ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
-        ended = admin::serve(&owner, cloud.clone(), objects) => ended,
+        ended = admin::serve(&owner, cloud.clone(), objects, trail.clone()) => ended,
+        ended = trail.serve(&events) => ended,
         ended = teller.serve(&identities) => ended,
         ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,
-    }
+    };
+    trail.close().await;
+    ended
 }
 
 /// Does what is due by the clock, and takes note of images that were built meanwhile.

@@ -4,6 +4,7 @@ use crate::{
     Gateway, TokenError,
     access::{self, Passport, Peer},
     answers::{Question, between},
+    audit,
     around::{Around, broken},
     control::Control,
     digest, fault, form, head,
@@ -146,6 +147,7 @@ impl Service {
             return unread(refused, &path, head);
         }
         let question = Question::of(&parts, around.addressed());
+        let trace = audit::begin(&self.gateway, &parts, around.addressed(), peer).await;
         let expects = parts.headers.contains_key(header::EXPECT);
         let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
@@ -191,6 +193,9 @@ impl Service {
         question.complete(&mut response, self.gateway.store.now_ms());
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
+        if let Some(trace) = trace.filter(|_| passed.is_stamped()) {
+            trace.end(&self.gateway, &response);
+        }
         let usable = match rest {
             Some(rest) => rest.drain(expects).await,
             // Who waited to be told to go on was not told, and botocore for one takes what comes
