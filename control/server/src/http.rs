@@ -13,8 +13,12 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use contracts::objects::ObjectsRequest;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt as _, Either, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt as _, Collected, Either, Full, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::{Answer, route::Sorted};
 use relay::{Connection, Crowd, Place, Source, Steady};
@@ -24,7 +28,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    time::{Instant, error::Elapsed},
 };
 
 /// The largest body of a call to a query service.
@@ -224,13 +228,10 @@ impl Front {
             }
             return self.own(&parts.method, path).await;
         }
-        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-        let answer = match body {
-            Ok(Ok(body)) => {
-                self.dispatcher.answer(&parts, &body.to_bytes(), source, request_id).await
-            }
-            Ok(Err(error)) => refused(
-                Fault::sender("RequestEntityTooLarge", format!("The request's body: {error}"))
+        let answer = match take_in(body).await {
+            Ok(Ok(body)) => self.dispatcher.answer(&parts, &body, source, request_id).await,
+            Ok(Err(why)) => refused(
+                Fault::sender("RequestEntityTooLarge", format!("The request's body: {why}"))
                     .with_status(413),
                 request_id,
             ),
@@ -282,6 +283,18 @@ impl Front {
         self.objects.ask(&ObjectsRequest::Reset).await?;
         Ok(())
     }
+}
+
+/// A request's body, if it comes in time, and is as short as it must be; whoever announces a longer
+/// one need not send it.
+async fn take_in(body: Incoming) -> Result<Result<Bytes, String>, Elapsed> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MAX_BODY {
+        return Ok(Err("length limit exceeded".to_owned()));
+    }
+    let collecting = Limited::new(body, MAX_BODY).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, collecting).await?;
+    Ok(body.map(Collected::to_bytes).map_err(|error| error.to_string()))
 }
 
 /// Out of descriptors, say: others may end meanwhile.

@@ -121,6 +121,10 @@ impl Bucket {
     }
 }
 
+/// What a call took of buckets of instances.
+#[derive(Debug, Default)]
+pub struct Taken(Vec<(Key, f64)>);
+
 /// The buckets.
 #[derive(Debug)]
 pub struct Rates {
@@ -136,7 +140,8 @@ impl Rates {
         Self { factor: factor.filter(|factor| factor.is_finite()), buckets: Mutex::default() }
     }
 
-    /// Lets a call go on, if its account hasn't made too many.
+    /// Lets a call go on, if its account hasn't made too many; what it took for instances is to be
+    /// given back if it fails.
     ///
     /// # Errors
     /// The service's fault: the call is one too many.
@@ -146,10 +151,10 @@ impl Rates {
         service: &'static Service,
         operation: &str,
         payload: &Payload<'_>,
-    ) -> Result<(), Fault> {
-        let Some(factor) = self.factor else { return Ok(()) };
+    ) -> Result<Taken, Fault> {
+        let Some(factor) = self.factor else { return Ok(Taken::default()) };
         // What isn't served costs nothing.
-        let Some(served) = service.served(operation) else { return Ok(()) };
+        let Some(served) = service.served(operation) else { return Ok(Taken::default()) };
         let key = |kind| Key {
             account: scope.account,
             region: scope.region.clone(),
@@ -161,11 +166,23 @@ impl Rates {
         if let Some((figures, number)) = of_instances(service, operation, payload) {
             wanted.push((key(Kind::Instances), figures, number));
         }
-        if self.take_all(wanted, factor) { Ok(()) } else { Err(too_many(service)) }
+        let mut taken = self.take_all(wanted, factor).ok_or_else(|| too_many(service))?;
+        taken.retain(|(key, _)| key.kind == Kind::Instances);
+        Ok(Taken(taken))
+    }
+
+    /// Gives back what a call took that failed: no instance came of it.
+    pub fn give_back(&self, taken: Taken) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, number) in taken.0 {
+            if let Some(bucket) = buckets.get_mut(&key) {
+                bucket.tokens += number;
+            }
+        }
     }
 
     /// Takes tokens of all buckets, or of none.
-    fn take_all(&self, wanted: Vec<(Key, Figures, f64)>, factor: f64) -> bool {
+    fn take_all(&self, wanted: Vec<(Key, Figures, f64)>, factor: f64) -> Option<Vec<(Key, f64)>> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut taken: Vec<(Key, f64)> = Vec::new();
@@ -186,12 +203,12 @@ impl Rates {
                         bucket.tokens += number;
                     }
                 }
-                return false;
+                return None;
             }
             bucket.tokens -= number;
             taken.push((key, number));
         }
-        true
+        Some(taken)
     }
 }
 
@@ -289,7 +306,7 @@ fn of_instances(
 fn too_many(service: &Service) -> Fault {
     match service.name {
         "ec2" => {
-            Fault::receiver("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
+            Fault::sender("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
         }
         "kms" => Fault::sender(
             "ThrottlingException",
@@ -312,7 +329,7 @@ mod tests {
         Scope { account, region: region.parse().expect("a region") }
     }
 
-    fn call(rates: &Rates, scope: &Scope, body: &str) -> Result<(), Fault> {
+    fn call(rates: &Rates, scope: &Scope, body: &str) -> Result<Taken, Fault> {
         let form = Form::parse(body.as_bytes()).expect("a form");
         let operation = form.action().expect("an action").to_owned();
         rates.take(scope, &shapes::ec2::SERVICE, &operation, &Payload::Form(form))
@@ -357,7 +374,11 @@ mod tests {
         assert!(call(&rates, &here, "Action=RunInstances&MaxCount=100").is_ok());
         // More than a bucket holds can still be had, once it is full.
         tokio::time::advance(Duration::from_secs(600)).await;
-        assert!(call(&rates, &here, "Action=RunInstances&MaxCount=5000").is_ok());
+        let taken = call(&rates, &here, "Action=RunInstances&MaxCount=5000").expect("full");
+        assert!(call(&rates, &here, "Action=RunInstances&MaxCount=2").is_err());
+        // A launch that fails gives back what it took.
+        rates.give_back(taken);
+        assert!(call(&rates, &here, "Action=RunInstances&MaxCount=1000").is_ok());
     }
 
     #[tokio::test(start_paused = true)]

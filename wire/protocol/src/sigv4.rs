@@ -95,6 +95,9 @@ struct Signature<'a> {
 impl<'a> Request<'a> {
     /// Reads the claim of a signed request.
     pub fn claim(&self) -> Result<Claim, SigV4Error> {
+        if self.headers.get_all("authorization").iter().nth(1).is_some() {
+            return Err(incomplete("The request must have one Authorization header only."));
+        }
         let presigned = self.query_parameter("X-Amz-Algorithm").is_some();
         let signature = match self.header("authorization") {
             Some(authorization) => self.in_header(&authorization)?,
