@@ -115,9 +115,9 @@ impl FromStr for ApiRate {
         let factor = |text: &str| text.parse::<f64>().ok().filter(|it| (0.01..=1e9).contains(it));
         match text {
             "off" => Ok(Self(None)),
-            _ => factor(text).map(|factor| Self(Some(factor))).ok_or_else(|| {
-                format!("'{text}' is neither a number from 0.01 to 1e9, nor 'off'")
-            }),
+            _ => factor(text)
+                .map(|factor| Self(Some(factor)))
+                .ok_or_else(|| format!("'{text}' is neither a number from 0.01 to 1e9, nor 'off'")),
         }
     }
 }

@@ -49,12 +49,16 @@ pub struct Call {
     pub output: Option<Output>,
     /// The error answered.
     pub fault: Option<Fault>,
+    /// Whether the client was there to be answered; else nobody has heard what came of it.
+    pub was_sent: bool,
     /// The host that the client asked for.
     pub host: Option<String>,
     /// The ID in the answer.
     pub request_id: String,
     /// When the call was done.
     pub at: Timestamp,
+    /// How long parameters and answer were, in bytes.
+    pub size_bytes: usize,
 }
 
 /// Whether an operation changes nothing, as its service has it.
@@ -81,7 +85,8 @@ pub fn is_read_only(service: &str, operation: &str) -> bool {
 /// give credentials.
 #[must_use]
 pub fn keeps_answer(service: &str, operation: &str) -> bool {
-    let gives = service == "sts" && (operation.starts_with("Assume") || operation.ends_with("Token"));
+    let gives =
+        service == "sts" && (operation.starts_with("Assume") || operation.ends_with("Token"));
     gives || !is_read_only(service, operation)
 }
 
@@ -93,11 +98,7 @@ impl Call {
         let Some(other) = self.other_account(&event) else { return vec![event] };
         let shared = Some(new_id());
         event.shared_event_id.clone_from(&shared);
-        let mut theirs = Event {
-            event_id: new_id(),
-            recipient_account_id: other,
-            ..event.clone()
-        };
+        let mut theirs = Event { event_id: new_id(), recipient_account_id: other, ..event.clone() };
         // Another account learns who it was, and no more.
         theirs.user_identity.user_name = None;
         theirs.user_identity.session_context = None;
@@ -136,9 +137,9 @@ impl Call {
             user_agent: circumstances.user_agent.as_deref().map(clipped),
             error_code: self.fault.as_ref().map(|fault| self.code(fault)),
             error_message: self.fault.as_ref().map(|fault| self.message(fault)),
-            request_parameters: parameters.map(within),
-            response_elements: answer.map(within),
-            additional_event_data: None,
+            request_parameters: parameters.map(|part| self.within(part)),
+            response_elements: answer.map(|part| self.within(part)),
+            additional_event_data: (!self.was_sent).then(|| json!({ "clientWentAway": true })),
             request_id: self.request_id.clone(),
             event_id,
             read_only: is_read_only(self.service.name, &self.operation),
@@ -160,10 +161,7 @@ impl Call {
             (Protocol::Ec2, _) => Style::Ec2Answer,
             (_, "kms") => Style::Kms,
             (
-                Protocol::Query
-                | Protocol::Json { .. }
-                | Protocol::RestJson
-                | Protocol::RestXml,
+                Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml,
                 _,
             ) => Style::Plain,
         }
@@ -199,10 +197,9 @@ impl Call {
         match self.service.protocol {
             Protocol::Ec2 if fault.sender => format!("Client.{}", fault.code),
             Protocol::Ec2 => format!("Server.{}", fault.code),
-            Protocol::Query
-            | Protocol::Json { .. }
-            | Protocol::RestJson
-            | Protocol::RestXml => fault.code.to_string(),
+            Protocol::Query | Protocol::Json { .. } | Protocol::RestJson | Protocol::RestXml => {
+                fault.code.to_string()
+            }
         }
     }
 
@@ -225,6 +222,19 @@ impl Call {
             }
         };
         if secrets.iter().any(repeats) { HIDDEN.to_owned() } else { clipped(&fault.message) }
+    }
+
+    /// A part of an event, or what is said in its place if it is too long.
+    fn within(&self, part: Value) -> Value {
+        // Nothing grows so much in being shown.
+        if self.size_bytes <= MAX_PART_BYTES / 8 {
+            return part;
+        }
+        let size = part.to_string().len();
+        if size <= MAX_PART_BYTES {
+            return part;
+        }
+        json!({ "omitted": true, "originalSize": size, "reason": "too large" })
     }
 
     /// The keys and roles that the call is about, where its parameters or its answer name them.
@@ -303,15 +313,6 @@ fn texts(value: &shapes::Value, secrets: &mut Vec<String>) {
     }
 }
 
-/// A part of an event, or what is said in its place if it is too long.
-fn within(part: Value) -> Value {
-    let size = part.to_string().len();
-    if size <= MAX_PART_BYTES {
-        return part;
-    }
-    json!({ "omitted": true, "originalSize": size, "reason": "too large" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -331,9 +332,11 @@ mod tests {
             unread: Vec::new(),
             output: None,
             fault: None,
+            was_sent: true,
             host: None,
             request_id: "r".to_owned(),
             at: Timestamp::from_millis(1_576_540_098_123),
+            size_bytes: 0,
         }
     }
 
@@ -378,7 +381,10 @@ mod tests {
         let mut call = call(&sts::SERVICE, "AssumeRole", input);
         let events = call.events(ids());
         let of = |event: &Event| event.recipient_account_id.clone();
-        assert_eq!(events.iter().map(of).collect::<Vec<_>>(), [AccountId::DEFAULT.to_string().as_str(), "111122223333"]);
+        assert_eq!(
+            events.iter().map(of).collect::<Vec<_>>(),
+            [AccountId::DEFAULT.to_string().as_str(), "111122223333"]
+        );
         assert_eq!(events[0].shared_event_id, events[1].shared_event_id);
         assert_ne!(events[0].event_id, events[1].event_id);
         call.fault = Some(Fault::sender("AccessDenied", "no"));
@@ -404,7 +410,8 @@ mod tests {
     fn what_is_too_long_is_left_out() {
         let long = "x".repeat(MAX_PART_BYTES);
         let input = input(&ec2::SERVICE, "CreateKeyPair", "KeyName", &long);
-        let event = call(&ec2::SERVICE, "CreateKeyPair", input).event("e".to_owned());
+        let call = Call { size_bytes: long.len(), ..call(&ec2::SERVICE, "CreateKeyPair", input) };
+        let event = call.event("e".to_owned());
         let parameters = event.request_parameters.expect("parameters");
         assert_eq!(parameters["omitted"], true);
     }

@@ -14,10 +14,7 @@ pub(crate) fn time_range() -> Fault {
 }
 
 pub(crate) fn max_results() -> Fault {
-    Fault::sender(
-        "InvalidMaxResultsException",
-        "A valid number of Max Results is between 1 to 50.",
-    )
+    Fault::sender("InvalidMaxResultsException", "A valid number of Max Results is between 1 to 50.")
 }
 
 pub(crate) fn token() -> Fault {

@@ -84,9 +84,8 @@ pub fn lookup_events(
     }
     let scope = &request.scope;
     let digest = {
-        let (name, value) = attribute
-            .as_ref()
-            .map_or(("", ""), |(name, value)| (name.as_str(), value.as_str()));
+        let (name, value) =
+            attribute.as_ref().map_or(("", ""), |(name, value)| (name.as_str(), value.as_str()));
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let (account, start, end) = (scope.account.to_string(), time(start_time), time(end_time));
         token::digest(&[&account, scope.region.as_str(), name, value, &start, &end])
@@ -110,9 +109,7 @@ pub fn lookup_events(
     Ok(Searching { query, finish: answer })
 }
 
-fn attribute(
-    given: Vec<LookupAttribute>,
-) -> Result<Option<(LookupAttributeKey, String)>, Fault> {
+fn attribute(given: Vec<LookupAttribute>) -> Result<Option<(LookupAttributeKey, String)>, Fault> {
     if given.len() > 1 {
         return Err(errors::attributes("Only one lookup attribute can be given."));
     }
@@ -133,10 +130,8 @@ fn attribute(
 
 fn answer(page: Page) -> LookupEventsResponse {
     let events = page.events.into_iter().map(|(event, text)| {
-        let named = |one: ResourceName| Resource {
-            resource_type: one.kind,
-            resource_name: Some(one.name),
-        };
+        let named =
+            |one: ResourceName| Resource { resource_type: one.kind, resource_name: Some(one.name) };
         ApiEvent {
             username: user_name(&event.user_identity).map(str::to_owned),
             event_time: Timestamp::parse(&event.event_time).ok(),

@@ -103,7 +103,8 @@ fn walk(service: &str, value: &Value, found: &mut Vec<ResourceName>, depth: usiz
                     walk(service, value, found, depth + 1);
                     continue;
                 };
-                let known = |(of, member, _): &&(&str, &str, &str)| *of == service && member == name;
+                let known =
+                    |(of, member, _): &&(&str, &str, &str)| *of == service && member == name;
                 if let Some((.., kind)) = MEMBERS.iter().find(known) {
                     add(found, Some(kind), text);
                 } else if name == "resourceId" {

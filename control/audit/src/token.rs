@@ -23,16 +23,14 @@ pub(crate) fn seal(digest: u64, at: [Position; 2]) -> String {
 
 /// The positions of a token, if it is one of a query with this digest.
 pub(crate) fn open(digest: u64, token: &str) -> Option<[Position; 2]> {
-    let bytes = BASE64_URL_SAFE_NO_PAD.decode(token.get(..token.len().min(MAX_TOKEN_BYTES))?).ok()?;
+    let bytes =
+        BASE64_URL_SAFE_NO_PAD.decode(token.get(..token.len().min(MAX_TOKEN_BYTES))?).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     let numbers = text.split(' ').map(str::parse::<u64>).collect::<Result<Vec<_>, _>>().ok()?;
     let [1, given, file, offset, other_file, other_offset] = *numbers.as_slice() else {
         return None;
     };
-    let at = [
-        Position { file, offset },
-        Position { file: other_file, offset: other_offset },
-    ];
+    let at = [Position { file, offset }, Position { file: other_file, offset: other_offset }];
     (given == digest).then_some(at)
 }
 

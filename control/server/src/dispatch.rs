@@ -5,7 +5,7 @@ use crate::{
     hosts::Hosts,
     identities::Links,
     rates::Rates,
-    record::{Came, Done, done},
+    record::{Came, Done, Noting, done},
     trail::Trail,
     uses::Uses,
 };
@@ -23,8 +23,8 @@ use protocol::{
 use relay::Source;
 use session::{OpenError, Salt, SessionKey, Subject};
 use shapes::{
-    Fault, Operation, Protocol, Service, cloudtrail, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
-    sts as sts_shapes,
+    Fault, Operation, Protocol, Service, cloudtrail, ec2 as ec2_shapes, iam as iam_shapes,
+    kms as kms_shapes, sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
@@ -120,8 +120,9 @@ impl Dispatcher {
         };
         let result = match (request, claim) {
             (Ok(request), Ok(claim)) => {
-                let result = self.call(&came, &claim, request.clone(), &payload).await;
-                self.note(came, (request, claim.access_key_id), payload, result).await
+                let noting = Noting::new(self, came, (&request, &claim), payload);
+                let result = self.call(noting.came(), &claim, request, noting.payload()).await;
+                noting.end(result).await
             }
             (Err(fault), claim) => {
                 self.refuse(came, claim.ok(), &payload, &fault);
@@ -149,8 +150,9 @@ impl Dispatcher {
         came: &Came,
         claim: &Claim,
         request: Request,
-        payload: &Payload<'_>,
+        payload: Option<&Payload<'_>>,
     ) -> Result<Done, Fault> {
+        let payload = payload.ok_or_else(|| cloud::internal(&"the request is gone"))?;
         let (service, request_id) = (came.service, came.request_id.as_str());
         if let Protocol::Json { target, .. } = service.protocol
             && payload.target() != Some(target)

@@ -168,13 +168,7 @@ impl Front {
     }
 
     /// TLS ends here: its requests for the object store are passed on one by one.
-    async fn talk_by_tls(
-        self,
-        connection: Connection,
-        source: Source,
-        way: Way,
-        places: Places,
-    ) {
+    async fn talk_by_tls(self, connection: Connection, source: Source, way: Way, places: Places) {
         let accepting = self.authority.accept(connection);
         match tokio::time::timeout(HEAD_TIMEOUT, accepting).await {
             Ok(Ok(stream)) => self.talk(stream, Source { secure: true, ..source }, way).await,

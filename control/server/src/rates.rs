@@ -191,9 +191,9 @@ impl Rates {
                 make_room(&mut buckets, now);
             }
             let figures = ((most * factor).max(1.0), each_second * factor);
-            let bucket = buckets.entry(Key { region: key.region.clone(), ..key }).or_insert(
-                Bucket { tokens: figures.0, at: now, figures },
-            );
+            let bucket = buckets
+                .entry(Key { region: key.region.clone(), ..key })
+                .or_insert(Bucket { tokens: figures.0, at: now, figures });
             bucket.refill(now);
             // A call about more than a bucket holds takes all of a full one.
             let number = number.min(figures.0);
@@ -305,9 +305,7 @@ fn of_instances(
 
 fn too_many(service: &Service) -> Fault {
     match service.name {
-        "ec2" => {
-            Fault::sender("RequestLimitExceeded", "Request limit exceeded.").with_status(503)
-        }
+        "ec2" => Fault::sender("RequestLimitExceeded", "Request limit exceeded.").with_status(503),
         "kms" => Fault::sender(
             "ThrottlingException",
             "You have exceeded the rate at which you may call KMS. Reduce the frequency of your \

@@ -9,6 +9,7 @@ use audit::{Identity, Output};
 use iam::{Circumstances, Request};
 use protocol::{Answer, Payload, sigv4::Claim};
 use shapes::{Fault, Operation, Service, Structure};
+use types::Region;
 
 /// A call as it came.
 pub struct Came {
@@ -29,31 +30,68 @@ pub struct Done {
 /// The answer of a call that was done.
 pub fn done<O: Operation>(output: O::Output, request_id: &str) -> Done {
     let answer = protocol::encode::<O>(&output, request_id);
-    let shown = audit::keeps_answer(O::SERVICE.name, O::NAME).then(|| Output {
-        schema: <O::Output as Structure>::SCHEMA,
-        members: Box::new(output),
-    });
+    let shown = audit::keeps_answer(O::SERVICE.name, O::NAME)
+        .then(|| Output { schema: <O::Output as Structure>::SCHEMA, members: Box::new(output) });
     Done { answer, output: shown }
 }
 
-impl Dispatcher {
-    /// Records a call that was answered. What AWS's model doesn't know is no call.
-    pub(crate) async fn note(
-        &self,
+/// A call that is being answered, and will be recorded: also if its client goes away before, since
+/// what it asked is done nevertheless.
+pub struct Noting<'a> {
+    dispatcher: &'a Dispatcher,
+    came: Came,
+    identity: Identity,
+    region: Region,
+    /// None once the call is recorded.
+    payload: Option<Payload<'a>>,
+}
+
+impl<'a> Noting<'a> {
+    pub fn new(
+        dispatcher: &'a Dispatcher,
         came: Came,
-        (request, access_key_id): (Request, String),
-        payload: Payload<'_>,
-        result: Result<Done, Fault>,
-    ) -> Result<Answer, Fault> {
-        let Some(operation) = payload.action().filter(|name| came.service.knows(name)) else {
-            return result.map(|done| done.answer);
-        };
-        let operation = operation.to_owned();
+        (request, claim): (&Request, &Claim),
+        payload: Payload<'a>,
+    ) -> Self {
+        let state = dispatcher.cloud.state();
+        let (caller, key) = (request.caller.clone(), claim.access_key_id.clone());
+        let identity = Identity::of(&state, caller, key);
+        let region = request.scope.region.clone();
+        Self { dispatcher, came, identity, region, payload: Some(payload) }
+    }
+
+    pub fn came(&self) -> &Came {
+        &self.came
+    }
+
+    /// What the call carries.
+    pub fn payload(&self) -> Option<&Payload<'a>> {
+        self.payload.as_ref()
+    }
+
+    /// Records the call with what came of it.
+    pub async fn end(mut self, result: Result<Done, Fault>) -> Result<Answer, Fault> {
         let (result, output, fault) = match result {
             Ok(Done { answer, output }) => (Ok(answer), output, None),
             Err(fault) => (Err(fault.clone()), None, Some(fault)),
         };
-        let (parameters, asked_bytes) = match payload {
+        let shown_bytes = match (&output, &result) {
+            (Some(_), Ok(answer)) => answer.body.len(),
+            (None, _) | (_, Err(_)) => 0,
+        };
+        if let Some(mut answered) = self.answered() {
+            answered.size_bytes += shown_bytes;
+            (answered.output, answered.fault, answered.was_sent) = (output, fault, true);
+            self.dispatcher.trail.note(answered).await;
+        }
+        result
+    }
+
+    /// The call as it is to be recorded, once. What AWS's model doesn't know is no call.
+    fn answered(&mut self) -> Option<Answered> {
+        let payload = self.payload.take()?;
+        let operation = payload.action().filter(|name| self.came.service.knows(name))?.to_owned();
+        let (parameters, size_bytes) = match payload {
             Payload::Form(form) => {
                 let bytes = form.iter().map(|(name, value)| name.len() + value.len() + 64).sum();
                 (Parameters::Form(form), bytes)
@@ -62,27 +100,32 @@ impl Dispatcher {
                 (Parameters::Json(target.to_owned(), body.to_vec()), body.len())
             }
         };
-        let answered_bytes = match (&output, &result) {
-            (Some(_), Ok(answer)) => answer.body.len(),
-            (None, _) | (_, Err(_)) => 0,
-        };
-        let answered = Answered {
-            identity: Identity::of(&self.cloud.state(), request.caller, access_key_id),
-            service: came.service,
+        Some(Answered {
+            identity: self.identity.clone(),
+            service: self.came.service,
             operation,
-            region: request.scope.region,
+            region: self.region.clone(),
             parameters,
-            output,
-            fault,
-            host: came.host,
-            request_id: came.request_id,
+            output: None,
+            fault: None,
+            was_sent: false,
+            host: self.came.host.clone(),
+            request_id: self.came.request_id.clone(),
             at: now(),
-            size_bytes: asked_bytes + answered_bytes,
-        };
-        self.trail.note(answered).await;
-        result
+            size_bytes,
+        })
     }
+}
 
+impl Drop for Noting<'_> {
+    fn drop(&mut self) {
+        if let Some(answered) = self.answered() {
+            self.dispatcher.trail.note_now(answered);
+        }
+    }
+}
+
+impl Dispatcher {
     /// Records a request that was refused before it was anybody's.
     pub(crate) fn refuse(
         &self,

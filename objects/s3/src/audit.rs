@@ -2,6 +2,7 @@
 
 use crate::{
     Gateway, Identity, Peer,
+    access::Passport,
     addressed::{Addressed, Face},
     answers::between,
     around::{code_of, credentials},
@@ -43,6 +44,8 @@ pub struct Trace {
     pub error: Option<(String, String)>,
     pub request_id: String,
     pub host_id: String,
+    /// Whether the client was there to be answered.
+    pub was_sent: bool,
     /// A random UUID.
     pub event_id: String,
 }
@@ -138,7 +141,7 @@ fn signs(name: &str) -> bool {
 }
 
 /// What is known of a request that the audit log may be told of; none if it won't be.
-pub(crate) async fn begin(
+async fn begin(
     gateway: &Gateway,
     head: &Parts,
     addressed: &Addressed,
@@ -162,9 +165,8 @@ pub(crate) async fn begin(
     let identity = gateway.identities.find(&key_id?).await?;
     let user_agent = head.headers.get(header::USER_AGENT);
     let own = pairs.iter().filter(|(name, _)| !signs(name));
-    let decoded = |text: &str| {
-        percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
-    };
+    let decoded =
+        |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     Some(Box::new(Trace {
         identity,
         operation,
@@ -181,21 +183,43 @@ pub(crate) async fn begin(
         error: None,
         request_id: String::new(),
         host_id: String::new(),
+        was_sent: false,
         event_id: uuid(),
     }))
 }
 
-impl Trace {
+/// A request that the audit log hears of, once it is answered: also if its client goes away before,
+/// since what it asked may be done nevertheless.
+#[derive(Debug)]
+pub(crate) struct Tracing {
+    gateway: Gateway,
+    passport: Passport,
+    /// None once it is told, or if it isn't to be.
+    trace: Option<Box<Trace>>,
+}
+
+impl Tracing {
+    /// A request whose passport says whether it is somebody's.
+    pub(crate) async fn begin(
+        gateway: &Gateway,
+        (head, addressed): (&Parts, &Addressed),
+        peer: Peer,
+        passport: &Passport,
+    ) -> Self {
+        let trace = begin(gateway, head, addressed, peer).await;
+        Self { gateway: gateway.clone(), passport: passport.clone(), trace }
+    }
+
     /// Tells the audit log, once the answer has all of its headers.
-    pub(crate) fn end(mut self: Box<Self>, gateway: &Gateway, response: &Response<Body>) {
-        let Some(audit) = &gateway.audit else { return };
+    pub(crate) fn end(mut self, response: &Response<Body>) {
+        let Some(trace) = &mut self.trace else { return };
         let text = |name: &str| {
             let value = response.headers().get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
-        self.request_id = text("x-amz-request-id");
-        self.host_id = text("x-amz-id-2");
-        self.at_ms = gateway.store.now_ms();
+        trace.request_id = text("x-amz-request-id");
+        trace.host_id = text("x-amz-id-2");
+        trace.was_sent = true;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
             let body = response.body().bytes();
@@ -203,9 +227,20 @@ impl Trace {
             let message = body.and_then(|body| between(body, "<Message>", "</Message>"));
             // An answer to HEAD says no more than its status.
             let code = code_of(response).unwrap_or_else(|| status.as_u16().to_string());
-            self.error = Some((code, message.unwrap_or_default().to_owned()));
+            trace.error = Some((code, message.unwrap_or_default().to_owned()));
         }
-        audit.take(*self);
+    }
+}
+
+impl Drop for Tracing {
+    fn drop(&mut self) {
+        let (Some(mut trace), Some(audit)) = (self.trace.take(), &self.gateway.audit) else {
+            return;
+        };
+        if self.passport.is_stamped() {
+            trace.at_ms = self.gateway.store.now_ms();
+            audit.take(*trace);
+        }
     }
 }
 

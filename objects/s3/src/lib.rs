@@ -88,7 +88,18 @@ impl Gateway {
         let logs = Arc::new(logs::Logs::new(store.clone()));
         let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
         let audit = None;
-        Self { store, identities, settings, accounts, events, logs, calendar, audit, lifecycle, end }
+        Self {
+            store,
+            identities,
+            settings,
+            accounts,
+            events,
+            logs,
+            calendar,
+            audit,
+            lifecycle,
+            end,
+        }
     }
 
     /// Tells an audit log of requests.

@@ -4,8 +4,8 @@ use crate::{
     Gateway, TokenError,
     access::{self, Passport, Peer},
     answers::{Question, between},
-    audit,
     around::{Around, broken},
+    audit::Tracing,
     control::Control,
     digest, fault, form, head,
     host::Domains,
@@ -147,7 +147,8 @@ impl Service {
             return unread(refused, &path, head);
         }
         let question = Question::of(&parts, around.addressed());
-        let trace = audit::begin(&self.gateway, &parts, around.addressed(), peer).await;
+        let trace =
+            Tracing::begin(&self.gateway, (&parts, around.addressed()), peer, &passed).await;
         let expects = parts.headers.contains_key(header::EXPECT);
         let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
         let reads = parts.method == Method::GET || parts.method == Method::HEAD;
@@ -193,9 +194,7 @@ impl Service {
         question.complete(&mut response, self.gateway.store.now_ms());
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
-        if let Some(trace) = trace.filter(|_| passed.is_stamped()) {
-            trace.end(&self.gateway, &response);
-        }
+        trace.end(&response);
         let usable = match rest {
             Some(rest) => rest.drain(expects).await,
             // Who waited to be told to go on was not told, and botocore for one takes what comes

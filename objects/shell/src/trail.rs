@@ -17,11 +17,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::UnixStream,
-    sync::Notify,
-};
+use tokio::{io::AsyncWriteExt as _, net::UnixStream, sync::Notify};
 use types::Timestamp;
 
 /// The most that waits for the server, in bytes.
@@ -158,7 +154,8 @@ fn event(trace: Trace) -> Event {
         parameters.insert("key".to_owned(), key.as_str().into());
     }
     parameters.insert("Host".to_owned(), clipped(&trace.host).into());
-    let at = i64::try_from(trace.at_ms).map_or_else(|_| Timestamp::default(), Timestamp::from_millis);
+    let at =
+        i64::try_from(trace.at_ms).map_or_else(|_| Timestamp::default(), Timestamp::from_millis);
     let address = trace.peer.address.map(|address| address.ip().to_canonical().to_string());
     let tls = trace.peer.secure.then(|| TlsDetails {
         client_provided_host_header: Some(clipped(&trace.host)),
@@ -178,7 +175,11 @@ fn event(trace: Trace) -> Event {
         error_message: message.as_deref().map(clipped),
         request_parameters: Some(Value::Object(parameters)),
         response_elements: None,
-        additional_event_data: Some(json!({ "x-amz-id-2": trace.host_id })),
+        additional_event_data: Some(if trace.was_sent {
+            json!({ "x-amz-id-2": trace.host_id })
+        } else {
+            json!({ "clientWentAway": true })
+        }),
         request_id: trace.request_id,
         event_id: trace.event_id,
         read_only: trace.read_only,
@@ -221,7 +222,9 @@ fn identity(trace: &Trace) -> UserIdentity {
         account_id: Some(who.account.clone()),
         access_key_id: Some(who.access_key.clone()),
         user_name: (kind == "IAMUser").then(|| last(&who.arn)),
-        session_context: issuer
-            .map(|issuer| SessionContext { session_issuer: Some(issuer), ..SessionContext::default() }),
+        session_context: issuer.map(|issuer| SessionContext {
+            session_issuer: Some(issuer),
+            ..SessionContext::default()
+        }),
     }
 }

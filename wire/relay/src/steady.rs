@@ -50,9 +50,9 @@ impl<S> Steady<S> {
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             Poll::Pending => {
-                let window = self
-                    .window
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + WINDOW)));
+                let window = self.window.get_or_insert_with(|| {
+                    Box::pin(tokio::time::sleep_until(Instant::now() + WINDOW))
+                });
                 ready!(window.as_mut().poll(context));
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,

@@ -9,8 +9,13 @@ use crate::generate::HEADER;
 use crate::workspace;
 
 /// The pure control plane: no I/O, no clock, no chance, no runtime.
-const PURE: &[&str] =
-    &["control/state/src", "control/iam/src", "control/ec2/src", "control/kms/src", "control/audit/src"];
+const PURE: &[&str] = &[
+    "control/state/src",
+    "control/iam/src",
+    "control/ec2/src",
+    "control/kms/src",
+    "control/audit/src",
+];
 /// Of std::net only the addresses are pure.
 const IMPURE: &[&str] = &[
     "std::fs",

@@ -58,7 +58,13 @@ fn world(of_user: Option<&str>, trust: &str) -> World {
         linked_service: None,
         last_used: None,
     });
-    World { state: tx.finish().0, key: SessionKey::new([5; 32]), user, seed: 1, codes: crate::UsedCodes::default() }
+    World {
+        state: tx.finish().0,
+        key: SessionKey::new([5; 32]),
+        user,
+        seed: 1,
+        codes: crate::UsedCodes::default(),
+    }
 }
 
 const ASSUME: &str = r#"{"Effect":"Allow","Action":"sts:*","Resource":"*"}"#;

@@ -3,8 +3,8 @@
 //!
 //! A call's task only queues what was asked and answered; one thread makes the event and writes it.
 //! There are two streams, of changes and of reads: a flood of reads can't push out what changed.
-//! Whenever the queue is empty, what was written goes to the kernel, so that a killed server loses
-//! what was under way and no more; once a second it goes to the disk. Calls go on while the log can't
+//! Within some milliseconds what was written goes to the kernel, so that a killed server loses what
+//! was under way and no more; once a second it goes to the disk. Calls go on while the log can't
 //! be written: what is lost is counted, and the log says so once it can.
 
 mod link;
@@ -66,6 +66,8 @@ pub struct Answered {
     pub output: Option<Output>,
     /// The error answered.
     pub fault: Option<Fault>,
+    /// Whether the client was there to be answered.
+    pub was_sent: bool,
     /// The host that the client asked for.
     pub host: Option<String>,
     /// The ID in the answer.
@@ -152,6 +154,14 @@ impl Trail {
         let size = answered.size_bytes;
         let place = if reads { self.place(size, true) } else { self.wait(size).await };
         match place {
+            Some(place) => self.send(Message::Answered(Box::new(answered), place)),
+            None => self.drop_one(),
+        }
+    }
+
+    /// Queues the event of a call whose client has gone.
+    pub fn note_now(&self, answered: Answered) {
+        match self.place(answered.size_bytes, false) {
             Some(place) => self.send(Message::Answered(Box::new(answered), place)),
             None => self.drop_one(),
         }

@@ -4,12 +4,7 @@ use super::stream::{Block, Index};
 use audit::{Page, Position, Query};
 use contracts::audit::Event;
 use std::{
-    collections::VecDeque,
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::PathBuf,
-    sync::Arc,
+    collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc,
 };
 use types::Timestamp;
 

@@ -61,7 +61,13 @@ pub struct Block {
 
 impl Block {
     fn new(offset: u64) -> Self {
-        Self { offset, length: 0, first_s: i64::MAX, last_s: i64::MIN, accounts: Some(BTreeSet::new()) }
+        Self {
+            offset,
+            length: 0,
+            first_s: i64::MAX,
+            last_s: i64::MIN,
+            accounts: Some(BTreeSet::new()),
+        }
     }
 
     fn end(&self) -> u64 {

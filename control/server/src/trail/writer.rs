@@ -15,6 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// How long events wait for others, to be written with them.
+const FLUSH_EVERY: Duration = Duration::from_millis(10);
 /// How long what is written may be away from the disk.
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often old files are looked for.
@@ -28,6 +30,8 @@ pub struct Writer {
     counts: Arc<Counts>,
     /// The events lost that the log has told of.
     told: u64,
+    /// Since when something is not in the files.
+    waiting: Option<Instant>,
     /// Since when something is away from the disk.
     dirty: Option<Instant>,
     looked: Option<Instant>,
@@ -35,7 +39,7 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(streams: [Stream; 2], refused: RefusedLog, counts: Arc<Counts>) -> Self {
-        Self { streams, refused, counts, told: 0, dirty: None, looked: None }
+        Self { streams, refused, counts, told: 0, waiting: None, dirty: None, looked: None }
     }
 
     /// Writes what it is told until it is told to end, or nobody is left to tell.
@@ -45,14 +49,19 @@ impl Writer {
             let message = match queue.try_recv() {
                 Ok(message) => message,
                 Err(_) => {
-                    self.flush();
-                    let wait = self.dirty.map_or(FORGET_EVERY, |since| {
-                        SYNC_EVERY.saturating_sub(since.elapsed())
-                    });
+                    let left = |since: Instant, all: Duration| all.saturating_sub(since.elapsed());
+                    let wait = match (self.waiting, self.dirty) {
+                        (Some(since), _) => left(since, FLUSH_EVERY),
+                        (None, Some(since)) => left(since, SYNC_EVERY),
+                        (None, None) => FORGET_EVERY,
+                    };
                     match queue.recv_timeout(wait) {
                         Ok(message) => message,
                         Err(mpsc::RecvTimeoutError::Timeout) => continue,
-                        Err(mpsc::RecvTimeoutError::Disconnected) => return self.sync(),
+                        Err(mpsc::RecvTimeoutError::Disconnected) => {
+                            self.flush();
+                            return self.sync();
+                        }
                     }
                 }
             };
@@ -80,6 +89,9 @@ impl Writer {
 
     /// Does what is due by the clock.
     fn look_after(&mut self) {
+        if self.waiting.is_some_and(|since| since.elapsed() >= FLUSH_EVERY) {
+            self.flush();
+        }
         if self.dirty.is_some_and(|since| since.elapsed() >= SYNC_EVERY) {
             self.flush();
             self.sync();
@@ -114,7 +126,9 @@ impl Writer {
         let stream = if event.read_only { reads } else { changes };
         let written = stream.append(&line, about(event));
         self.count(written, 1);
-        self.dirty.get_or_insert_with(Instant::now);
+        let now = Instant::now();
+        self.waiting.get_or_insert(now);
+        self.dirty.get_or_insert(now);
     }
 
     fn count(&self, written: Result<(), u64>, events: u64) {
@@ -125,6 +139,7 @@ impl Writer {
     }
 
     fn flush(&mut self) {
+        self.waiting = None;
         for at in 0..self.streams.len() {
             let flushed = self.streams.get_mut(at).map_or(Ok(()), Stream::flush);
             self.count(flushed, 0);
@@ -151,10 +166,11 @@ fn events(answered: Answered) -> Vec<Event> {
         parameters,
         output,
         fault,
+        was_sent,
         host,
         request_id,
         at,
-        size_bytes: _,
+        size_bytes,
     } = answered;
     let (input, unread) = match service.served(&operation) {
         None => (None, Vec::new()),
@@ -169,9 +185,11 @@ fn events(answered: Answered) -> Vec<Event> {
         unread,
         output,
         fault,
+        was_sent,
         host,
         request_id,
         at,
+        size_bytes,
     };
     call.events(crate::http::request_id)
 }
