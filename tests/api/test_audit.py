@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import struct
 import time
 import uuid
@@ -12,6 +13,7 @@ import botocore.session
 import pytest
 from botocore.exceptions import ClientError
 from fogbank_cloud import REGION, Cloud, fault, image, started, until
+from hostile_requests import call
 
 HIDDEN = "HIDDEN_DUE_TO_SECURITY_REASONS"
 ALLOW_ALL = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
@@ -430,3 +432,23 @@ def test_events_of_objects_if_asked_and_how_often_accounts_may_call():
                 iam.list_users()
         events = [e for e in lines() if e.get("errorCode") == "Client.RequestLimitExceeded"]
         assert len(events) == 1
+
+
+def test_a_client_that_goes_away_is_recorded_nevertheless(cloud, trail):
+    """What it asked is done, and nobody can leave the log by closing the connection."""
+    name, keys = user(cloud)
+    for number in range(50):
+        parameters = {"GroupName": f"{name}-{number}", "GroupDescription": "d"}
+        request = call(keys, "CreateSecurityGroup", parameters=parameters).bytes()
+        with socket.create_connection(("127.0.0.1", cloud.port)) as stream:
+            stream.sendall(request)
+    filters = [{"Name": "group-name", "Values": [f"{name}-*"]}]
+
+    def recorded():
+        groups = cloud.client().describe_security_groups(Filters=filters)["SecurityGroups"]
+        events = found(trail, "Username", name)
+        told = {event["Json"]["requestParameters"]["groupName"] for event in events}
+        # Requests that were never read made nothing.
+        return groups and told >= {group["GroupName"] for group in groups}
+
+    until("whatever was made is recorded", recorded)

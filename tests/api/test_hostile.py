@@ -220,7 +220,7 @@ PARAMETERS = [
     ("a network of numbers too large", ec2("CreateVpc", {"CidrBlock": "999.0.0.0/16"}), 400, "InvalidParameterValue"),
     ("-5 instances", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "-5", "MaxCount": "-5"}), 400, "InvalidParameterValue"),
     ("2^31 instances", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": str(2**31)}), 400, "InvalidParameterValue"),
-    ("2,000,000,000 instances", ec2("RunInstances", {"ImageId": "ami-00000000000000000", "MinCount": "2000000000", "MaxCount": "2000000000"}), 400, "Invalid"),
+    ("2,000,000,000 instances", ec2("RunInstances", {"ImageId": "ami-00000000000000000", "MinCount": "2000000000", "MaxCount": "2000000000"}), 400, "InstanceLimitExceeded"),
     ("user data that isn't base64", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "UserData": "\x01"}), 400, "Invalid"),
     ("a disk of 2^31 GiB", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "BlockDeviceMapping.1.Ebs.VolumeSize": str(2**31)}), 400, "InvalidParameterValue"),
     ("a disk of -1 GiB", ec2("RunInstances", {"ImageId": "ami-1", "MinCount": "1", "MaxCount": "1", "BlockDeviceMapping.1.DeviceName": "/dev/sdf", "BlockDeviceMapping.1.Ebs.VolumeSize": "-1"}), 400, "Invalid"),

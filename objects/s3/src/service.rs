@@ -150,9 +150,7 @@ impl Service {
         let trace =
             Tracing::begin(&self.gateway, (&parts, around.addressed()), peer, &passed).await;
         let expects = parts.headers.contains_key(header::EXPECT);
-        let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
-        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let again = (reads && odd).then(|| parts.clone());
+        let again = is_odd_read(&parts).then(|| parts.clone());
         let query = parts.uri.query().unwrap_or_default();
         let promised = promised_sha256(&parts.headers, query);
         let (body, rest) = Watched::watch(body, promised);
@@ -411,6 +409,13 @@ async fn discard(mut body: Limited<Body>) -> bool {
         }
     }
     true
+}
+
+/// Whether a read says something that S3 takes no notice of.
+fn is_odd_read(parts: &Parts) -> bool {
+    let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(parts);
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    reads && odd
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.

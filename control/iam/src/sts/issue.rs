@@ -49,12 +49,9 @@ pub(super) fn second_factor(
             }
         };
     };
-    let device = state.get::<MfaDevice>(serial).filter(|device| {
-        let of_caller = match &request.caller.principal {
-            Principal::User(id) => device.user.as_ref() == Some(id),
-            Principal::Root(_) | Principal::Role(_) => false,
-        };
-        of_caller
+    let device = state.get::<MfaDevice>(serial).filter(|device| match &request.caller.principal {
+        Principal::User(id) => device.user.as_ref() == Some(id),
+        Principal::Root(_) | Principal::Role(_) => false,
     });
     let step = device.and_then(|device| device.shows(code, now));
     let taken = step.filter(|step| codes.take(serial, *step, now));
