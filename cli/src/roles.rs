@@ -107,6 +107,8 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
                 public_pool: settings.public_pool,
                 vcpu_overcommit: settings.vcpu_overcommit,
                 memory_overcommit_percent: settings.memory_overcommit_percent,
+                audit_days: settings.audit_days,
+                api_rate: settings.api_rate.0,
             };
             server::run(config, TcpListener::from(stdin()?))
         }
@@ -129,6 +131,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
             notification_targets: paths.objects().join("notification-targets.json"),
             run: paths.run.clone(),
             region: "us-east-1".to_owned(),
+            audit_objects: settings.audit_objects,
         }),
     }
 }

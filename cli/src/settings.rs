@@ -33,6 +33,15 @@ pub struct Settings {
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.
     pub memory_overcommit_percent: u32,
+    /// How long events of the audit log are kept, in days.
+    #[serde(default = "default_audit_days")]
+    pub audit_days: u32,
+    /// Whether the audit log has calls about objects, too.
+    #[serde(default)]
+    pub audit_objects: bool,
+    /// How often accounts may call.
+    #[serde(default)]
+    pub api_rate: ApiRate,
     /// The object store's nodes; none before its first start, and with Ceph.
     #[serde(default)]
     pub nodes: Vec<StorageNode>,
@@ -80,6 +89,37 @@ pub fn free_name(nodes: &[StorageNode]) -> String {
         name = format!("node-{number}");
     }
     name
+}
+
+/// As long as `LookupEvents` reaches back.
+const DEFAULT_AUDIT_DAYS: u32 = 90;
+
+fn default_audit_days() -> u32 {
+    DEFAULT_AUDIT_DAYS
+}
+
+/// How often accounts may call: AWS's limits times a factor; none: without limits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ApiRate(pub Option<f64>);
+
+impl Default for ApiRate {
+    fn default() -> Self {
+        Self(Some(server::DEFAULT_API_RATE))
+    }
+}
+
+impl FromStr for ApiRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let factor = |text: &str| text.parse::<f64>().ok().filter(|it| (0.01..=1e9).contains(it));
+        match text {
+            "off" => Ok(Self(None)),
+            _ => factor(text)
+                .map(|factor| Self(Some(factor)))
+                .ok_or_else(|| format!("'{text}' is neither a number from 0.01 to 1e9, nor 'off'")),
+        }
+    }
 }
 
 /// What `--resolver` takes.
@@ -153,6 +193,9 @@ impl Settings {
             resolvers: Vec::new(),
             vcpu_overcommit: 16,
             memory_overcommit_percent: 100,
+            audit_days: DEFAULT_AUDIT_DAYS,
+            audit_objects: false,
+            api_rate: ApiRate::default(),
             nodes: Vec::new(),
             ceph: None,
         })

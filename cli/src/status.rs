@@ -76,6 +76,8 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
             for image in status.images {
                 out!("Image     {image}");
             }
+            let server::TrailStatus { written, dropped, refused } = status.audit;
+            out!("Audit     {written} events, {dropped} lost; {refused} requests of nobody's");
         }
         Err(error) => {
             out!("{error:#}");

@@ -5,7 +5,7 @@ use crate::{
     paths::Paths,
     process::Process,
     roles::Role,
-    settings::{self, Resolver, Settings},
+    settings::{self, ApiRate, Resolver, Settings},
     store, supervisor,
 };
 use anyhow::Context as _;
@@ -74,6 +74,16 @@ pub struct Options {
     /// The namespace in the pool, of this cloud alone [default: one that is made up]
     #[arg(long, value_name = "NAME", requires = "ceph")]
     ceph_namespace: Option<String>,
+    /// How often each account may call: AWS's own limits times this; 1 is AWS, 'off' is without
+    /// limits [default: 2000]
+    #[arg(long, value_name = "FACTOR|off")]
+    api_rate: Option<ApiRate>,
+    /// How long the audit log keeps events [default: 90]
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    audit_days: Option<u32>,
+    /// Whether the audit log has calls about S3's objects, too [default: false]
+    #[arg(long, value_name = "true|false")]
+    audit_objects: Option<bool>,
     /// Start without building images that are missing
     #[arg(long)]
     no_images: bool,
@@ -129,6 +139,9 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.vcpu_overcommit = options.vcpu_overcommit.unwrap_or(settings.vcpu_overcommit);
     settings.memory_overcommit_percent =
         options.memory_overcommit.unwrap_or(settings.memory_overcommit_percent);
+    settings.api_rate = options.api_rate.unwrap_or(settings.api_rate);
+    settings.audit_days = options.audit_days.unwrap_or(settings.audit_days);
+    settings.audit_objects = options.audit_objects.unwrap_or(settings.audit_objects);
     choose_foundation(&mut settings, options)?;
     settings.provide_nodes(paths)?;
     // A server that outlived its supervisor makes room for the new one.

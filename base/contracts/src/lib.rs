@@ -2,6 +2,7 @@
 //!
 //! Everything here is plain data with serde; sent as JSON, one value a line, over Unix sockets.
 
+pub mod audit;
 pub mod card;
 pub mod host;
 pub mod identity;

@@ -32,6 +32,7 @@ mod users;
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
 pub use accounts::Account;
 pub use changed::changed;
+pub use credentials::UsedCodes;
 pub use documents::PolicyText;
 pub use groups::Group;
 pub use instance_profiles::InstanceProfile;

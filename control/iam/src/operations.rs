@@ -1,6 +1,6 @@
 //! The operations of IAM and STS: each row names a function of its resource's file.
 
-use crate::Request;
+use crate::{Request, credentials::UsedCodes};
 use session::SessionKey;
 use shapes::{Fault, Operation};
 use state::{Effects, State, Tx};
@@ -46,6 +46,8 @@ pub struct Issuer<'a> {
     pub key: &'a SessionKey,
     /// Time and chance.
     pub effects: &'a mut Effects,
+    /// The codes of MFA devices that were shown.
+    pub codes: &'a UsedCodes,
 }
 
 /// Makes `visit` from rows `kind Operation => function,` where kind is a method of the visitor.

@@ -3,6 +3,7 @@
 use crate::{
     cloud::{self, Cloud},
     objects::Objects,
+    trail::{Trail, TrailStatus},
 };
 use anyhow::Context as _;
 use contracts::objects::ObjectsRequest;
@@ -41,6 +42,8 @@ pub struct AdminReply {
     pub instances: std::collections::BTreeMap<String, usize>,
     /// Names of the quick-start images.
     pub images: Vec<String>,
+    /// How the audit log is.
+    pub audit: TrailStatus,
 }
 
 /// A host for people.
@@ -66,7 +69,12 @@ pub struct HostStatus {
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(path: &Path, cloud: Arc<Cloud>, objects: Arc<Objects>) -> anyhow::Result<()> {
+pub async fn serve(
+    path: &Path,
+    cloud: Arc<Cloud>,
+    objects: Arc<Objects>,
+    trail: Trail,
+) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
@@ -80,16 +88,21 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, objects: Arc<Objects>) -> any
                 continue;
             }
         };
-        let (cloud, objects) = (cloud.clone(), objects.clone());
+        let (cloud, objects, trail) = (cloud.clone(), objects.clone(), trail.clone());
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &cloud, &objects).await {
+            if let Err(error) = talk(stream, &cloud, &objects, &trail).await {
                 log::warn!("the owner's connection ended: {error:#}");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyhow::Result<()> {
+async fn talk(
+    stream: UnixStream,
+    cloud: &Arc<Cloud>,
+    objects: &Objects,
+    trail: &Trail,
+) -> anyhow::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).take(1 << 20).lines();
     while let Some(line) = lines.next_line().await? {
@@ -101,7 +114,7 @@ async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyh
             Ok(AdminRequest::Reset) => reset(cloud, objects).await,
             Err(error) => Some(format!("{error:#}")),
         };
-        let mut reply = serde_json::to_vec(&status(cloud, error))?;
+        let mut reply = serde_json::to_vec(&status(cloud, trail, error))?;
         reply.push(b'\n');
         write.write_all(&reply).await?;
     }
@@ -123,7 +136,7 @@ async fn change(cloud: &Arc<Cloud>, run: fn(&mut state::Tx)) -> Option<String> {
     done.await.err().map(|fault| fault.to_string())
 }
 
-fn status(cloud: &Arc<Cloud>, error: Option<String>) -> AdminReply {
+fn status(cloud: &Arc<Cloud>, trail: &Trail, error: Option<String>) -> AdminReply {
     use ec2::{compute::images::Image, compute::instances::Instance, hosts::Host};
     let state = cloud.state();
     let mut instances = std::collections::BTreeMap::new();
@@ -151,5 +164,6 @@ fn status(cloud: &Arc<Cloud>, error: Option<String>) -> AdminReply {
             .filter(|image| image.scope.is_none())
             .map(|image| image.name.clone())
             .collect(),
+        audit: trail.status(),
     }
 }

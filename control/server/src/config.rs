@@ -28,6 +28,10 @@ pub struct Config {
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.
     pub memory_overcommit_percent: u32,
+    /// How long events of the audit log are kept.
+    pub audit_days: u32,
+    /// How often accounts may call: AWS's figures times this; none without limits.
+    pub api_rate: Option<f64>,
 }
 
 impl Config {

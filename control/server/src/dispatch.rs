@@ -4,11 +4,14 @@ use crate::{
     cloud::{self, Cloud, now},
     hosts::Hosts,
     identities::Links,
+    rates::Rates,
+    record::{Came, Done, Noting, done},
+    trail::Trail,
     uses::Uses,
 };
 use http::request::Parts;
 use iam::{
-    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Read, Request,
+    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Read, Request, UsedCodes,
     access::members::Input,
 };
 use kms::{Compute, Computed, MasterKey, Work};
@@ -20,14 +23,19 @@ use protocol::{
 use relay::Source;
 use session::{OpenError, Salt, SessionKey, Subject};
 use shapes::{
-    Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
-    sts as sts_shapes,
+    Fault, Operation, Protocol, Service, cloudtrail, ec2 as ec2_shapes, iam as iam_shapes,
+    kms as kms_shapes, sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 4] =
-    [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &kms_shapes::SERVICE, &sts_shapes::SERVICE];
+static SERVICES: [&Service; 5] = [
+    &cloudtrail::SERVICE,
+    &ec2_shapes::SERVICE,
+    &iam_shapes::SERVICE,
+    &kms_shapes::SERVICE,
+    &sts_shapes::SERVICE,
+];
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -47,9 +55,15 @@ pub struct Dispatcher {
     pub uses: Uses,
     /// Verifies signatures.
     pub verifier: Verifier,
+    /// The codes of MFA devices that were shown.
+    pub codes: UsedCodes,
+    /// The audit log.
+    pub trail: Trail,
+    /// How often accounts may call.
+    pub rates: Rates,
 }
 
-type Running<'a> = Pin<Box<dyn Future<Output = Result<Answer, Fault>> + Send + 'a>>;
+type Running<'a> = Pin<Box<dyn Future<Output = Result<Done, Fault>> + Send + 'a>>;
 
 impl Dispatcher {
     /// Answers one call. The body is complete and within its limit.
@@ -91,38 +105,56 @@ impl Dispatcher {
             };
             return protocol::fault(speaker, &fault, request_id);
         };
-        let result = match claim {
-            Ok(claim) => {
-                let agent = parts.headers.get(http::header::USER_AGENT);
-                let circumstances = Circumstances {
-                    source_ip: Some(source.address.ip()),
-                    user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
-                    secure: source.secure,
-                    vpc: source.vpc.clone(),
-                    at: now(),
-                };
-                let came = Came { service, claim, circumstances };
-                self.call(came, &payload, body, request_id).await
-            }
+        let agent = parts.headers.get(http::header::USER_AGENT);
+        let circumstances = Circumstances {
+            source_ip: Some(source.address.ip()),
+            user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
+            secure: source.secure,
+            vpc: source.vpc.clone(),
+            at: now(),
+        };
+        let host = hints.host.map(ToOwned::to_owned);
+        let came = Came { service, circumstances, host, request_id: request_id.to_owned() };
+        let request = match &claim {
+            Ok(claim) => self.request(&came, claim, body),
             Err(error) => Err(error.fault(service.protocol)),
+        };
+        let result = match (request, claim) {
+            (Ok(request), Ok(claim)) => {
+                let noting = Noting::new(self, came, (&request, &claim), payload);
+                let result = self.call(noting.came(), &claim, request, noting.payload()).await;
+                noting.end(result).await
+            }
+            (Err(fault), claim) => {
+                self.refuse(came, claim.ok(), &payload, &fault);
+                Err(fault)
+            }
+            (Ok(_), Err(error)) => Err(error.fault(service.protocol)),
         };
         result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id))
     }
 
-    async fn call(
-        &self,
-        came: Came,
-        payload: &Payload<'_>,
-        body: &[u8],
-        request_id: &str,
-    ) -> Result<Answer, Fault> {
-        let Came { service, claim, circumstances } = came;
-        let caller = self.authenticate(&claim, body, service.protocol)?.coming(circumstances);
+    /// Who calls, in which region, if the signature proves it.
+    fn request(&self, came: &Came, claim: &Claim, body: &[u8]) -> Result<Request, Fault> {
+        let caller = self.authenticate(claim, body, came.service.protocol)?;
+        let caller = caller.coming(came.circumstances.clone());
         let region = claim.region.parse::<Region>().map_err(|_| {
             let text =
                 format!("Credential should be scoped to a valid region, not '{}'.", claim.region);
             Fault::sender("SignatureDoesNotMatch", text).with_status(403)
         })?;
+        Ok(Request { scope: Scope { account: caller.account, region }, caller })
+    }
+
+    async fn call(
+        &self,
+        came: &Came,
+        claim: &Claim,
+        request: Request,
+        payload: Option<&Payload<'_>>,
+    ) -> Result<Done, Fault> {
+        let payload = payload.ok_or_else(|| cloud::internal(&"the request is gone"))?;
+        let (service, request_id) = (came.service, came.request_id.as_str());
         if let Protocol::Json { target, .. } = service.protocol
             && payload.target() != Some(target)
         {
@@ -132,7 +164,7 @@ impl Dispatcher {
         let name = payload.action().ok_or_else(|| {
             Fault::sender("MissingAction", "The request must contain the parameter Action.")
         })?;
-        let request = Request { scope: Scope { account: caller.account, region }, caller };
+        let taken = self.rates.take(&request.scope, service, name, payload)?;
         fits_the_service(&request, service, name)?;
         if !self.trust_any_key {
             self.uses.note(&self.cloud, &claim.access_key_id, &request, service);
@@ -140,15 +172,20 @@ impl Dispatcher {
         self.set_up(&request.scope).await?;
         let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
+            "cloudtrail" => audit::visit(name, call),
             "ec2" => ec2::visit(name, call),
             "iam" => iam::of_iam::visit(name, call),
             "kms" => kms::visit(name, call),
             _ => iam::of_sts::visit(name, call),
         };
-        match running {
+        let result = match running {
             Some(running) => running.await,
             None => Err(not_served(service, name, payload.version())),
+        };
+        if result.is_err() {
+            self.rates.give_back(taken);
         }
+        result
     }
 
     fn authenticate(
@@ -161,9 +198,11 @@ impl Dispatcher {
             let account = claim.access_key_id.parse().unwrap_or(AccountId::DEFAULT);
             return Ok(Caller::root(account));
         }
-        let (caller, secret) = self
-            .signer(&claim.access_key_id, claim.session_token.as_deref())
-            .map_err(|error| error.fault(protocol))?;
+        let signer = self.signer(&claim.access_key_id, claim.session_token.as_deref());
+        let (caller, secret) = signer.map_err(|error| {
+            self.verifier.refuse(claim, &sigv4::hash(body));
+            error.fault(protocol)
+        })?;
         if !self.trust_any_key {
             let verified = self.verifier.verify(claim, &secret, &sigv4::hash(body), now());
             verified.map_err(|error| error.fault(protocol))?;
@@ -262,13 +301,6 @@ fn not_served(service: &Service, name: &str, version: Option<&str>) -> Fault {
     Fault::sender(if is_json { "UnknownOperationException" } else { "InvalidAction" }, message)
 }
 
-/// A call as it came.
-struct Came {
-    service: &'static Service,
-    claim: Claim,
-    circumstances: Circumstances,
-}
-
 /// A call on its way to the function behind its operation.
 struct Call<'a> {
     dispatcher: &'a Dispatcher,
@@ -291,6 +323,7 @@ impl Call<'_> {
         let (state, request) = (self.dispatcher.cloud.state(), &self.request);
         let members = Input::new(&input);
         let checks = match O::SERVICE.name {
+            "cloudtrail" => audit::access::checks(O::NAME, members),
             "ec2" => ec2::access::checks(&state, request, O::NAME, members),
             "iam" => iam::access::of_iam::checks(&state, request, O::NAME, members),
             "kms" => kms::access::checks(request, O::NAME, members),
@@ -321,7 +354,7 @@ impl<'a> iam::Visitor for Call<'a> {
             let input = self.allowed::<O>()?;
             let output = run(&self.dispatcher.cloud.state(), &self.request, input)?;
             self.would_succeed()?;
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
         })
     }
 
@@ -340,7 +373,7 @@ impl<'a> iam::Visitor for Call<'a> {
                 // Whoever has the answer may rely on it with every service.
                 self.dispatcher.links.settled().await;
             }
-            Ok(protocol::encode::<O>(&output, &request_id))
+            Ok(done::<O>(output, &request_id))
         })
     }
 }
@@ -350,9 +383,10 @@ impl<'a> iam::Issues for Call<'a> {
         Box::pin(async move {
             let input = self.allowed::<O>()?;
             let mut effects = cloud::effects()?;
-            let mut issuer = Issuer { key: &self.dispatcher.sessions, effects: &mut effects };
+            let Dispatcher { sessions: key, codes, .. } = self.dispatcher;
+            let mut issuer = Issuer { key, effects: &mut effects, codes };
             let output = run(&self.dispatcher.cloud.state(), &self.request, input, &mut issuer)?;
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
         })
     }
 }
@@ -366,7 +400,7 @@ impl<'a> ec2::Visitor for Call<'a> {
                 self.dispatcher.cloud.mutate(self.dry_run(), move |tx| run(tx, &request, input));
             let output = mutation.await??;
             self.would_succeed()?;
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
         })
     }
 
@@ -380,7 +414,7 @@ impl<'a> ec2::Visitor for Call<'a> {
             let mutation = computing.await.map_err(|error| cloud::internal(&error))??;
             let output = self.dispatcher.cloud.mutate(self.dry_run(), mutation).await?;
             self.would_succeed()?;
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
         })
     }
 
@@ -391,7 +425,21 @@ impl<'a> ec2::Visitor for Call<'a> {
             self.would_succeed()?;
             let answer = self.dispatcher.hosts.ask(&ask.host, ask.question).await;
             let output = (ask.finish)(answer)?;
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
+        })
+    }
+}
+
+impl<'a> audit::Visitor for Call<'a> {
+    type Out = Running<'a>;
+
+    fn search<O: Operation>(self, run: audit::Search<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = self.allowed::<O>()?;
+            let searching = run(&self.request, now(), input)?;
+            let page = self.dispatcher.trail.search(searching.query).await;
+            let page = page.map_err(|error| cloud::internal(&error))?;
+            Ok(done::<O>((searching.finish)(page), self.request_id))
         })
     }
 }
@@ -410,7 +458,7 @@ impl<'a> kms::Visitor for Call<'a> {
                 Computed::Done(output) => output,
                 Computed::Change(mutation) => self.dispatcher.cloud.mutate(false, mutation).await?,
             };
-            Ok(protocol::encode::<O>(&output, self.request_id))
+            Ok(done::<O>(output, self.request_id))
         })
     }
 }

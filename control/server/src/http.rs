@@ -13,23 +13,30 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use contracts::objects::ObjectsRequest;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
-use http_body_util::{BodyExt as _, Either, Full, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt as _, Collected, Either, Full, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use protocol::{Answer, route::Sorted};
-use relay::{Connection, Source};
+use relay::{Connection, Crowd, Place, Source, Steady};
 use shapes::Fault;
 use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, error::Elapsed},
 };
 
 /// The largest body of a call to a query service.
 const MAX_BODY: usize = 1 << 20;
 /// The most connections at once; more wait.
 const MAX_CONNECTIONS: usize = 4096;
+/// The most of one client: an address, or a guest's interface. There is room for others.
+const MAX_CONNECTIONS_OF_ONE: usize = MAX_CONNECTIONS / 2;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take to send a request's body.
@@ -42,7 +49,11 @@ pub struct Front {
     objects: Arc<Objects>,
     authority: Arc<Authority>,
     room: Arc<Semaphore>,
+    crowd: Crowd,
 }
+
+/// A connection's place among all, and among its client's.
+type Places = (OwnedSemaphorePermit, Place);
 
 /// By which way a connection came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +74,8 @@ impl Front {
         authority: Arc<Authority>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { dispatcher, objects, authority, room }
+        let crowd = Crowd::new(MAX_CONNECTIONS_OF_ONE);
+        Self { dispatcher, objects, authority, room, crowd }
     }
 
     /// Serves clients, for ever.
@@ -82,7 +94,12 @@ impl Front {
             };
             let _ = stream.set_nodelay(true);
             let source = Source::from(from);
-            let connection = self.clone().connection(Connection::Tcp(stream), source, place);
+            let Some(seat) = self.crowd.enter(&source) else {
+                log::debug!("{} has too many connections", source.address.ip());
+                continue;
+            };
+            let places = (place, seat);
+            let connection = self.clone().connection(Connection::Tcp(stream), source, places);
             tokio::spawn(connection);
         }
     }
@@ -122,42 +139,43 @@ impl Front {
                 let connection = Connection::Unix(stream);
                 match way {
                     Way::Objects => front.talk(connection, source, way).await,
-                    Way::Client | Way::Guest => front.connection(connection, source, place).await,
+                    Way::Client | Way::Guest => {
+                        let Some(seat) = front.crowd.enter(&source) else { return };
+                        front.connection(connection, source, (place, seat)).await;
+                    }
                 }
             });
         }
     }
 
     /// Hands a connection to the object store if it begins with a request for it.
-    async fn connection(self, connection: Connection, source: Source, place: OwnedSemaphorePermit) {
+    async fn connection(self, connection: Connection, source: Source, places: Places) {
         let way = if source.interface.is_some() { Way::Guest } else { Way::Client };
+        let began = Instant::now();
         let Ok(sorted) = connection.sorted(HEAD_TIMEOUT).await else { return };
+        if began.elapsed() >= HEAD_TIMEOUT {
+            return;
+        }
         let connection = match sorted {
             Sorted::S3 => self.objects.take(connection, &source).await,
-            Sorted::Tls => return self.talk_by_tls(connection, source, way, place).await,
+            Sorted::Tls => return self.talk_by_tls(connection, source, way, places).await,
             Sorted::Other | Sorted::More => Some(connection),
         };
         if let Some(connection) = connection {
             self.talk(connection, source, way).await;
         }
-        drop(place);
+        drop(places);
     }
 
     /// TLS ends here: its requests for the object store are passed on one by one.
-    async fn talk_by_tls(
-        self,
-        connection: Connection,
-        source: Source,
-        way: Way,
-        place: OwnedSemaphorePermit,
-    ) {
+    async fn talk_by_tls(self, connection: Connection, source: Source, way: Way, places: Places) {
         let accepting = self.authority.accept(connection);
         match tokio::time::timeout(HEAD_TIMEOUT, accepting).await {
             Ok(Ok(stream)) => self.talk(stream, Source { secure: true, ..source }, way).await,
             Ok(Err(error)) => log::debug!("no handshake of TLS: {error:#}"),
             Err(_) => log::debug!("a handshake of TLS took too long"),
         }
-        drop(place);
+        drop(places);
     }
 
     async fn talk<S>(&self, connection: S, source: Source, way: Way)
@@ -169,7 +187,7 @@ impl Front {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(64 << 10)
-            .serve_connection(TokioIo::new(connection), service);
+            .serve_connection(TokioIo::new(Steady::new(connection)), service);
         if let Err(error) = connection.await {
             log::debug!("a connection ended: {error}");
         }
@@ -204,13 +222,10 @@ impl Front {
             }
             return self.own(&parts.method, path).await;
         }
-        let body = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY).collect()).await;
-        let answer = match body {
-            Ok(Ok(body)) => {
-                self.dispatcher.answer(&parts, &body.to_bytes(), source, request_id).await
-            }
-            Ok(Err(error)) => refused(
-                Fault::sender("RequestEntityTooLarge", format!("The request's body: {error}"))
+        let answer = match take_in(body).await {
+            Ok(Ok(body)) => self.dispatcher.answer(&parts, &body, source, request_id).await,
+            Ok(Err(why)) => refused(
+                Fault::sender("RequestEntityTooLarge", format!("The request's body: {why}"))
                     .with_status(413),
                 request_id,
             ),
@@ -264,6 +279,18 @@ impl Front {
     }
 }
 
+/// A request's body, if it comes in time, and is as short as it must be; whoever announces a longer
+/// one need not send it.
+async fn take_in(body: Incoming) -> Result<Result<Bytes, String>, Elapsed> {
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > MAX_BODY {
+        return Ok(Err("length limit exceeded".to_owned()));
+    }
+    let collecting = Limited::new(body, MAX_BODY).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, collecting).await?;
+    Ok(body.map(Collected::to_bytes).map_err(|error| error.to_string()))
+}
+
 /// Out of descriptors, say: others may end meanwhile.
 async fn lost(error: &std::io::Error) {
     log::warn!("a connection was lost: {error}");
@@ -281,7 +308,7 @@ fn empty(status: StatusCode) -> Response<Full<Bytes>> {
 }
 
 /// A request ID of AWS's form: a random UUID.
-fn request_id() -> String {
+pub(crate) fn request_id() -> String {
     use std::{
         collections::hash_map::RandomState,
         hash::{BuildHasher as _, Hasher as _},

@@ -15,13 +15,18 @@ mod instance_identity;
 mod master_key;
 mod object_keys;
 mod objects;
+mod rates;
+mod record;
 mod store;
 mod tls;
+mod trail;
 mod uses;
 
 pub use admin::{AdminReply, AdminRequest, HostStatus};
 pub use config::Config;
 pub use images::BuiltImage;
+pub use rates::DEFAULT_FACTOR as DEFAULT_API_RATE;
+pub use trail::TrailStatus;
 
 use anyhow::Context as _;
 use cloud::Cloud;
@@ -70,6 +75,8 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         links: links.clone(),
     };
     let hosts = Arc::new(Hosts::default());
+    let trail = trail::Trail::open(&config.data.join("audit"), config.audit_days)
+        .context("open the audit log")?;
     let dispatcher = Arc::new(Dispatcher {
         cloud: cloud.clone(),
         hosts: hosts.clone(),
@@ -79,6 +86,9 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         links,
         uses: uses::Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
+        codes: iam::UsedCodes::default(),
+        trail: trail.clone(),
+        rates: rates::Rates::new(config.api_rate),
     });
     let identity = config.data.join("identity");
     let maker = Arc::new(instance_identity::Maker::new(identity, master.clone(), sessions));
@@ -90,17 +100,21 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
     let keys = at(contracts::keys::SOCKET);
     log::info!("listening on http:// and https://{}", listener.local_addr()?);
-    tokio::select! {
+    let events = at(contracts::audit::SOCKET);
+    let ended = tokio::select! {
         ended = front.serve_clients(listener) => ended,
         ended = front.serve_guests(&guests) => ended,
         ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts, maker) => ended,
-        ended = admin::serve(&owner, cloud.clone(), objects) => ended,
+        ended = admin::serve(&owner, cloud.clone(), objects, trail.clone()) => ended,
+        ended = trail.serve(&events) => ended,
         ended = teller.serve(&identities) => ended,
         ended = object_keys::serve(&keys, dispatcher) => ended,
         ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,
-    }
+    };
+    trail.close().await;
+    ended
 }
 
 /// Does what is due by the clock, and takes note of images that were built meanwhile.

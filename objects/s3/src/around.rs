@@ -109,7 +109,7 @@ impl Around {
 }
 
 /// The code in an error's XML.
-fn code_of(response: &Response<Body>) -> Option<String> {
+pub(crate) fn code_of(response: &Response<Body>) -> Option<String> {
     let body = response.body().bytes()?;
     let text = std::str::from_utf8(&body).ok()?;
     let (_, rest) = text.split_once("<Code>")?;
@@ -160,7 +160,7 @@ async fn line_of(
 }
 
 /// The access key that a request names, and how it is signed.
-fn credentials(
+pub(crate) fn credentials(
     headers: &HeaderMap,
     query: &str,
 ) -> (Option<String>, Option<&'static str>, Option<&'static str>) {

@@ -10,6 +10,7 @@ mod addressed;
 mod answers;
 mod api;
 mod around;
+mod audit;
 pub mod configuration;
 mod control;
 mod cors;
@@ -30,6 +31,7 @@ pub mod store;
 pub mod website;
 
 pub use access::{Caller, Peer};
+pub use audit::{Audit, Trace};
 pub use identity::{FixedIdentities, Identities, Identity, Own, TokenError};
 pub use service::{Front, Passed, Service};
 pub use settings::{AdjustableClock, Clock, Settings, SystemClock};
@@ -62,6 +64,8 @@ pub struct Gateway {
     pub(crate) events: Arc<notification::Events>,
     pub(crate) logs: Arc<logs::Logs>,
     pub(crate) calendar: Calendar,
+    /// Who hears of requests; nobody, if there is no audit log.
+    pub(crate) audit: Option<Arc<dyn Audit>>,
     /// Held while lifecycle rules are applied.
     pub(crate) lifecycle: Arc<Mutex<()>>,
     end: Arc<End>,
@@ -86,7 +90,27 @@ impl Gateway {
         let events = Arc::new(notification::Events::new(store.clone(), None));
         let logs = Arc::new(logs::Logs::new(store.clone()));
         let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
-        Self { store, identities, settings, keys, accounts, events, logs, calendar, lifecycle, end }
+        let audit = None;
+        Self {
+            store,
+            identities,
+            settings,
+            keys,
+            accounts,
+            events,
+            logs,
+            calendar,
+            audit,
+            lifecycle,
+            end,
+        }
+    }
+
+    /// Tells an audit log of requests.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Arc<dyn Audit>) -> Self {
+        self.audit = Some(audit);
+        self
     }
 
     /// Names the file that says which web hook or file stands for which ARN of a notification's

@@ -5,6 +5,7 @@ use crate::{
     access::{self, Passport, Peer},
     answers::{Question, between},
     around::{Around, broken},
+    audit::Tracing,
     control::Control,
     digest, fault, form, head,
     host::Domains,
@@ -146,10 +147,10 @@ impl Service {
             return unread(refused, &path, head);
         }
         let question = Question::of(&parts, around.addressed());
+        let trace =
+            Tracing::begin(&self.gateway, (&parts, around.addressed()), peer, &passed).await;
         let expects = parts.headers.contains_key(header::EXPECT);
-        let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(&parts);
-        let reads = parts.method == Method::GET || parts.method == Method::HEAD;
-        let again = (reads && odd).then(|| parts.clone());
+        let again = is_odd_read(&parts).then(|| parts.clone());
         let query = parts.uri.query().unwrap_or_default();
         let promised = promised_sha256(&parts.headers, query);
         let (body, rest) = Watched::watch(body, promised);
@@ -188,6 +189,7 @@ impl Service {
         question.complete(&mut response, self.gateway.store.now_ms());
         sign_off(&mut response, &path, head);
         around.log(&self.gateway, &response);
+        trace.end(&response);
         let usable = match rest {
             Some(rest) => rest.drain(expects).await,
             // Who waited to be told to go on was not told, and botocore for one takes what comes
@@ -418,6 +420,13 @@ async fn discard(mut body: Limited<Body>) -> bool {
         }
     }
     true
+}
+
+/// Whether a read says something that S3 takes no notice of.
+fn is_odd_read(parts: &Parts) -> bool {
+    let odd = has_odd_range(&parts.headers) || head::has_empty_numbers(parts);
+    let reads = parts.method == Method::GET || parts.method == Method::HEAD;
+    reads && odd
 }
 
 /// S3 takes no notice of a range that it can't read, nor of several.

@@ -4,7 +4,7 @@ use crate::identities::Known;
 use anyhow::Context as _;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
-use relay::{Connection, Relay, Source};
+use relay::{Connection, Crowd, Relay, Source, Steady};
 use s3::{Front, Passed, Peer, Service};
 use s3s::Body;
 use std::{
@@ -16,6 +16,8 @@ use tokio::{runtime::Handle, sync::Semaphore};
 
 /// The most connections at once; more wait, and the server's with them.
 const MAX_CONNECTIONS: usize = 8192;
+/// The most of one client: an address, or a guest's interface. There is room for others.
+const MAX_CONNECTIONS_OF_ONE: usize = MAX_CONNECTIONS / 2;
 /// How long a connection waits for the server to tell who may sign, after a start.
 const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may take for the line that opens a connection of its own.
@@ -28,6 +30,7 @@ pub struct Listeners {
     known: Arc<Known>,
     server: Relay,
     room: Arc<Semaphore>,
+    crowd: Crowd,
     run: PathBuf,
 }
 
@@ -36,7 +39,8 @@ impl Listeners {
     pub fn new(service: Service, known: Arc<Known>, run: &Path) -> Self {
         let server = Relay::new(&run.join("server.sock"));
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self { service, known, server, room, run: run.to_owned() }
+        let crowd = Crowd::new(MAX_CONNECTIONS_OF_ONE);
+        Self { service, known, server, room, crowd, run: run.to_owned() }
     }
 
     /// Serves connections that the server hands over, from now on.
@@ -48,13 +52,14 @@ impl Listeners {
         let (mine, runtime) = (self.clone(), Handle::current());
         let take = move |descriptor, source: Source| {
             let Ok(place) = runtime.block_on(mine.room.clone().acquire_owned()) else { return };
+            let Some(seat) = mine.crowd.enter(&source) else { return };
             let mine = mine.clone();
             runtime.spawn(async move {
                 match Connection::from_fd(descriptor) {
                     Ok(connection) => mine.serve(connection, source, true).await,
                     Err(error) => log::warn!("a passed connection was lost: {error}"),
                 }
-                drop(place);
+                drop((place, seat));
             });
         };
         relay::listen_for_passed(&path, take)
@@ -109,7 +114,7 @@ impl Listeners {
         } else {
             self.service.clone()
         };
-        if let Err(error) = service.serve(connection, peer).await {
+        if let Err(error) = service.serve(Steady::new(connection), peer).await {
             log::debug!("a connection ended: {error}");
         }
     }

@@ -13,6 +13,7 @@ mod owner;
 mod patience;
 mod register;
 mod storage;
+mod trail;
 
 pub use contracts::objects::{CephPool, Foundation, StorageNode};
 pub use storage::check_ceph;
@@ -40,6 +41,8 @@ pub struct Config {
     pub run: PathBuf,
     /// The region that buckets are in by default.
     pub region: String,
+    /// Whether the audit log hears of objects, too, and not of buckets alone.
+    pub audit_objects: bool,
 }
 
 /// How long threads that block may go on at the end.
@@ -85,9 +88,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         master_key,
         clock: clock.clone(),
     };
+    let trail = Arc::new(trail::Trail::new(config.audit_objects));
     let gateway = s3::Gateway::new(storage.cluster().clone(), known.clone(), settings)
         .with_notification_targets(config.notification_targets.clone())
-        .with_keys(Arc::new(keys::Kms::new(config.run.join(contracts::keys::SOCKET))));
+        .with_keys(Arc::new(keys::Kms::new(config.run.join(contracts::keys::SOCKET))))
+        .with_audit(trail.clone());
     let (owner, identities) =
         (config.run.join("objects-admin.sock"), config.run.join("identities.sock"));
     let listeners = Listeners::new(s3::Service::new(gateway.clone()), known.clone(), &config.run);
@@ -97,10 +102,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         Foundation::Ceph(pool) => log::info!("serving S3 from {}", pool.place()),
     }
     let asked = Owner { gateway: gateway.clone(), storage: storage.clone(), clock };
+    let events = config.run.join(contracts::audit::SOCKET);
     let ended = tokio::select! {
         ended = listeners.take_requests() => ended,
         ended = owner::serve(&owner, asked) => ended,
         () = known.follow(&identities) => Ok(()),
+        () = trail.send_for_ever(&events) => Ok(()),
         () = gateway.run() => Ok(()),
         () = storage.look_after() => Ok(()),
         ended = terminated() => ended,
@@ -108,6 +115,10 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     // What was acknowledged is durable; but for lines of access logs.
     listeners.close();
     gateway.finish().await;
+    tokio::select! {
+        () = trail.send_for_ever(&events) => {}
+        () = trail.settle() => {}
+    }
     storage.close().await;
     ended
 }

@@ -21,7 +21,7 @@ mod xml;
 pub use decode::{DecodeError, Expected};
 pub use payload::Payload;
 
-use shapes::{Fault, Operation, Protocol, Service, Shape};
+use shapes::{Fault, Operation, Protocol, Schema, Service, Shape, Value};
 
 /// A response but for the headers that every response has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,18 @@ pub struct Answer {
 /// Reads an operation's input.
 pub fn decode<O: Operation>(payload: &Payload<'_>) -> Result<O::Input, Fault> {
     let schema = <O::Input as shapes::Structure>::SCHEMA;
-    let decoded = match (O::SERVICE.protocol, payload) {
+    O::Input::from_value(decode_input(O::SERVICE, schema, payload)?).ok_or_else(|| {
+        Fault::receiver("InternalError", "The request was decoded as another shape.")
+    })
+}
+
+/// Reads an operation's input as a value of its schema.
+pub fn decode_input(
+    service: &Service,
+    schema: &'static Schema,
+    payload: &Payload<'_>,
+) -> Result<Value, Fault> {
+    match (service.protocol, payload) {
         (Protocol::Ec2, Payload::Form(form)) => {
             ec2_query::decode(schema, form).map_err(|e| ec2_query::decode_fault(&e))
         }
@@ -45,14 +56,11 @@ pub fn decode<O: Operation>(payload: &Payload<'_>) -> Result<O::Input, Fault> {
             aws_json::decode(schema, body).map_err(|e| aws_json::decode_fault(&e))
         }
         (Protocol::Ec2 | Protocol::Query | Protocol::Json { .. }, _) => {
-            let message = format!("{} is not called in this protocol.", O::SERVICE.name);
+            let message = format!("{} is not called in this protocol.", service.name);
             Err(Fault::sender("UnsupportedProtocol", message))
         }
-        (Protocol::RestJson | Protocol::RestXml, _) => Err(unspoken(O::SERVICE)),
-    };
-    O::Input::from_value(decoded?).ok_or_else(|| {
-        Fault::receiver("InternalError", "The request was decoded as another shape.")
-    })
+        (Protocol::RestJson | Protocol::RestXml, _) => Err(unspoken(service)),
+    }
 }
 
 /// Writes an operation's output.

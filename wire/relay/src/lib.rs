@@ -5,14 +5,18 @@
 //! ([`Source`]), as the VPC card writes it.
 
 mod connection;
+mod crowd;
 mod forward;
 mod pass;
 mod source;
+mod steady;
 
 pub use connection::Connection;
+pub use crowd::{Crowd, Place};
 pub use forward::{Relay, RelayError};
 pub use pass::{Passer, listen_for_passed};
 pub use source::Source;
+pub use steady::Steady;
 
 use http::request::Parts;
 use protocol::route::Head;

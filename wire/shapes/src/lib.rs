@@ -10,6 +10,7 @@ mod operation;
 mod schema;
 mod value;
 
+pub mod cloudtrail;
 pub mod ec2;
 pub mod iam;
 pub mod kms;

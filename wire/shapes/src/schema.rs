@@ -110,6 +110,8 @@ pub struct Member {
     pub flattened: bool,
     pub xml_attribute: bool,
     pub idempotency_token: bool,
+    /// A secret, or a list of secrets: never to be in a log.
+    pub sensitive: bool,
 }
 
 impl Member {
@@ -131,6 +133,7 @@ impl Member {
             flattened: false,
             xml_attribute: false,
             idempotency_token: false,
+            sensitive: false,
         }
     }
 
@@ -155,6 +158,12 @@ impl Member {
     #[must_use]
     pub const fn idempotency_token(mut self) -> Self {
         self.idempotency_token = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
         self
     }
 

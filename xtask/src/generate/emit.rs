@@ -417,10 +417,18 @@ impl<'a> Service<'a> {
             (reference.flattened, ".flattened()"),
             (reference.xml_attribute, ".xml_attribute()"),
             (reference.idempotency_token, ".idempotency_token()"),
+            (self.is_sensitive(target)?, ".sensitive()"),
         ] {
             text.push_str(if is { call } else { "" });
         }
         Ok(text + ",")
+    }
+
+    /// Whether a member's value is a secret, or a list of secrets.
+    fn is_sensitive(&self, target: &Shape) -> Result<bool> {
+        let element = target.member.as_ref().map(|element| self.model.shape(&element.shape));
+        let of_element = element.transpose()?.is_some_and(|element| element.sensitive);
+        Ok(target.sensitive || of_element)
     }
 
     fn element(&self, reference: &Reference) -> Result<String> {

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iam", &["types", "policy", "session", "state", "shapes"]),
     ("ec2", &["types", "policy", "state", "shapes", "iam", "contracts"]),
     ("kms", &["types", "policy", "state", "shapes", "iam"]),
+    ("audit", &["types", "session", "state", "shapes", "iam", "contracts"]),
     ("relay", &["protocol"]),
     (
         "server",
@@ -26,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "session",
             "state",
             "shapes",
+            "audit",
             "iam",
             "kms",
             "contracts",

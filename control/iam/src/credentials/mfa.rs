@@ -22,7 +22,11 @@ use shapes::{
     },
 };
 use state::{Row, State, Tx};
-use std::fmt::Display;
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    sync::{Mutex, PoisonError},
+};
 use types::{AccountId, Scope, Tags, Timestamp};
 
 /// How many devices a user may have.
@@ -49,6 +53,9 @@ pub struct MfaDevice {
     pub user: Option<UniqueId>,
     /// Since when.
     pub enabled: Option<Timestamp>,
+    /// The step of time of the code that enabled it: a code is good once.
+    #[serde(default)]
+    pub used_step: Option<i64>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -88,22 +95,25 @@ impl MfaDevice {
         format!("arn:aws:iam::{}:mfa{}{}", self.account, self.path, self.name)
     }
 
-    /// Whether the two codes are of this device, one after the other, and of about this time.
-    fn makes(&self, one: &str, two: &str, now: Timestamp) -> bool {
-        let step = now.millis().div_euclid(1000 * STEP_S);
+    /// The step of the second of two codes that are of this device, one after the other, and of about
+    /// this time.
+    fn makes(&self, one: &str, two: &str, now: Timestamp) -> Option<i64> {
+        let step = step_of(now);
         let secret = secret(&self.seed);
         let code = |step| u64::try_from(step).ok().and_then(|step| code(&secret, step));
-        (step - DRIFT_STEPS..=step + 1).any(|step| {
-            code(step).as_deref() == Some(one) && code(step + 1).as_deref() == Some(two)
-        })
+        let first = (step - DRIFT_STEPS..=step + 1).find(|step| {
+            code(*step).as_deref() == Some(one) && code(step + 1).as_deref() == Some(two)
+        });
+        first.map(|step| step + 1)
     }
 
-    /// Whether the code is of this device, and of about this time.
-    pub(crate) fn shows(&self, given: &str, now: Timestamp) -> bool {
-        let step = now.millis().div_euclid(1000 * STEP_S);
+    /// The step of a code that is of this device, of about this time, and later than what enabled it.
+    pub(crate) fn shows(&self, given: &str, now: Timestamp) -> Option<i64> {
+        let step = step_of(now);
         let secret = secret(&self.seed);
         let code = |step| u64::try_from(step).ok().and_then(|step| code(&secret, step));
-        (step - 1..=step + 1).any(|step| code(step).as_deref() == Some(given))
+        let shown = (step - 1..=step + 1).find(|step| code(*step).as_deref() == Some(given))?;
+        self.used_step.is_none_or(|used| shown > used).then_some(shown)
     }
 
     fn to_api(&self, state: &State) -> VirtualMFADevice {
@@ -114,6 +124,32 @@ impl MfaDevice {
             enable_date: self.enabled,
             ..VirtualMFADevice::default()
         }
+    }
+}
+
+/// The number of a time's step since the epoch.
+fn step_of(now: Timestamp) -> i64 {
+    now.millis().div_euclid(1000 * STEP_S)
+}
+
+/// The codes that were shown, of each device the last: none is good twice.
+///
+/// They are kept in memory: a code is good for a minute and a half, and only a restart within that
+/// time forgets it.
+#[derive(Debug, Default)]
+pub struct UsedCodes(Mutex<BTreeMap<String, i64>>);
+
+impl UsedCodes {
+    /// Takes a device's code of a step, unless it or a later one was shown.
+    pub(crate) fn take(&self, serial: &str, shown: i64, now: Timestamp) -> bool {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is too old to be shown again need not be known: there are no more than devices in use.
+        used.retain(|_, step| *step >= step_of(now) - 1);
+        if used.get(serial).is_some_and(|last| *last >= shown) {
+            return false;
+        }
+        used.insert(serial.to_owned(), shown);
+        true
     }
 }
 
@@ -167,6 +203,7 @@ pub fn create_virtual_mfa_device(
         seed: random_text(tx, ID_ALPHABET, SEED_CHARACTERS),
         user: None,
         enabled: None,
+        used_step: None,
         tags: tagging::new(tags)?,
     };
     if tx.get::<MfaDevice>(&device.serial()).is_some() {
@@ -246,11 +283,11 @@ pub fn enable_mfa_device(
     }
     let one = authentication_code1.unwrap_or_default();
     let two = authentication_code2.unwrap_or_default();
-    if !device.makes(&one, &two, tx.now()) {
+    let Some(step) = device.makes(&one, &two, tx.now()) else {
         return Err(errors::wrong_code());
-    }
+    };
     let enabled = Some(tx.now());
-    tx.put(MfaDevice { user: Some(user), enabled, ..device });
+    tx.put(MfaDevice { user: Some(user), enabled, used_step: Some(step), ..device });
     Ok(EnableMFADeviceResponse {})
 }
 
@@ -376,14 +413,34 @@ mod tests {
             seed: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ".into(),
             user: None,
             enabled: None,
+            used_step: None,
             tags: Tags::new(),
         };
         let at = |step: u64| code(b"12345678901234567890", step).unwrap();
         let now = Timestamp::from_millis(50 * 30_000);
-        assert!(device.makes(&at(49), &at(50), now));
-        assert!(device.makes(&at(50), &at(51), now));
-        assert!(!device.makes(&at(50), &at(49), now));
-        assert!(!device.makes(&at(50), &at(50), now));
-        assert!(!device.makes(&at(30), &at(31), now));
+        assert_eq!(device.makes(&at(49), &at(50), now), Some(50));
+        assert_eq!(device.makes(&at(50), &at(51), now), Some(51));
+        assert_eq!(device.makes(&at(50), &at(49), now), None);
+        assert_eq!(device.makes(&at(50), &at(50), now), None);
+        assert_eq!(device.makes(&at(30), &at(31), now), None);
+        // What enabled it, or came before, shows nothing any more.
+        let enabled = MfaDevice { used_step: Some(50), ..device };
+        assert_eq!(enabled.shows(&at(50), now), None);
+        assert_eq!(enabled.shows(&at(49), now), None);
+        assert_eq!(enabled.shows(&at(51), now), Some(51));
+    }
+
+    #[test]
+    fn a_code_is_good_once() {
+        let codes = UsedCodes::default();
+        let now = Timestamp::from_millis(50 * 30_000);
+        assert!(codes.take("a", 50, now));
+        assert!(!codes.take("a", 50, now));
+        assert!(!codes.take("a", 49, now));
+        assert!(codes.take("b", 49, now));
+        assert!(codes.take("a", 51, now));
+        let later = Timestamp::from_millis(60 * 30_000);
+        assert!(codes.take("c", 60, later));
+        assert_eq!(codes.0.lock().unwrap().len(), 1);
     }
 }

@@ -10,7 +10,7 @@ pub mod ssh_keys;
 mod x509;
 
 pub use login_profiles::LoginProfile;
-pub use mfa::MfaDevice;
+pub use mfa::{MfaDevice, UsedCodes};
 pub use server_certificates::ServerCertificate;
 pub use service_specific::ServiceCredential;
 pub use signing_certificates::SigningCertificate;

@@ -81,7 +81,12 @@ pub fn assume_role(
         tags: narrow::tags(tags)?,
         transitive: transitive_tag_keys.unwrap_or_default().into_iter().collect(),
         source_identity,
-        mfa_at: issue::second_factor(state, request, serial_number, token_code, now)?,
+        mfa_at: issue::second_factor(
+            state,
+            request,
+            (serial_number, token_code),
+            (issuer.codes, now),
+        )?,
     };
     let policy = narrow::policy(policy)?;
     let role = allowed(state, request, &asked)?;

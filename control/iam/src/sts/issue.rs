@@ -1,6 +1,10 @@
 //! Credentials of a session, and the second factor.
 
-use crate::{Issuer, Principal, Request, credentials::MfaDevice, sts::errors};
+use crate::{
+    Issuer, Principal, Request,
+    credentials::{MfaDevice, UsedCodes},
+    sts::errors,
+};
 use session::{Salt, Session};
 use shapes::{Fault, sts::Credentials};
 use state::State;
@@ -30,13 +34,12 @@ pub(super) fn credentials(
 /// When the caller showed a second factor: now, with a code, or before, in its session.
 ///
 /// # Errors
-/// The code isn't of a device of the caller's.
+/// The code isn't of a device of the caller's, or was shown before.
 pub(super) fn second_factor(
     state: &State,
     request: &Request,
-    serial: Option<String>,
-    code: Option<String>,
-    now: Timestamp,
+    (serial, code): (Option<String>, Option<String>),
+    (codes, now): (&UsedCodes, Timestamp),
 ) -> Result<Option<Timestamp>, Fault> {
     let (Some(serial), Some(code)) = (&serial, &code) else {
         return match (serial, code) {
@@ -46,12 +49,11 @@ pub(super) fn second_factor(
             }
         };
     };
-    let device = state.get::<MfaDevice>(serial).filter(|device| {
-        let of_caller = match &request.caller.principal {
-            Principal::User(id) => device.user.as_ref() == Some(id),
-            Principal::Root(_) | Principal::Role(_) => false,
-        };
-        of_caller && device.shows(code, now)
+    let device = state.get::<MfaDevice>(serial).filter(|device| match &request.caller.principal {
+        Principal::User(id) => device.user.as_ref() == Some(id),
+        Principal::Root(_) | Principal::Role(_) => false,
     });
-    device.map(|_| Some(now)).ok_or_else(errors::wrong_mfa_code)
+    let step = device.and_then(|device| device.shows(code, now));
+    let taken = step.filter(|step| codes.take(serial, *step, now));
+    taken.map(|_| Some(now)).ok_or_else(errors::wrong_mfa_code)
 }

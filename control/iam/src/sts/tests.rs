@@ -28,6 +28,7 @@ struct World {
     key: SessionKey,
     user: UniqueId,
     seed: u8,
+    codes: crate::UsedCodes,
 }
 
 /// A user with this statement, and a role with this trust.
@@ -57,7 +58,13 @@ fn world(of_user: Option<&str>, trust: &str) -> World {
         linked_service: None,
         last_used: None,
     });
-    World { state: tx.finish().0, key: SessionKey::new([5; 32]), user, seed: 1 }
+    World {
+        state: tx.finish().0,
+        key: SessionKey::new([5; 32]),
+        user,
+        seed: 1,
+        codes: crate::UsedCodes::default(),
+    }
 }
 
 const ASSUME: &str = r#"{"Effect":"Allow","Action":"sts:*","Resource":"*"}"#;
@@ -94,7 +101,7 @@ impl World {
     ) -> Result<O, Fault> {
         self.seed += 1;
         let mut effects = Effects::new(NOW, [self.seed; 32]);
-        let mut issuer = Issuer { key: &self.key, effects: &mut effects };
+        let mut issuer = Issuer { key: &self.key, effects: &mut effects, codes: &self.codes };
         run(&self.state, &request(caller), input, &mut issuer)
     }
 

@@ -68,7 +68,8 @@ pub fn get_session_token(
     };
     let now = issuer.effects.now();
     let expires = end(now, duration_seconds, &request.caller.principal);
-    let mfa_at = issue::second_factor(state, request, serial_number, token_code, now)?;
+    let mfa_at =
+        issue::second_factor(state, request, (serial_number, token_code), (issuer.codes, now))?;
     let session = Session { mfa_at, ..session(request, subject, now, expires) };
     Ok(GetSessionTokenResponse { credentials: issue::credentials(issuer, &session)? })
 }

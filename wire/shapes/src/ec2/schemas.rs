@@ -3961,7 +3961,7 @@ pub static KEY_PAIR: Schema = Schema::new(
         Member::new("Tags", "tagSet", "TagSet", &TAG_LIST),
         Member::new("KeyName", "keyName", "KeyName", &STRING),
         Member::new("KeyFingerprint", "keyFingerprint", "KeyFingerprint", &STRING),
-        Member::new("KeyMaterial", "keyMaterial", "KeyMaterial", &STRING),
+        Member::new("KeyMaterial", "keyMaterial", "KeyMaterial", &STRING).sensitive(),
     ]),
 );
 
@@ -4101,7 +4101,7 @@ pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::new(
         Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
         Member::new("InstanceId", "instanceId", "InstanceId", &STRING).required(),
         Member::new("Attribute", "attribute", "Attribute", InstanceAttributeName::SCHEMA),
-        Member::new("Value", "value", "Value", &STRING),
+        Member::new("Value", "value", "Value", &STRING).sensitive(),
         Member::new(
             "BlockDeviceMappings",
             "blockDeviceMapping",
@@ -5606,7 +5606,7 @@ pub static RUN_INSTANCES_REQUEST: Schema = Schema::new(
             &SECURITY_GROUP_STRING_LIST,
         ),
         Member::new("SubnetId", "SubnetId", "SubnetId", &STRING),
-        Member::new("UserData", "UserData", "UserData", &STRING),
+        Member::new("UserData", "UserData", "UserData", &STRING).sensitive(),
         Member::new(
             "ElasticGpuSpecification",
             "ElasticGpuSpecification",

@@ -13,7 +13,9 @@ pub static ACCESS_KEY: Schema = Schema::new(
         Member::new("UserName", "UserName", "UserName", &USER_NAME_TYPE).required(),
         Member::new("AccessKeyId", "AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE).required(),
         Member::new("Status", "Status", "Status", StatusType::SCHEMA).required(),
-        Member::new("SecretAccessKey", "SecretAccessKey", "SecretAccessKey", &STRING).required(),
+        Member::new("SecretAccessKey", "SecretAccessKey", "SecretAccessKey", &STRING)
+            .required()
+            .sensitive(),
         Member::new("CreateDate", "CreateDate", "CreateDate", &TIMESTAMP),
     ]),
 );
@@ -257,7 +259,7 @@ pub static CREATE_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
     "CreateLoginProfileRequest",
     Kind::Structure(&[
         Member::new("UserName", "UserName", "UserName", &USER_NAME_TYPE),
-        Member::new("Password", "Password", "Password", &PASSWORD_TYPE),
+        Member::new("Password", "Password", "Password", &PASSWORD_TYPE).sensitive(),
         Member::new(
             "PasswordResetRequired",
             "PasswordResetRequired",
@@ -381,7 +383,8 @@ pub static CREATE_SAML_PROVIDER_REQUEST: Schema = Schema::new(
             "AssertionEncryptionMode",
             AssertionEncryptionModeType::SCHEMA,
         ),
-        Member::new("AddPrivateKey", "AddPrivateKey", "AddPrivateKey", &PRIVATE_KEY_TYPE),
+        Member::new("AddPrivateKey", "AddPrivateKey", "AddPrivateKey", &PRIVATE_KEY_TYPE)
+            .sensitive(),
     ]),
 );
 
@@ -2726,7 +2729,7 @@ pub static SERVICE_SPECIFIC_CREDENTIAL: Schema = Schema::new(
         Member::new("ExpirationDate", "ExpirationDate", "ExpirationDate", &TIMESTAMP),
         Member::new("ServiceName", "ServiceName", "ServiceName", &STRING).required(),
         Member::new("ServiceUserName", "ServiceUserName", "ServiceUserName", &SERVICE_USER_NAME),
-        Member::new("ServicePassword", "ServicePassword", "ServicePassword", &STRING),
+        Member::new("ServicePassword", "ServicePassword", "ServicePassword", &STRING).sensitive(),
         Member::new(
             "ServiceCredentialAlias",
             "ServiceCredentialAlias",
@@ -2738,7 +2741,8 @@ pub static SERVICE_SPECIFIC_CREDENTIAL: Schema = Schema::new(
             "ServiceCredentialSecret",
             "ServiceCredentialSecret",
             &STRING,
-        ),
+        )
+        .sensitive(),
         Member::new(
             "ServiceSpecificCredentialId",
             "ServiceSpecificCredentialId",
@@ -3217,7 +3221,7 @@ pub static UPDATE_LOGIN_PROFILE_REQUEST: Schema = Schema::new(
     "UpdateLoginProfileRequest",
     Kind::Structure(&[
         Member::new("UserName", "UserName", "UserName", &USER_NAME_TYPE).required(),
-        Member::new("Password", "Password", "Password", &PASSWORD_TYPE),
+        Member::new("Password", "Password", "Password", &PASSWORD_TYPE).sensitive(),
         Member::new(
             "PasswordResetRequired",
             "PasswordResetRequired",
@@ -3292,7 +3296,8 @@ pub static UPDATE_SAML_PROVIDER_REQUEST: Schema = Schema::new(
             "AssertionEncryptionMode",
             AssertionEncryptionModeType::SCHEMA,
         ),
-        Member::new("AddPrivateKey", "AddPrivateKey", "AddPrivateKey", &PRIVATE_KEY_TYPE),
+        Member::new("AddPrivateKey", "AddPrivateKey", "AddPrivateKey", &PRIVATE_KEY_TYPE)
+            .sensitive(),
         Member::new(
             "RemovePrivateKey",
             "RemovePrivateKey",
@@ -3429,7 +3434,9 @@ pub static UPLOAD_SERVER_CERTIFICATE_REQUEST: Schema = Schema::new(
             &CERTIFICATE_BODY_TYPE,
         )
         .required(),
-        Member::new("PrivateKey", "PrivateKey", "PrivateKey", &PRIVATE_KEY_TYPE).required(),
+        Member::new("PrivateKey", "PrivateKey", "PrivateKey", &PRIVATE_KEY_TYPE)
+            .required()
+            .sensitive(),
         Member::new(
             "CertificateChain",
             "CertificateChain",
@@ -3527,8 +3534,8 @@ pub static VIRTUAL_MFA_DEVICE: Schema = Schema::new(
     "VirtualMFADevice",
     Kind::Structure(&[
         Member::new("SerialNumber", "SerialNumber", "SerialNumber", &SERIAL_NUMBER_TYPE).required(),
-        Member::new("Base32StringSeed", "Base32StringSeed", "Base32StringSeed", &BLOB),
-        Member::new("QRCodePNG", "QRCodePNG", "QRCodePNG", &BLOB),
+        Member::new("Base32StringSeed", "Base32StringSeed", "Base32StringSeed", &BLOB).sensitive(),
+        Member::new("QRCodePNG", "QRCodePNG", "QRCodePNG", &BLOB).sensitive(),
         Member::new("User", "User", "User", &USER),
         Member::new("EnableDate", "EnableDate", "EnableDate", &TIMESTAMP),
         Member::new("Tags", "Tags", "Tags", &TAG_LIST_TYPE),

@@ -174,7 +174,7 @@ pub static DECRYPT_RESPONSE: Schema = Schema::new(
     "DecryptResponse",
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING),
-        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB),
+        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB).sensitive(),
         Member::new(
             "EncryptionAlgorithm",
             "EncryptionAlgorithm",
@@ -236,7 +236,7 @@ pub static DERIVE_SHARED_SECRET_RESPONSE: Schema = Schema::new(
     "DeriveSharedSecretResponse",
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING),
-        Member::new("SharedSecret", "SharedSecret", "SharedSecret", &BLOB),
+        Member::new("SharedSecret", "SharedSecret", "SharedSecret", &BLOB).sensitive(),
         Member::new(
             "CiphertextForRecipient",
             "CiphertextForRecipient",
@@ -335,7 +335,7 @@ pub static ENCRYPT_REQUEST: Schema = Schema::new(
     "EncryptRequest",
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING).required(),
-        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB).required(),
+        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB).required().sensitive(),
         Member::new(
             "EncryptionContext",
             "EncryptionContext",
@@ -408,7 +408,8 @@ pub static GENERATE_DATA_KEY_PAIR_RESPONSE: Schema = Schema::new(
             "PrivateKeyCiphertextBlob",
             &BLOB,
         ),
-        Member::new("PrivateKeyPlaintext", "PrivateKeyPlaintext", "PrivateKeyPlaintext", &BLOB),
+        Member::new("PrivateKeyPlaintext", "PrivateKeyPlaintext", "PrivateKeyPlaintext", &BLOB)
+            .sensitive(),
         Member::new("PublicKey", "PublicKey", "PublicKey", &BLOB),
         Member::new("KeyId", "KeyId", "KeyId", &STRING),
         Member::new("KeyPairSpec", "KeyPairSpec", "KeyPairSpec", DataKeyPairSpec::SCHEMA),
@@ -477,7 +478,7 @@ pub static GENERATE_DATA_KEY_RESPONSE: Schema = Schema::new(
     "GenerateDataKeyResponse",
     Kind::Structure(&[
         Member::new("CiphertextBlob", "CiphertextBlob", "CiphertextBlob", &BLOB),
-        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB),
+        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB).sensitive(),
         Member::new("KeyId", "KeyId", "KeyId", &STRING),
         Member::new(
             "CiphertextForRecipient",
@@ -518,7 +519,7 @@ pub static GENERATE_DATA_KEY_WITHOUT_PLAINTEXT_RESPONSE: Schema = Schema::new(
 pub static GENERATE_MAC_REQUEST: Schema = Schema::new(
     "GenerateMacRequest",
     Kind::Structure(&[
-        Member::new("Message", "Message", "Message", &BLOB).required(),
+        Member::new("Message", "Message", "Message", &BLOB).required().sensitive(),
         Member::new("KeyId", "KeyId", "KeyId", &STRING).required(),
         Member::new("MacAlgorithm", "MacAlgorithm", "MacAlgorithm", MacAlgorithmSpec::SCHEMA)
             .required(),
@@ -548,7 +549,7 @@ pub static GENERATE_RANDOM_REQUEST: Schema = Schema::new(
 pub static GENERATE_RANDOM_RESPONSE: Schema = Schema::new(
     "GenerateRandomResponse",
     Kind::Structure(&[
-        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB),
+        Member::new("Plaintext", "Plaintext", "Plaintext", &BLOB).sensitive(),
         Member::new(
             "CiphertextForRecipient",
             "CiphertextForRecipient",
@@ -626,7 +627,7 @@ pub static GET_PARAMETERS_FOR_IMPORT_RESPONSE: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING),
         Member::new("ImportToken", "ImportToken", "ImportToken", &BLOB),
-        Member::new("PublicKey", "PublicKey", "PublicKey", &BLOB),
+        Member::new("PublicKey", "PublicKey", "PublicKey", &BLOB).sensitive(),
         Member::new("ParametersValidTo", "ParametersValidTo", "ParametersValidTo", &TIMESTAMP),
     ]),
 );
@@ -1231,7 +1232,7 @@ pub static SIGN_REQUEST: Schema = Schema::new(
     "SignRequest",
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING).required(),
-        Member::new("Message", "Message", "Message", &BLOB).required(),
+        Member::new("Message", "Message", "Message", &BLOB).required().sensitive(),
         Member::new("MessageType", "MessageType", "MessageType", MessageType::SCHEMA),
         Member::new("GrantTokens", "GrantTokens", "GrantTokens", &GRANT_TOKEN_LIST),
         Member::new(
@@ -1333,7 +1334,7 @@ pub static UPDATE_PRIMARY_REGION_RESPONSE: Schema = Schema::new("Unit", Kind::St
 pub static VERIFY_MAC_REQUEST: Schema = Schema::new(
     "VerifyMacRequest",
     Kind::Structure(&[
-        Member::new("Message", "Message", "Message", &BLOB).required(),
+        Member::new("Message", "Message", "Message", &BLOB).required().sensitive(),
         Member::new("KeyId", "KeyId", "KeyId", &STRING).required(),
         Member::new("MacAlgorithm", "MacAlgorithm", "MacAlgorithm", MacAlgorithmSpec::SCHEMA)
             .required(),
@@ -1356,7 +1357,7 @@ pub static VERIFY_REQUEST: Schema = Schema::new(
     "VerifyRequest",
     Kind::Structure(&[
         Member::new("KeyId", "KeyId", "KeyId", &STRING).required(),
-        Member::new("Message", "Message", "Message", &BLOB).required(),
+        Member::new("Message", "Message", "Message", &BLOB).required().sensitive(),
         Member::new("MessageType", "MessageType", "MessageType", MessageType::SCHEMA),
         Member::new("Signature", "Signature", "Signature", &BLOB).required(),
         Member::new(
@@ -1399,7 +1400,7 @@ pub static XKS_PROXY_CONFIGURATION_TYPE: Schema = Schema::new(
             "Connectivity",
             XksProxyConnectivityType::SCHEMA,
         ),
-        Member::new("AccessKeyId", "AccessKeyId", "AccessKeyId", &STRING),
+        Member::new("AccessKeyId", "AccessKeyId", "AccessKeyId", &STRING).sensitive(),
         Member::new("UriEndpoint", "UriEndpoint", "UriEndpoint", &STRING),
         Member::new("UriPath", "UriPath", "UriPath", &STRING),
         Member::new(

@@ -73,7 +73,9 @@ pub static CREDENTIALS: Schema = Schema::new(
     "Credentials",
     Kind::Structure(&[
         Member::new("AccessKeyId", "AccessKeyId", "AccessKeyId", &ACCESS_KEY_ID_TYPE).required(),
-        Member::new("SecretAccessKey", "SecretAccessKey", "SecretAccessKey", &STRING).required(),
+        Member::new("SecretAccessKey", "SecretAccessKey", "SecretAccessKey", &STRING)
+            .required()
+            .sensitive(),
         Member::new("SessionToken", "SessionToken", "SessionToken", &STRING).required(),
         Member::new("Expiration", "Expiration", "Expiration", &TIMESTAMP).required(),
     ]),
