@@ -83,6 +83,8 @@ fn caller(dispatcher: &Dispatcher, ask: &Ask) -> Result<Caller, Fault> {
         source_ip: ask.source_ip,
         user_agent: ask.user_agent.clone(),
         secure: ask.secure,
+        // A call that a service makes comes from no VPC.
+        vpc: None,
         at: now(),
     }))
 }
