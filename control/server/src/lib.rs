@@ -50,6 +50,8 @@ pub fn run(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()
 
 async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()> {
     let store = store::Sqlite::open(&config.data.join("state.db")).context("open the state")?;
+    let master = master_key::provide(&config.data.join("master.key"), store.is_sealed()?)?;
+    let store = store.sealing(master_key::of_rows(&master)?);
     let cloud = Cloud::start(Box::new(store))?;
     config.apply(&cloud).await?;
     images::register(&cloud, &config.data).await?;
@@ -57,8 +59,6 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     config::write_credentials(&config.data, &key).context("write the administrator's key")?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener).context("listen")?;
-    let has_keys = cloud.state().count::<kms::Key>() > 0;
-    let master = master_key::provide(&config.data.join("master.key"), has_keys)?;
     let sessions = master_key::of_sessions(&master)?;
     let links = Arc::new(identities::Links::default());
     let teller = identities::Teller {

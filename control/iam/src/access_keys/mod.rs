@@ -72,6 +72,7 @@ impl std::fmt::Debug for AccessKey {
 
 impl Row for AccessKey {
     const TABLE: &'static str = "access-key";
+    const SEALED: bool = true;
     type Key = String;
     fn key(&self) -> String {
         self.id.clone()

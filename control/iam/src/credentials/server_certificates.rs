@@ -55,6 +55,7 @@ impl std::fmt::Debug for ServerCertificate {
 
 impl Row for ServerCertificate {
     const TABLE: &'static str = "iam-server-certificate";
+    const SEALED: bool = true;
     type Key = UniqueId;
     fn key(&self) -> UniqueId {
         self.named.id.clone()

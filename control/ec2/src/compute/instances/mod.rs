@@ -242,6 +242,8 @@ impl Instance {
 
 impl Row for Instance {
     const TABLE: &'static str = "instance";
+    /// For its user data, which people put passwords into.
+    const SEALED: bool = true;
     type Key = InstanceId;
     fn key(&self) -> InstanceId {
         self.id
