@@ -40,6 +40,11 @@ const SOURCES: &[Source] = &[
     Source { module: "iam", model: "iam/2010-05-08", owner: "control/iam" },
     Source { module: "sts", model: "sts/2011-06-15", owner: "control/iam" },
     Source { module: "kms", model: "kms/2014-11-01", owner: "control/kms" },
+    Source {
+        module: "organizations",
+        model: "organizations/2016-11-28",
+        owner: "control/organizations",
+    },
 ];
 
 /// A generated file: its path and its text.
@@ -111,7 +116,7 @@ fn files() -> Result<Vec<File>> {
         .collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
     let mut services = Vec::new();
-    for owner in ["control/ec2", "control/iam", "control/kms"] {
+    for owner in ["control/ec2", "control/iam", "control/kms", "control/organizations"] {
         let rows = served::operations(owner)?;
         let of_owner = || models.iter().filter(|(source, _)| source.owner == owner);
         for name in rows.keys() {

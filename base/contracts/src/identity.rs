@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::AccountId;
 
 /// An access key, and who signs with it.
@@ -126,6 +126,12 @@ pub struct Identities {
     /// What opens session tokens; none if it is as it was.
     #[serde(default)]
     pub session_key: Option<[u8; 32]>,
+    /// All accounts that are closed: nobody acts for them.
+    #[serde(default)]
+    pub closed: BTreeSet<AccountId>,
+    /// The ID of the organization that all accounts are in; none if it is as it was.
+    #[serde(default)]
+    pub organization: Option<String>,
 }
 
 impl std::fmt::Debug for Identities {

@@ -1,7 +1,12 @@
 //! The owner's own socket: what is not a matter of any account, for the command line.
 
+mod accounts;
+
+pub use accounts::{AccountStatus, RootKey};
+
 use crate::{
     cloud::{self, Cloud},
+    identities::Links,
     objects::Objects,
 };
 use anyhow::Context as _;
@@ -26,6 +31,25 @@ pub enum AdminRequest {
     PowerOff,
     /// Wipe everything but the images.
     Reset,
+    /// Make an account.
+    CreateAccount {
+        /// For people.
+        name: String,
+        /// Its own among all accounts.
+        email: Option<String>,
+    },
+    /// Give a key of an account's root user, which is made if there is none.
+    AccountKey {
+        /// Its ID or its name.
+        account: String,
+    },
+    /// Close an account, or open it again.
+    CloseAccount {
+        /// Its ID or its name.
+        account: String,
+        /// Whether it shall be closed.
+        closed: bool,
+    },
 }
 
 /// The answer.
@@ -41,6 +65,23 @@ pub struct AdminReply {
     pub instances: std::collections::BTreeMap<String, usize>,
     /// Names of the quick-start images.
     pub images: Vec<String>,
+    /// All accounts, by their IDs.
+    #[serde(default)]
+    pub accounts: Vec<AccountStatus>,
+    /// The key that was asked for.
+    #[serde(default)]
+    pub key: Option<RootKey>,
+}
+
+/// What the owner's requests are about.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    /// The state.
+    pub cloud: Arc<Cloud>,
+    /// The object store.
+    pub objects: Arc<Objects>,
+    /// Who is told of what changes of accounts.
+    pub links: Arc<Links>,
 }
 
 /// A host for people.
@@ -66,7 +107,7 @@ pub struct HostStatus {
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(path: &Path, cloud: Arc<Cloud>, objects: Arc<Objects>) -> anyhow::Result<()> {
+pub async fn serve(path: &Path, owned: Owned) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
@@ -80,28 +121,45 @@ pub async fn serve(path: &Path, cloud: Arc<Cloud>, objects: Arc<Objects>) -> any
                 continue;
             }
         };
-        let (cloud, objects) = (cloud.clone(), objects.clone());
+        let owned = owned.clone();
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &cloud, &objects).await {
+            if let Err(error) = talk(stream, &owned).await {
                 log::warn!("the owner's connection ended: {error:#}");
             }
         });
     }
 }
 
-async fn talk(stream: UnixStream, cloud: &Arc<Cloud>, objects: &Objects) -> anyhow::Result<()> {
+async fn talk(stream: UnixStream, owned: &Owned) -> anyhow::Result<()> {
+    let Owned { cloud, objects, links } = owned;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).take(1 << 20).lines();
     while let Some(line) = lines.next_line().await? {
+        let mut key = None;
         let error = match serde_json::from_str(&line).context("read the request") {
             Ok(AdminRequest::Status) => None,
             Ok(AdminRequest::StartUp) => change(cloud, ec2::hosts::start_up).await,
             Ok(AdminRequest::ShutDown) => change(cloud, ec2::hosts::shut_down).await,
             Ok(AdminRequest::PowerOff) => change(cloud, ec2::hosts::power_off).await,
             Ok(AdminRequest::Reset) => reset(cloud, objects).await,
+            Ok(AdminRequest::CreateAccount { name, email }) => {
+                accounts::create(cloud, name, email).await.err()
+            }
+            Ok(AdminRequest::AccountKey { account }) => match accounts::key(cloud, account).await {
+                Ok(found) => {
+                    key = Some(found);
+                    None
+                }
+                Err(error) => Some(error),
+            },
+            Ok(AdminRequest::CloseAccount { account, closed }) => {
+                accounts::close(cloud, account, closed).await.err()
+            }
             Err(error) => Some(format!("{error:#}")),
         };
-        let mut reply = serde_json::to_vec(&status(cloud, error))?;
+        // What the owner has done counts with every service from now on.
+        links.settled().await;
+        let mut reply = serde_json::to_vec(&AdminReply { key, ..status(cloud, error) })?;
         reply.push(b'\n');
         write.write_all(&reply).await?;
     }
@@ -151,5 +209,7 @@ fn status(cloud: &Arc<Cloud>, error: Option<String>) -> AdminReply {
             .filter(|image| image.scope.is_none())
             .map(|image| image.name.clone())
             .collect(),
+        accounts: accounts::all(&state),
+        key: None,
     }
 }

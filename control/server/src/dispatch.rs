@@ -4,12 +4,13 @@ use crate::{
     cloud::{self, Cloud, now},
     hosts::Hosts,
     identities::Links,
+    issuers::Issuers,
     uses::Uses,
 };
 use http::request::Parts;
 use iam::{
-    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Read, Request,
-    access::members::Input,
+    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Organization, Read, Request,
+    Vouch, access::members::Input,
 };
 use kms::{Compute, Computed, MasterKey, Work};
 use protocol::{
@@ -21,13 +22,23 @@ use relay::Source;
 use session::{OpenError, Salt, SessionKey, Subject};
 use shapes::{
     Fault, Operation, Protocol, Service, ec2 as ec2_shapes, iam as iam_shapes, kms as kms_shapes,
-    sts as sts_shapes,
+    organizations as organizations_shapes, sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 4] =
-    [&ec2_shapes::SERVICE, &iam_shapes::SERVICE, &kms_shapes::SERVICE, &sts_shapes::SERVICE];
+static SERVICES: [&Service; 5] = [
+    &ec2_shapes::SERVICE,
+    &iam_shapes::SERVICE,
+    &kms_shapes::SERVICE,
+    &organizations_shapes::SERVICE,
+    &sts_shapes::SERVICE,
+];
+
+/// The operations that need no signature.
+const UNSIGNED: [&str; 2] = ["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
+/// The region of a call that no signature gives one.
+const UNSIGNED_REGION: &str = "us-east-1";
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -43,6 +54,8 @@ pub struct Dispatcher {
     pub sessions: SessionKey,
     /// Who is told of what changes of identities.
     pub links: Arc<Links>,
+    /// Fetches the keys of issuers of tokens.
+    pub issuers: Issuers,
     /// Takes note of which keys are used.
     pub uses: Uses,
     /// Verifies signatures.
@@ -91,16 +104,25 @@ impl Dispatcher {
             };
             return protocol::fault(speaker, &fault, request_id);
         };
+        let circumstances = || Circumstances {
+            source_ip: Some(source.address.ip()),
+            user_agent: parts
+                .headers
+                .get(http::header::USER_AGENT)
+                .and_then(|agent| agent.to_str().ok())
+                .map(ToOwned::to_owned),
+            secure: source.secure,
+            at: now(),
+        };
+        if service.name == "sts"
+            && let Some(name) = payload.action().filter(|name| UNSIGNED.contains(name))
+        {
+            let result = self.call_unsigned(name, &payload, circumstances(), request_id).await;
+            return result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id));
+        }
         let result = match claim {
             Ok(claim) => {
-                let agent = parts.headers.get(http::header::USER_AGENT);
-                let circumstances = Circumstances {
-                    source_ip: Some(source.address.ip()),
-                    user_agent: agent.and_then(|agent| agent.to_str().ok()).map(ToOwned::to_owned),
-                    secure: source.secure,
-                    at: now(),
-                };
-                let came = Came { service, claim, circumstances };
+                let came = Came { service, claim, circumstances: circumstances() };
                 self.call(came, &payload, body, request_id).await
             }
             Err(error) => Err(error.fault(service.protocol)),
@@ -142,11 +164,30 @@ impl Dispatcher {
             "ec2" => ec2::visit(name, call),
             "iam" => iam::of_iam::visit(name, call),
             "kms" => kms::visit(name, call),
+            "organizations" => organizations::visit(name, call),
             _ => iam::of_sts::visit(name, call),
         };
         match running {
             Some(running) => running.await,
             None => Err(not_served(service, name, payload.version())),
+        }
+    }
+
+    /// An operation of STS whose proof is a token in it: a signature counts for nothing.
+    async fn call_unsigned(
+        &self,
+        name: &str,
+        payload: &Payload<'_>,
+        circumstances: Circumstances,
+        request_id: &str,
+    ) -> Result<Answer, Fault> {
+        let caller = Caller::unsigned().coming(circumstances);
+        let region = UNSIGNED_REGION.parse().map_err(|_| cloud::internal(&UNSIGNED_REGION))?;
+        let request = Request { scope: Scope { account: caller.account, region }, caller };
+        let call = Call { dispatcher: self, request, payload, request_id };
+        match iam::of_sts::visit(name, call) {
+            Some(running) => running.await,
+            None => Err(not_served(&sts_shapes::SERVICE, name, payload.version())),
         }
     }
 
@@ -287,6 +328,7 @@ impl Call<'_> {
             "ec2" => ec2::access::checks(&state, request, O::NAME, members),
             "iam" => iam::access::of_iam::checks(&state, request, O::NAME, members),
             "kms" => kms::access::checks(request, O::NAME, members),
+            "organizations" => organizations::access::checks(&state, request, O::NAME, members),
             _ => iam::access::of_sts::checks(request, O::NAME, members),
         };
         // Nothing is done that no table knows.
@@ -329,7 +371,7 @@ impl<'a> iam::Visitor for Call<'a> {
                 self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input));
             let output = mutation.await?;
             self.would_succeed()?;
-            if O::SERVICE.name == "iam" {
+            if matches!(O::SERVICE.name, "iam" | "organizations") {
                 // Whoever has the answer may rely on it with every service.
                 self.dispatcher.links.settled().await;
             }
@@ -345,6 +387,20 @@ impl<'a> iam::Issues for Call<'a> {
             let mut effects = cloud::effects()?;
             let mut issuer = Issuer { key: &self.dispatcher.sessions, effects: &mut effects };
             let output = run(&self.dispatcher.cloud.state(), &self.request, input, &mut issuer)?;
+            Ok(protocol::encode::<O>(&output, self.request_id))
+        })
+    }
+
+    fn vouch<O: Operation>(self, run: Vouch<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = self.allowed::<O>()?;
+            let inquiry = run(&self.dispatcher.cloud.state(), &self.request, input)?;
+            let keys = self.dispatcher.issuers.keys(&inquiry.keys).await;
+            let mut effects = cloud::effects()?;
+            let mut issuer = Issuer { key: &self.dispatcher.sessions, effects: &mut effects };
+            let state = self.dispatcher.cloud.state();
+            let keys = keys.as_deref().map_err(|why| *why);
+            let output = (inquiry.finish)(&state, keys, &mut issuer)?;
             Ok(protocol::encode::<O>(&output, self.request_id))
         })
     }
@@ -415,10 +471,11 @@ impl<'a> kms::Visitor for Call<'a> {
 pub async fn first_account(cloud: &Cloud) -> Result<AccessKey, Fault> {
     let made = cloud.mutate(false, |tx| {
         let account = AccountId::DEFAULT;
+        Account::ensure(tx, account, "admin");
+        Organization::ensure(tx, account);
         if let Some(key) = AccessKey::of_root(tx, account).next() {
             return Ok(key.clone());
         }
-        Account::ensure(tx, account, "admin");
         Ok(AccessKey::create(tx, account))
     });
     made.await

@@ -11,13 +11,14 @@ mod hosts;
 mod http;
 mod identities;
 mod images;
+mod issuers;
 mod master_key;
 mod objects;
 mod store;
 mod tls;
 mod uses;
 
-pub use admin::{AdminReply, AdminRequest, HostStatus};
+pub use admin::{AccountStatus, AdminReply, AdminRequest, HostStatus, RootKey};
 pub use config::Config;
 pub use images::BuiltImage;
 
@@ -74,7 +75,8 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         trust_any_key: config.trust_any_key,
         master: master.clone(),
         sessions,
-        links,
+        links: links.clone(),
+        issuers: issuers::Issuers::new(config.loopback_issuers),
         uses: uses::Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
     });
@@ -83,6 +85,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let front = Front::new(dispatcher, objects.clone(), Arc::new(authority));
     let at = |name: &str| config.run.join(name);
     let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
+    let owner_of = admin::Owned { cloud: cloud.clone(), objects, links };
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
     log::info!("listening on http:// and https://{}", listener.local_addr()?);
     tokio::select! {
@@ -90,7 +93,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = front.serve_guests(&guests) => ended,
         ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts) => ended,
-        ended = admin::serve(&owner, cloud.clone(), objects) => ended,
+        ended = admin::serve(&owner, owner_of) => ended,
         ended = teller.serve(&identities) => ended,
         ended = clock(cloud, config.data, master) => ended,
         ended = terminated() => ended,

@@ -18,6 +18,8 @@ pub struct Identity {
     /// The account's ID in access control lists: 64 hexadecimal digits.
     pub canonical_id: String,
     pub display_name: String,
+    /// The ID of the organization that the account is in.
+    pub organization: Option<String>,
     /// The account itself, not one of its users.
     pub root: bool,
     /// What it may by policies of its own; none if it may do everything that its account may.

@@ -9,7 +9,7 @@ use principals::Principals;
 use s3::{Identity as Signer, TokenError};
 use session::{OpenError, SessionKey};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -35,6 +35,8 @@ struct Table {
     principals: Principals,
     sessions: HashMap<String, Presented>,
     session_key: Option<SessionKey>,
+    closed: BTreeSet<AccountId>,
+    organization: Option<String>,
     trust_any_key: bool,
 }
 
@@ -57,20 +59,24 @@ impl Table {
     fn signer(&self, access_key: &str) -> Option<Signer> {
         if let Some(presented) = self.sessions.get(access_key) {
             let Presented { token, secret, session } = presented;
-            if session.expires <= now() {
+            if session.expires <= now() || self.closed.contains(&session.account) {
                 return None;
             }
             let (who, own) = self.principals.in_session(session)?;
             let key =
                 Identity { access_key_id: access_key.to_owned(), secret: secret.clone(), ..who };
-            return Some(Signer { session_token: Some(token.clone()), ..signer(&key, own) });
+            return Some(Signer { session_token: Some(token.clone()), ..self.signs(&key, own) });
         }
         let key = self.keys.get(access_key)?;
         let own = match &key.principal {
             None => None,
             Some(id) => Some(self.principals.own(id)?),
         };
-        Some(signer(key, own))
+        Some(self.signs(key, own))
+    }
+
+    fn signs(&self, identity: &Identity, own: Option<s3::Own>) -> Signer {
+        Signer { organization: self.organization.clone(), ..signer(identity, own) }
     }
 }
 
@@ -174,9 +180,15 @@ impl Known {
             policies,
             remove,
             session_key,
+            closed,
+            organization,
         } = identities;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.trust_any_key = trust_any_key;
+        table.closed = closed;
+        if organization.is_some() {
+            table.organization = organization;
+        }
         if reset {
             table.keys.clear();
             table.principals = Principals::default();
@@ -213,7 +225,7 @@ impl Known {
         let account = access_key.parse().unwrap_or(AccountId::DEFAULT);
         let secret = known.map_or_else(String::new, |known| known.secret);
         let root = Identity::root(access_key.to_owned(), secret, account);
-        Some(Arc::new(signer(&root, None)))
+        Some(Arc::new(table.signs(&root, None)))
     }
 
     /// Waits until all that the server had committed by now is known.
@@ -289,6 +301,7 @@ fn signer(identity: &Identity, own: Option<s3::Own>) -> Signer {
         user_id: user_id.clone(),
         canonical_id: canonical_id.clone(),
         display_name: account.to_string(),
+        organization: None,
         root: *root,
         own: own.map(Arc::new),
     }

@@ -13,6 +13,7 @@ mod value;
 pub mod ec2;
 pub mod iam;
 pub mod kms;
+pub mod organizations;
 pub mod sts;
 
 pub use enumeration::UnknownValue;

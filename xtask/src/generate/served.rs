@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::workspace;
 
 /// What a row may begin with: a method of the crate's visitor.
-const KINDS: &[&str] = &["read", "mutate", "mutate_in_part", "prepare", "ask", "compute", "issue"];
+const KINDS: &[&str] = &["read", "mutate", "mutate_in_part", "prepare", "ask", "compute", "issue", "vouch"];
 
 /// The operations that the crate in this folder serves, each with the path of its function.
 pub fn operations(owner: &str) -> Result<BTreeMap<String, String>> {

@@ -17,6 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("iam", &["types", "policy", "session", "state", "shapes"]),
     ("ec2", &["types", "policy", "state", "shapes", "iam", "contracts"]),
     ("kms", &["types", "policy", "state", "shapes", "iam"]),
+    ("organizations", &["types", "state", "shapes", "iam"]),
     ("relay", &["protocol"]),
     (
         "server",
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "shapes",
             "iam",
             "kms",
+            "organizations",
             "contracts",
             "ec2",
             "protocol",

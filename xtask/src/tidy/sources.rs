@@ -9,8 +9,13 @@ use crate::generate::HEADER;
 use crate::workspace;
 
 /// The pure control plane: no I/O, no clock, no chance, no runtime.
-const PURE: &[&str] =
-    &["control/state/src", "control/iam/src", "control/ec2/src", "control/kms/src"];
+const PURE: &[&str] = &[
+    "control/state/src",
+    "control/iam/src",
+    "control/organizations/src",
+    "control/ec2/src",
+    "control/kms/src",
+];
 /// Of std::net only the addresses are pure.
 const IMPURE: &[&str] = &[
     "std::fs",
@@ -93,7 +98,7 @@ fn source(name: &str, text: &str) -> Vec<String> {
 /// Whether a file is of the generated modules of the shapes crate.
 fn is_shapes(name: &str) -> bool {
     name.strip_prefix("wire/shapes/src/").is_some_and(|path| {
-        ["ec2", "iam", "kms", "sts"].iter().any(|module| {
+        ["ec2", "iam", "kms", "organizations", "sts"].iter().any(|module| {
             path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         })
     })

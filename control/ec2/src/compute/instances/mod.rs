@@ -23,8 +23,8 @@ pub use attributes::{
 };
 pub use describe::{describe_instance_status, describe_instances};
 pub use lifecycle::{
-    monitor_instances, reboot_instances, start_instances, stop_instances, terminate_instances,
-    unmonitor_instances,
+    monitor_instances, reboot_instances, start_instances, stop_closed, stop_instances,
+    terminate_instances, unmonitor_instances,
 };
 pub use machine::machine;
 pub use observe::{forget_terminated, machine_observed, restart_ended};
