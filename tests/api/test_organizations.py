@@ -290,7 +290,7 @@ def test_roles_of_another_account_by_external_id_and_mfa(cloud, user, other, nam
     role = theirs.create_role(
         RoleName="partner", AssumeRolePolicyDocument=trust(arn, **external)
     )["Role"]["Arn"]
-    wanted = {"RoleArn": role, "RoleSessionName": "s"}
+    wanted = {"RoleArn": role, "RoleSessionName": "me"}
     sts = mine("sts")
     with fault("AccessDenied", "sts:AssumeRole", 403):
         sts.assume_role(**wanted)
@@ -304,7 +304,7 @@ def test_roles_of_another_account_by_external_id_and_mfa(cloud, user, other, nam
     weak = signing(cloud, bare.create_access_key(UserName=f"{name}-bare")["AccessKey"])("sts")
     whole = arn.split(":")[4]
     theirs.create_role(RoleName="open", AssumeRolePolicyDocument=trust(whole))
-    opened = {"RoleArn": f"arn:aws:iam::{account}:role/open", "RoleSessionName": "s"}
+    opened = {"RoleArn": f"arn:aws:iam::{account}:role/open", "RoleSessionName": "me"}
     with fault("AccessDenied", status=403):
         weak.assume_role(**opened)
     sts.assume_role(**opened)

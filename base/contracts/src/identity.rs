@@ -158,6 +158,17 @@ pub enum ToObjects {
     Fence(u64),
 }
 
+/// The use of an access key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// `AKIA…`, or `ASIA…` of a session.
+    pub access_key_id: String,
+    /// The signer's unique ID; of a role's session, `AROA…:SESSION`.
+    pub user_id: String,
+    /// The region that the request was signed for.
+    pub region: String,
+}
+
 /// From the object store to the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromObjects {
@@ -165,6 +176,8 @@ pub enum FromObjects {
     Sync(u64),
     /// All that came before [`ToObjects::Fence`] with this number is in force.
     Fenced(u64),
+    /// A key signed a request, for the first time in a while.
+    Used(Used),
 }
 
 #[cfg(test)]

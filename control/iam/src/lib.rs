@@ -44,7 +44,7 @@ pub use policies::{ManagedPolicy, PolicyVersion, aws_policies, find as find_poli
 pub use providers::{OidcProvider, SamlProvider};
 pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use reset::reset;
-pub use roles::Role;
+pub use roles::{Role, unknown_principal};
 pub use sessions::caller_of;
 pub use sts::web_identity::KeySet;
 pub use users::User;

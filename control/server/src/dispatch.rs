@@ -9,8 +9,8 @@ use crate::{
 };
 use http::request::Parts;
 use iam::{
-    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Organization, Read, Request,
-    Vouch, access::members::Input,
+    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Organization, Principal,
+    Read, Request, Vouch, access::members::Input,
 };
 use kms::{Compute, Computed, MasterKey, Work};
 use protocol::{
@@ -156,7 +156,12 @@ impl Dispatcher {
         let request = Request { scope: Scope { account: caller.account, region }, caller };
         fits_the_service(&request, service, name)?;
         if !self.trust_any_key {
-            self.uses.note(&self.cloud, &claim.access_key_id, &request, service);
+            let role = match &request.caller.principal {
+                Principal::Role(id) => Some(id.clone()),
+                Principal::Root(_) | Principal::User(_) => None,
+            };
+            let (key, region) = (claim.access_key_id.clone(), request.scope.region.to_string());
+            self.uses.note(&self.cloud, key, role, service.name, region);
         }
         self.set_up(&request.scope).await?;
         let call = Call { dispatcher: self, request, payload, request_id };

@@ -1,9 +1,9 @@
 //! Tells the object store who may sign, and what for: all access keys, users, roles and policies, then
 //! each change as it is committed.
 
-use crate::cloud::Cloud;
+use crate::{cloud::Cloud, uses::Uses};
 use anyhow::Context as _;
-use contracts::identity::{FromObjects, Identities, Identity, Managed, Subject, ToObjects};
+use contracts::identity::{FromObjects, Identities, Identity, Managed, Subject, ToObjects, Used};
 use iam::{
     AccessKey, Account, Group, ManagedPolicy, Organization, Permissions, Principal, Role, UniqueId,
     User,
@@ -32,7 +32,7 @@ use types::AccountId;
 /// How long the object store may take to read what it is told.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest question, in bytes.
-const MAX_QUESTION: u64 = 256;
+const MAX_QUESTION: u64 = 1024;
 
 /// How long an answer waits for the object store to know what changed. A store that is slower than that is
 /// hanging, and hears of it before anything else when it goes on.
@@ -90,6 +90,8 @@ pub struct Teller {
     pub sessions: SessionKey,
     /// Those who are told.
     pub links: Arc<Links>,
+    /// Takes note of the keys that are used there.
+    pub uses: Uses,
 }
 
 impl Teller {
@@ -162,6 +164,11 @@ impl Teller {
                         if let Some(fence) = waiting.remove(&number) {
                             let _ = fence.send(());
                         }
+                    }
+                    Some(FromObjects::Used(Used { access_key_id, user_id, region })) => {
+                        let role = user_id.split(':').next().unwrap_or_default();
+                        let role = UniqueId::from_text(role);
+                        self.uses.note(&self.cloud, access_key_id, Some(role), "s3", region);
                     }
                     None => return Ok(()),
                 }
@@ -318,6 +325,7 @@ mod tests {
             trust_any_key: false,
             sessions: SessionKey::new([1; 32]),
             links: Arc::default(),
+            uses: Uses::default(),
         }
     }
 

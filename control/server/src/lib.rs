@@ -62,11 +62,13 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let listener = TcpListener::from_std(listener).context("listen")?;
     let sessions = master_key::of_sessions(&master)?;
     let links = Arc::new(identities::Links::default());
+    let uses = uses::Uses::default();
     let teller = identities::Teller {
         cloud: cloud.clone(),
         trust_any_key: config.trust_any_key,
         sessions: sessions.clone(),
         links: links.clone(),
+        uses: uses.clone(),
     };
     let hosts = Arc::new(Hosts::default());
     let dispatcher = Arc::new(Dispatcher {
@@ -77,7 +79,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         sessions,
         links: links.clone(),
         issuers: issuers::Issuers::new(config.loopback_issuers),
-        uses: uses::Uses::default(),
+        uses,
         verifier: protocol::sigv4::Verifier::new(),
     });
     let objects = Arc::new(Objects::new(&config.run));

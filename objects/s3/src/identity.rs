@@ -74,6 +74,17 @@ pub trait Identities: fmt::Debug + Send + Sync + 'static {
         Ok(())
     }
 
+    /// Takes note that a request was signed with an identity's key, for this region.
+    fn used(&self, identity: &Identity, region: &str) {
+        let _ = (identity, region);
+    }
+
+    /// Whether there can be a user or role with this ARN: one of an account that isn't known can.
+    fn may_exist(&self, arn: &str) -> bool {
+        let _ = arn;
+        true
+    }
+
     /// Whether signatures are taken for right whatever the secret.
     fn trust_any_key(&self) -> bool;
 }

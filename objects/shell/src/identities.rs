@@ -3,7 +3,7 @@
 
 mod principals;
 
-use contracts::identity::{FromObjects, Identities, Identity, ToObjects};
+use contracts::identity::{FromObjects, Identities, Identity, ToObjects, Used};
 use contracts::link::MAX_LINE;
 use principals::Principals;
 use s3::{Identity as Signer, TokenError};
@@ -11,13 +11,13 @@ use session::{OpenError, SessionKey};
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixStream, unix::OwnedReadHalf},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use types::{AccountId, Timestamp};
 
@@ -25,6 +25,13 @@ use types::{AccountId, Timestamp};
 const SYNC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before the next try to reach the server.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How often the use of a key is told to the server.
+const USE_PERIOD: Duration = Duration::from_secs(15 * 60);
+/// The most keys of which it is known when their use was told; all are told again after that.
+const MAX_USED: usize = 4096;
+/// The most uses that wait to be told; more are not.
+const MAX_USES: usize = 256;
 
 /// The most sessions that are kept; their tokens come with each request.
 const MAX_SESSIONS: usize = 4096;
@@ -94,11 +101,19 @@ pub struct Known {
     /// The number of the last question, and of the last one that was answered.
     asked: watch::Sender<u64>,
     answered: watch::Sender<u64>,
+    /// When keys were last used, as far as the server was told.
+    used: Mutex<HashMap<String, Instant>>,
+    uses: mpsc::Sender<Used>,
+    told_uses: tokio::sync::Mutex<mpsc::Receiver<Used>>,
 }
 
 impl Default for Known {
     fn default() -> Self {
+        let (uses, told_uses) = mpsc::channel(MAX_USES);
         Self {
+            used: Mutex::default(),
+            uses,
+            told_uses: tokio::sync::Mutex::new(told_uses),
             table: RwLock::default(),
             told: watch::Sender::new(false),
             asked: watch::Sender::new(0),
@@ -143,8 +158,15 @@ impl Known {
         // Who asked before has to be answered, too.
         asked.mark_changed();
         let mut line = Vec::new();
+        // There is one server.
+        let mut uses = self.told_uses.lock().await;
         loop {
             tokio::select! {
+                Some(used) = uses.recv() => {
+                    let mut note = serde_json::to_vec(&FromObjects::Used(used))?;
+                    note.push(b'\n');
+                    write.write_all(&note).await?;
+                }
                 changed = asked.changed() => {
                     changed?;
                     let number = *asked.borrow_and_update();
@@ -282,6 +304,30 @@ impl s3::Identities for Known {
         }
         table.sessions.insert(access_key.to_owned(), presented);
         Ok(())
+    }
+
+    fn used(&self, identity: &Signer, region: &str) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.get(&identity.access_key).is_some_and(|at| at.elapsed() < USE_PERIOD) {
+            return;
+        }
+        if used.len() >= MAX_USED {
+            used.clear();
+        }
+        let note = Used {
+            access_key_id: identity.access_key.clone(),
+            user_id: identity.user_id.clone(),
+            region: region.to_owned(),
+        };
+        // Else it is told with the next request.
+        if self.uses.try_send(note).is_ok() {
+            used.insert(identity.access_key.clone(), Instant::now());
+        }
+    }
+
+    fn may_exist(&self, arn: &str) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.trust_any_key || table.principals.may_exist(arn)
     }
 
     fn trust_any_key(&self) -> bool {

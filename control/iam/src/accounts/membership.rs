@@ -222,7 +222,10 @@ mod tests {
         assert!(close(&mut tx, account.id) && !close(&mut tx, account.id));
         assert!(key.caller(&tx).is_none());
         let (closed, changes) = tx.finish();
-        assert_eq!(changed(&closed, &changes), [key.id.clone(), role, account.id.to_string()].into());
+        assert_eq!(
+            changed(&closed, &changes),
+            [key.id.clone(), role, account.id.to_string()].into()
+        );
         let mut tx = Tx::new(&closed, state::Effects::new(Timestamp::from_millis(2), [2; 32]));
         assert!(reopen(&mut tx, account.id));
         assert!(key.caller(&tx).is_some());

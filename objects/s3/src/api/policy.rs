@@ -7,7 +7,7 @@ use crate::{
     fault,
 };
 use http::StatusCode;
-use policy::{Document, Kind};
+use policy::{Document, Kind, PrincipalType};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
 fn missing(name: &str) -> s3s::S3Error {
@@ -39,6 +39,10 @@ pub(super) async fn put_bucket_policy(
     let document =
         Document::parse(text, policy::s3::MAX_POLICY_BYTES, Kind::Resource).map_err(malformed)?;
     policy::s3::check(&document, name).map_err(malformed)?;
+    let named = document.principals().filter(|one| one.kind() == PrincipalType::Aws);
+    if !named.into_iter().all(|one| gateway.identities.may_exist(one.as_str())) {
+        return Err(fault::fault(S3ErrorCode::MalformedPolicy, "Invalid principal in policy"));
+    }
     let block = block_of(gateway, &bucket.row()).await?;
     if block.block_policy && policy::s3::is_public(&document) {
         let message = format!(

@@ -58,6 +58,23 @@ impl Principals {
         self.policies.remove(id);
     }
 
+    /// Whether there can be a user or role with this ARN: of an account none of whose is known, anybody.
+    pub(super) fn may_exist(&self, arn: &str) -> bool {
+        let Some(rest) = arn.strip_prefix("arn:aws:iam::") else { return true };
+        let Some((account, resource)) = rest.split_once(':') else { return true };
+        if !resource.starts_with("user/") && !resource.starts_with("role/") {
+            return true;
+        }
+        let mut known = false;
+        for Principal { row, .. } in self.rows.values() {
+            if row.arn == arn {
+                return true;
+            }
+            known |= row.account.to_string() == account;
+        }
+        !known
+    }
+
     /// What a user or a role may by its own policies; none if there is no such.
     pub(super) fn own(&self, id: &str) -> Option<Own> {
         let Principal { row, inline } = self.rows.get(id)?;

@@ -83,7 +83,7 @@ pub fn assume_role_with_web_identity(
     let request = request.clone();
     let finish =
         move |state: &State, found: Result<&KeySet, NoKeys>, issuer: &mut crate::Issuer<'_>| {
-            let found = found.map_err(|why| errors::no_keys(why))?;
+            let found = found.map_err(errors::no_keys)?;
             // The provider may have changed while its keys were fetched.
             let provider = provider(state, account, &token)?;
             let now = issuer.effects.now();
