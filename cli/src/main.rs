@@ -8,6 +8,7 @@ macro_rules! out {
     }};
 }
 
+mod account;
 mod admin;
 mod client;
 mod doctor;
@@ -90,6 +91,12 @@ enum Command {
         #[command(subcommand)]
         command: store::Command,
     },
+    /// Accounts: make, list and close them, and act for one of them
+    #[command(arg_required_else_help = true)]
+    Account {
+        #[command(subcommand)]
+        command: account::Command,
+    },
     /// Wipe all accounts' resources within a second; images stay
     Reset {
         /// Don't ask
@@ -136,6 +143,7 @@ fn main() -> ExitCode {
         | Command::Image { .. }
         | Command::Reset { .. }
         | Command::Objects { .. }
+        | Command::Account { .. }
         | Command::Test
         | Command::Bench { .. } => None,
     };
@@ -192,6 +200,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             image::list(&paths);
         }
         Command::Objects { command } => return store::run(&paths, command),
+        Command::Account { command } => account::run(&paths, command)?,
         Command::Reset { yes } => status::reset(&paths, yes)?,
         Command::Test | Command::Bench { .. } => anyhow::bail!(
             "tests and benchmarks run from the project's folder: ./fogbank test, ./fogbank bench NAME"

@@ -104,6 +104,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
                 data: paths.data.clone(),
                 run: paths.run.clone(),
                 trust_any_key: settings.trust_any_key,
+                loopback_issuers: settings.loopback_issuers,
                 public_pool: settings.public_pool,
                 vcpu_overcommit: settings.vcpu_overcommit,
                 memory_overcommit_percent: settings.memory_overcommit_percent,

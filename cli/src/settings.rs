@@ -24,6 +24,9 @@ pub struct Settings {
     pub hypervisor: String,
     /// Whether any secret is accepted.
     pub trust_any_key: bool,
+    /// Whether issuers of web identities may be on this machine.
+    #[serde(default)]
+    pub loopback_issuers: bool,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
     /// Who is asked for names outside of the VPCs; the host's resolvers if there are none.
@@ -189,6 +192,7 @@ impl Settings {
             listen: DEFAULT_LISTEN.parse()?,
             hypervisor: "auto".to_owned(),
             trust_any_key: false,
+            loopback_issuers: false,
             public_pool: free_pool(paths)?,
             resolvers: Vec::new(),
             vcpu_overcommit: 16,

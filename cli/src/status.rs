@@ -12,9 +12,18 @@ use std::{
 
 /// Prints what points AWS tools at the cloud.
 pub fn env(paths: &Paths, tls: bool) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        Settings::load(paths)?.is_some(),
+        "no cloud here yet: start one with 'fogbank up'"
+    );
+    let (key, secret) = client::credentials(paths)?;
+    print_env(paths, tls, &key, &secret)
+}
+
+/// Prints what points AWS tools at the cloud with this key.
+pub fn print_env(paths: &Paths, tls: bool, key: &str, secret: &str) -> anyhow::Result<()> {
     let settings =
         Settings::load(paths)?.context("no cloud here yet: start one with 'fogbank up'")?;
-    let (key, secret) = client::credentials(paths)?;
     let scheme = if tls { "https" } else { "http" };
     out!("export AWS_ENDPOINT_URL={scheme}://{}", settings.listen);
     out!("export AWS_CA_BUNDLE={}", quoted(&paths.authority().display().to_string()));

@@ -44,6 +44,9 @@ pub struct Options {
     /// classrooms on one machine
     #[arg(long)]
     trust_any_key: bool,
+    /// Let issuers of web identities be at loopback addresses of this machine
+    #[arg(long)]
+    loopback_issuers: bool,
     /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15]
     #[arg(long, value_name = "CIDR")]
     public_pool: Option<Ipv4Net>,
@@ -128,6 +131,7 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     }
     // Never kept from an earlier start: it must be said each time.
     settings.trust_any_key = options.trust_any_key;
+    settings.loopback_issuers = options.loopback_issuers;
     settings.public_pool = options.public_pool.unwrap_or(settings.public_pool);
     if !options.resolver.is_empty() {
         let named = options.resolver.iter().filter_map(|resolver| match resolver {

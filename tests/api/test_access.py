@@ -284,6 +284,44 @@ def test_the_encoded_message_opens(root, user, account, name):
         root("sts").decode_authorization_message(EncodedMessage=sealed[:-8])
 
 
+def test_the_encoded_message_shows_the_statement_that_denies(root, user, name):
+    forbids = {**deny("ec2:Delete*"), "Sid": "NoDelete"}
+    forbids["Condition"] = {"StringEquals": {"aws:username": [name]}}
+    client = user(allow("ec2:*"), forbids)
+
+    def shown():
+        with denied("Encoded authorization failure message: ") as caught:
+            client().delete_vpc(VpcId="vpc-00000000000000001")
+        message = caught.value.response["Error"]["Message"]
+        sealed = message.split("Encoded authorization failure message: ")[1]
+        opened = root("sts").decode_authorization_message(EncodedMessage=sealed)
+        told = json.loads(opened["DecodedMessage"])
+        assert told["explicitDeny"] is True
+        (statement,) = told["matchedStatements"]["items"]
+        return statement
+
+    statement = shown()
+    assert (statement["statementId"], statement["effect"]) == ("NoDelete", "DENY")
+    assert statement["actions"] == {"items": [{"value": "ec2:Delete*"}]}
+    assert statement["resources"] == {"items": [{"value": "*"}]}
+    assert statement["conditions"] == {
+        "items": [{"key": "aws:username", "values": {"items": [{"value": name}]}}]
+    }
+    # Of a group's policy, too, and of a boundary.
+    iam = root("iam")
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy(allow("ec2:*")))
+    iam.create_group(GroupName=name)
+    of_group = {**deny("ec2:DeleteVpc"), "Sid": "OfGroup"}
+    iam.put_group_policy(GroupName=name, PolicyName="g", PolicyDocument=policy(of_group))
+    iam.add_user_to_group(GroupName=name, UserName=name)
+    assert shown()["statementId"] == "OfGroup"
+    iam.remove_user_from_group(GroupName=name, UserName=name)
+    limit = policy(allow("*"), {**deny("ec2:DeleteVpc"), "Sid": "OfBoundary"})
+    limit = iam.create_policy(PolicyName=name, PolicyDocument=limit)["Policy"]["Arn"]
+    iam.put_user_permissions_boundary(UserName=name, PermissionsBoundary=limit)
+    assert shown()["statementId"] == "OfBoundary"
+
+
 def test_a_role_is_assumed_and_has_its_own_policies(cloud, root, user, role, name, account):
     arn = role(allow("ec2:DescribeVpcs"))
     nobody = user()
@@ -485,3 +523,56 @@ def test_the_last_use_of_a_key_is_noted(root, user, name):
         return last["ServiceName"] == "ec2"
 
     until("the use is noted", used)
+
+
+def test_the_last_use_of_a_key_and_a_role_by_s3_is_noted(cloud, root, user, role, name):
+    client, iam = user(allow(["s3:*", "sts:*"])), root("iam")
+    key = iam.list_access_keys(UserName=name)["AccessKeyMetadata"][0]["AccessKeyId"]
+    client("s3", region="eu-west-1").list_buckets()
+
+    def used():
+        last = iam.get_access_key_last_used(AccessKeyId=key)["AccessKeyLastUsed"]
+        return (last["ServiceName"], last["Region"]) == ("s3", "eu-west-1")
+
+    until("the use is noted", used)
+    arn = role(allow("s3:*"))
+    assumed = client("sts").assume_role(RoleArn=arn, RoleSessionName="me")["Credentials"]
+    clients(cloud, assumed)("s3").list_buckets()
+
+    def role_used():
+        row = iam.get_role(RoleName=arn.rsplit("/", 1)[1])["Role"]
+        return "LastUsedDate" in row["RoleLastUsed"]
+
+    until("the role's use is noted", role_used)
+
+
+def test_policies_name_who_exists(root, user, name, account):
+    user(allow("ec2:*"))
+    there, gone = (f"arn:aws:iam::{account}:user/{at}" for at in (name, "nobody"))
+
+    def key_policy(arn):
+        own = {"AWS": f"arn:aws:iam::{account}:root"}
+        both = [own, {"AWS": arn}]
+        return policy(*({**allow("kms:*"), "Principal": one} for one in both))
+
+    key = root("kms").create_key(Policy=key_policy(there))["KeyMetadata"]["KeyId"]
+    with fault("MalformedPolicyDocumentException", "invalid principals"):
+        root("kms").create_key(Policy=key_policy(gone))
+    with fault("MalformedPolicyDocumentException", "invalid principals"):
+        root("kms").put_key_policy(KeyId=key, Policy=key_policy(gone))
+    s3 = root("s3")
+    s3.create_bucket(Bucket=name)
+
+    def bucket_policy(arn):
+        one = {**allow("s3:GetObject", f"arn:aws:s3:::{name}/*"), "Principal": {"AWS": arn}}
+        s3.put_bucket_policy(Bucket=name, Policy=policy(one))
+
+    bucket_policy(there)
+    with fault("MalformedPolicy", "Invalid principal in policy"):
+        bucket_policy(gone)
+    with fault("MalformedPolicy", "Invalid principal in policy"):
+        bucket_policy(f"arn:aws:iam::{account}:role/nobody")
+    bucket_policy("arn:aws:iam::999999999999:user/elsewhere")
+    iam = root("iam")
+    with fault("MalformedPolicyDocument", "Invalid principal in policy"):
+        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({"AWS": gone}))

@@ -250,6 +250,15 @@ def test_simulating_given_policies(iam):
     )["EvaluationResults"][0]
     assert bounded["EvalDecision"] == "implicitDeny"
     assert bounded["PermissionsBoundaryDecisionDetail"] == {"AllowedByPermissionsBoundary": False}
+    objects = [f"arn:aws:s3:::bucket/{key}" for key in "ab"]
+    answer = iam.simulate_custom_policy(
+        PolicyInputList=[text], ActionNames=["s3:GetObject"], ResourceArns=objects
+    )
+    for result, arn in zip(answer["EvaluationResults"], objects, strict=True):
+        (specific,) = result["ResourceSpecificResults"]
+        assert specific["EvalResourceName"] == result["EvalResourceName"] == arn
+        assert specific["EvalResourceDecision"] == result["EvalDecision"] == "allowed"
+        assert specific["MatchedStatements"] == result["MatchedStatements"] != []
     keys = iam.get_context_keys_for_custom_policy(PolicyInputList=[text])
     assert keys["ContextKeyNames"] == ["aws:RequestedRegion"]
     with fault("MalformedPolicyDocument"):

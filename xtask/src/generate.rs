@@ -41,6 +41,11 @@ const SOURCES: &[Source] = &[
     Source { module: "sts", model: "sts/2011-06-15", owner: "control/iam" },
     Source { module: "kms", model: "kms/2014-11-01", owner: "control/kms" },
     Source { module: "cloudtrail", model: "cloudtrail/2013-11-01", owner: "control/audit" },
+    Source {
+        module: "organizations",
+        model: "organizations/2016-11-28",
+        owner: "control/organizations",
+    },
 ];
 
 /// A generated file: its path and its text.
@@ -112,7 +117,9 @@ fn files() -> Result<Vec<File>> {
         .collect::<Result<Vec<_>>>()?;
     let mut files = Vec::new();
     let mut services = Vec::new();
-    for owner in ["control/ec2", "control/iam", "control/kms", "control/audit"] {
+    let owners =
+        ["control/ec2", "control/iam", "control/kms", "control/audit", "control/organizations"];
+    for owner in owners {
         let rows = served::operations(owner)?;
         let of_owner = || models.iter().filter(|(source, _)| source.owner == owner);
         for name in rows.keys() {

@@ -8,7 +8,7 @@
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use types::AccountId;
 
 /// An access key, and who signs with it.
@@ -126,6 +126,12 @@ pub struct Identities {
     /// What opens session tokens; none if it is as it was.
     #[serde(default)]
     pub session_key: Option<[u8; 32]>,
+    /// All accounts that are closed: nobody acts for them.
+    #[serde(default)]
+    pub closed: BTreeSet<AccountId>,
+    /// The ID of the organization that all accounts are in; none if it is as it was.
+    #[serde(default)]
+    pub organization: Option<String>,
 }
 
 impl std::fmt::Debug for Identities {
@@ -152,6 +158,17 @@ pub enum ToObjects {
     Fence(u64),
 }
 
+/// The use of an access key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// `AKIA…`, or `ASIA…` of a session.
+    pub access_key_id: String,
+    /// The signer's unique ID; of a role's session, `AROA…:SESSION`.
+    pub user_id: String,
+    /// The region that the request was signed for.
+    pub region: String,
+}
+
 /// From the object store to the server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FromObjects {
@@ -159,6 +176,8 @@ pub enum FromObjects {
     Sync(u64),
     /// All that came before [`ToObjects::Fence`] with this number is in force.
     Fenced(u64),
+    /// A key signed a request, for the first time in a while.
+    Used(Used),
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
 use contracts::audit::{Event, HIDDEN, Resource, TlsDetails, VERSION, clipped};
 use serde_json::{Value, json};
 use shapes::{Fault, Kind, Members, Protocol, Schema, Service, Shape as _};
-use types::{Region, Timestamp};
+use types::{AccountId, Region, Timestamp};
 
 /// The longest parameters, and the longest answer, that an event shows: CloudTrail's own limit.
 const MAX_PART_BYTES: usize = 100 << 10;
@@ -96,6 +96,11 @@ impl Call {
     pub fn events(&self, mut new_id: impl FnMut() -> String) -> Vec<Event> {
         let mut event = self.event(new_id());
         let Some(other) = self.other_account(&event) else { return vec![event] };
+        // Whoever signs with nothing has no account, and the role's learns it all.
+        if self.identity.caller.account == AccountId::SYSTEM {
+            event.recipient_account_id = other;
+            return vec![event];
+        }
         let shared = Some(new_id());
         event.shared_event_id.clone_from(&shared);
         let mut theirs = Event { event_id: new_id(), recipient_account_id: other, ..event.clone() };

@@ -4,15 +4,15 @@ use contracts::audit::{SessionAttributes, SessionContext, SessionIssuer, UserIde
 use iam::{Caller, Principal, Role, User};
 use session::{Session, Subject};
 use state::State;
-use types::Timestamp;
+use types::{AccountId, Timestamp};
 
 /// Who called, with what only the state knows: cheap to make while a call is answered.
 #[derive(Debug, Clone)]
 pub struct Identity {
     /// The caller.
     pub caller: Caller,
-    /// The key that signed.
-    pub access_key_id: String,
+    /// The key that signed; none of a call that carries its proof in itself.
+    pub access_key_id: Option<String>,
     /// The ARN of the role, or of who made a federated user; of a user, its name.
     known: Option<String>,
 }
@@ -20,7 +20,7 @@ pub struct Identity {
 impl Identity {
     /// Who calls with this key.
     #[must_use]
-    pub fn of(state: &State, caller: Caller, access_key_id: String) -> Self {
+    pub fn of(state: &State, caller: Caller, access_key_id: Option<String>) -> Self {
         let known = match &caller.principal {
             Principal::Root(_) => None,
             Principal::User(id) => state.get::<User>(id).map(|user| user.arn()),
@@ -33,6 +33,9 @@ impl Identity {
     #[must_use]
     pub fn to_event(&self) -> UserIdentity {
         let caller = &self.caller;
+        if caller.account == AccountId::SYSTEM {
+            return UserIdentity { kind: "WebIdentityUser".to_owned(), ..UserIdentity::default() };
+        }
         let session = caller.session.as_ref().map(|active| &active.session);
         let kind = kind(caller);
         let user_name = match (kind, &self.known) {
@@ -44,7 +47,7 @@ impl Identity {
             principal_id: Some(caller.user_id.clone()),
             arn: Some(caller.arn.clone()),
             account_id: Some(caller.account.to_string()),
-            access_key_id: Some(self.access_key_id.clone()),
+            access_key_id: self.access_key_id.clone(),
             user_name,
             session_context: session.map(|session| self.context(session)),
         }

@@ -28,6 +28,7 @@ pub use settings::Settings;
 /// Does what is due by the clock.
 pub fn tick(tx: &mut state::Tx) {
     compute::instances::forget_terminated(tx);
+    compute::instances::stop_closed(tx);
     idempotency::forget_old(tx);
 }
 

@@ -1,10 +1,10 @@
 //! Whom a commit may have given or taken something.
 
-use crate::{AccessKey, Group, ManagedPolicy, Role, User};
+use crate::{AccessKey, Account, Group, ManagedPolicy, Role, User};
 use state::{ChangeSet, State};
 use std::collections::BTreeSet;
 
-/// The access keys, users and roles (by their IDs) and managed policies (by their ARNs) that a commit
+/// The access keys, users, roles and closed accounts (by their IDs) and managed policies (by their ARNs) that a commit
 /// changed, or of which it changed what they may do. What a policy says is its own matter: whoever has
 /// it attached isn't listed.
 #[must_use]
@@ -21,6 +21,18 @@ pub fn changed(after: &State, changes: &ChangeSet) -> BTreeSet<String> {
     for group in changes.of::<Group>() {
         let members = after.find::<User>("group", &group.key);
         ids.extend(members.map(|user| user.named.id.to_string()));
+    }
+    for account in changes.of::<Account>() {
+        // All that is its goes with it, and comes back with it.
+        let closed = |row: &Option<std::sync::Arc<Account>>| row.as_ref().map(|row| row.closed);
+        if closed(&account.before).flatten() == closed(&account.after).flatten() {
+            continue;
+        }
+        let at = &account.key;
+        ids.insert(at.to_string());
+        ids.extend(after.find::<AccessKey>("account", at).map(|key| key.id.clone()));
+        ids.extend(after.find::<User>("account", at).map(|user| user.named.id.to_string()));
+        ids.extend(after.find::<Role>("account", at).map(|role| role.named.id.to_string()));
     }
     ids
 }

@@ -98,6 +98,23 @@ pub(crate) fn check_free<E: Entity>(
     }
 }
 
+/// Gives an entity another name, if it is free, and another path.
+pub(crate) fn rename<E: Entity>(
+    state: &State,
+    named: &mut Named,
+    name: Option<String>,
+    path: Option<String>,
+) -> Result<(), Fault> {
+    if let Some(name) = name {
+        check_free::<E>(state, named.account, &name, Some(&named.id))?;
+        named.name = name;
+    }
+    if let Some(path) = path {
+        named.path = path;
+    }
+    Ok(())
+}
+
 /// Checks that the account may have one more, of this name.
 pub(crate) fn check_new<E: Entity>(
     state: &State,

@@ -30,22 +30,25 @@ mod testing;
 mod users;
 
 pub use access_keys::{AccessKey, KeyOwner, LastUsed, authenticate};
-pub use accounts::Account;
+pub use accounts::{Account, membership, membership::Organization};
 pub use changed::changed;
 pub use credentials::UsedCodes;
 pub use documents::PolicyText;
 pub use groups::Group;
 pub use instance_profiles::InstanceProfile;
 pub use named::{Named, UniqueId, place};
-pub use operations::{Issue, Issuer, Issues, Mutate, Read, Visitor, of_iam, of_sts};
+pub use operations::{
+    Inquiry, Issue, Issuer, Issues, KeysOf, Mutate, NoKeys, Read, Visitor, Vouch, of_iam, of_sts,
+};
 pub use permissions::{Permissions, Principal, PrincipalPolicies, Source, policies_of};
 pub use policies::{ManagedPolicy, PolicyVersion, aws_policies, find as find_policy};
 pub use providers::{OidcProvider, SamlProvider};
 pub use request::{ActiveSession, Caller, Circumstances, Request};
 pub use reset::reset;
-pub use roles::Role;
+pub use roles::{Role, unknown_principal};
 pub use session::InstanceOrigin;
 pub use sessions::{NotTrusted, caller_of, instance_session};
+pub use sts::web_identity::KeySet;
 pub use users::User;
 
 /// The tables of this crate's rows.
@@ -53,6 +56,7 @@ pub use users::User;
 pub fn tables() -> Vec<state::TableDef> {
     vec![
         state::table::<Account>(),
+        state::table::<Organization>(),
         state::table::<AccessKey>(),
         state::table::<User>(),
         state::table::<Group>(),

@@ -1,6 +1,6 @@
 //! The operations of IAM and STS: each row names a function of its resource's file.
 
-use crate::{Request, credentials::UsedCodes};
+use crate::{Request, credentials::UsedCodes, sts::web_identity::KeySet};
 use session::SessionKey;
 use shapes::{Fault, Operation};
 use state::{Effects, State, Tx};
@@ -29,6 +29,9 @@ pub type Mutate<O> =
 pub trait Issues: Visitor {
     /// An operation that seals or opens what only the cloud's key does; it changes nothing.
     fn issue<O: Operation>(self, run: Issue<O>) -> Self::Out;
+
+    /// An operation whose caller an issuer of tokens vouches for; it needs no signature.
+    fn vouch<O: Operation>(self, run: Vouch<O>) -> Self::Out;
 }
 
 /// The function behind an operation that seals or opens what only the cloud's key does.
@@ -38,6 +41,48 @@ pub type Issue<O> = fn(
     <O as Operation>::Input,
     &mut Issuer<'_>,
 ) -> Result<<O as Operation>::Output, Fault>;
+
+/// The function behind an operation whose caller an issuer elsewhere vouches for: what it needs of the issuer's
+/// is fetched, then it goes on. It changes nothing.
+pub type Vouch<O> = fn(
+    &State,
+    &Request,
+    <O as Operation>::Input,
+) -> Result<Inquiry<<O as Operation>::Output>, Fault>;
+
+/// Whose keys have to be fetched, and what makes the output with them.
+pub struct Inquiry<T> {
+    /// Whose keys.
+    pub keys: KeysOf,
+    /// Makes the output; the state may have changed meanwhile.
+    pub finish: Vouched<T>,
+}
+
+/// Makes an operation's output with an issuer's keys.
+pub type Vouched<T> =
+    Box<dyn FnOnce(&State, Result<&KeySet, NoKeys>, &mut Issuer<'_>) -> Result<T, Fault> + Send>;
+
+/// An issuer of tokens whose keys are wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeysOf {
+    /// Its URL, which begins with `https://`.
+    pub issuer: String,
+    /// SHA-1 fingerprints, in hexadecimal digits, of certificates that are trusted beside the system's.
+    pub thumbprints: Vec<String>,
+    /// The key that is wanted: keys that are known and lack it are fetched again.
+    pub key_id: Option<String>,
+}
+
+/// Why an issuer's keys are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoKeys {
+    /// It doesn't answer.
+    Unreachable,
+    /// Its certificate isn't trusted.
+    Distrusted,
+    /// What it answers is no set of keys.
+    Unreadable,
+}
 
 /// What issuing needs beyond the state.
 #[derive(Debug)]
@@ -73,6 +118,7 @@ pub mod of_sts {
 
     operations! { Issues:
         issue AssumeRole => sts::assume_role::assume_role,
+        vouch AssumeRoleWithWebIdentity => sts::web_identity::assume_role_with_web_identity,
         issue DecodeAuthorizationMessage => sts::decode_authorization_message,
         read GetAccessKeyInfo => sts::get_access_key_info,
         read GetCallerIdentity => sts::get_caller_identity,

@@ -1,6 +1,6 @@
 //! Who calls, by what way, and about which account and region.
 
-use crate::{PolicyText, Principal};
+use crate::{PolicyText, Principal, UniqueId};
 use session::Session;
 use std::{net::IpAddr, sync::Arc};
 use types::{AccountId, Scope, Timestamp};
@@ -67,6 +67,13 @@ impl Caller {
     pub fn lasting(account: AccountId, arn: String, user_id: String, principal: Principal) -> Self {
         let circumstances = Arc::default();
         Self { account, arn, user_id, principal, session: None, circumstances }
+    }
+
+    /// Whoever signs nothing: no policy allows it anything.
+    #[must_use]
+    pub fn unsigned() -> Self {
+        let nobody = Principal::Role(UniqueId::from_text(""));
+        Self::lasting(AccountId::SYSTEM, String::new(), String::new(), nobody)
     }
 
     /// The same caller, whose call came by this way.

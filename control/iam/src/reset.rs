@@ -3,7 +3,7 @@
 use crate::{
     AccessKey, Account, Group, InstanceProfile, KeyOwner, ManagedPolicy, OidcProvider, Role,
     SamlProvider, User,
-    accounts::report::CredentialReport,
+    accounts::{membership, report::CredentialReport},
     credentials::{
         LoginProfile, MfaDevice, ServerCertificate, ServiceCredential, SigningCertificate,
         SshPublicKey,
@@ -19,7 +19,8 @@ fn clear<R: Row>(tx: &mut Tx, gone: impl Fn(&R) -> bool) {
     }
 }
 
-/// Wipes the identities of all accounts; root users sign on with the keys that they have.
+/// Wipes the identities of all accounts, but for the way in that the organization's members were made
+/// with; root users sign on with the keys that they have.
 pub fn reset(tx: &mut Tx) {
     clear::<AccessKey>(tx, |key| key.owner != KeyOwner::Root);
     clear::<CredentialReport>(tx, |_| true);
@@ -44,5 +45,6 @@ pub fn reset(tx: &mut Tx) {
             second_token_version: false,
             ..Account::clone(&account)
         });
+        membership::make_access_role(tx, &account);
     }
 }

@@ -1,6 +1,6 @@
 //! Callers who sign with temporary credentials.
 
-use crate::{ActiveSession, Caller, Principal, UniqueId, roles::Role, users::User};
+use crate::{Account, ActiveSession, Caller, Principal, UniqueId, roles::Role, users::User};
 use policy::{Context, Policies};
 use session::{InstanceOrigin, Session, Subject};
 use state::State;
@@ -10,10 +10,13 @@ use types::Timestamp;
 /// The service that acts for instances.
 const EC2: &str = "ec2.amazonaws.com";
 
-/// Who acts in a session; none if its user or role is gone, which ends the session.
+/// Who acts in a session; none if its user or role is gone or its account closed, which ends the session.
 #[must_use]
 pub fn caller_of(state: &State, session: Session) -> Option<Caller> {
     let account = session.account;
+    if !Account::is_open(state, account) {
+        return None;
+    }
     let user = |id: &str| state.get::<User>(&UniqueId::from_text(id));
     let (principal, arn, user_id) = match &session.subject {
         Subject::Root => {

@@ -64,7 +64,7 @@ pub fn replicate_key(
     check::text("description", &description, 0..=MAX_DESCRIPTION)?;
     let bypass = bypass_policy_lockout_safety_check == Some(true);
     let policy = match policy {
-        Some(text) => policies::checked(request, text, bypass)?,
+        Some(text) => policies::checked(state, request, text, bypass)?,
         None => policies::usual(key.scope.account),
     };
     free(state, &key, &region)?;

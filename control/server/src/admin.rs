@@ -1,7 +1,12 @@
 //! The owner's own socket: what is not a matter of any account, for the command line.
 
+mod accounts;
+
+pub use accounts::{AccountStatus, RootKey};
+
 use crate::{
     cloud::{self, Cloud},
+    identities::Links,
     objects::Objects,
     trail::{Trail, TrailStatus},
 };
@@ -27,6 +32,25 @@ pub enum AdminRequest {
     PowerOff,
     /// Wipe everything but the images.
     Reset,
+    /// Make an account.
+    CreateAccount {
+        /// For people.
+        name: String,
+        /// Its own among all accounts.
+        email: Option<String>,
+    },
+    /// Give a key of an account's root user, which is made if there is none.
+    AccountKey {
+        /// Its ID or its name.
+        account: String,
+    },
+    /// Close an account, or open it again.
+    CloseAccount {
+        /// Its ID or its name.
+        account: String,
+        /// Whether it shall be closed.
+        closed: bool,
+    },
 }
 
 /// The answer.
@@ -44,6 +68,25 @@ pub struct AdminReply {
     pub images: Vec<String>,
     /// How the audit log is.
     pub audit: TrailStatus,
+    /// All accounts, by their IDs.
+    #[serde(default)]
+    pub accounts: Vec<AccountStatus>,
+    /// The key that was asked for.
+    #[serde(default)]
+    pub key: Option<RootKey>,
+}
+
+/// What the owner's requests are about.
+#[derive(Debug, Clone)]
+pub struct Owned {
+    /// The state.
+    pub cloud: Arc<Cloud>,
+    /// The object store.
+    pub objects: Arc<Objects>,
+    /// Who is told of what changes of accounts.
+    pub links: Arc<Links>,
+    /// The audit log.
+    pub trail: Trail,
 }
 
 /// A host for people.
@@ -69,12 +112,7 @@ pub struct HostStatus {
 ///
 /// # Errors
 /// The socket can't be made.
-pub async fn serve(
-    path: &Path,
-    cloud: Arc<Cloud>,
-    objects: Arc<Objects>,
-    trail: Trail,
-) -> anyhow::Result<()> {
+pub async fn serve(path: &Path, owned: Owned) -> anyhow::Result<()> {
     let _ = std::fs::remove_file(path);
     let listener =
         UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
@@ -88,33 +126,45 @@ pub async fn serve(
                 continue;
             }
         };
-        let (cloud, objects, trail) = (cloud.clone(), objects.clone(), trail.clone());
+        let owned = owned.clone();
         tokio::spawn(async move {
-            if let Err(error) = talk(stream, &cloud, &objects, &trail).await {
+            if let Err(error) = talk(stream, &owned).await {
                 log::warn!("the owner's connection ended: {error:#}");
             }
         });
     }
 }
 
-async fn talk(
-    stream: UnixStream,
-    cloud: &Arc<Cloud>,
-    objects: &Objects,
-    trail: &Trail,
-) -> anyhow::Result<()> {
+async fn talk(stream: UnixStream, owned: &Owned) -> anyhow::Result<()> {
+    let Owned { cloud, objects, links, trail } = owned;
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).take(1 << 20).lines();
     while let Some(line) = lines.next_line().await? {
+        let mut key = None;
         let error = match serde_json::from_str(&line).context("read the request") {
             Ok(AdminRequest::Status) => None,
             Ok(AdminRequest::StartUp) => change(cloud, ec2::hosts::start_up).await,
             Ok(AdminRequest::ShutDown) => change(cloud, ec2::hosts::shut_down).await,
             Ok(AdminRequest::PowerOff) => change(cloud, ec2::hosts::power_off).await,
             Ok(AdminRequest::Reset) => reset(cloud, objects).await,
+            Ok(AdminRequest::CreateAccount { name, email }) => {
+                accounts::create(cloud, name, email).await.err()
+            }
+            Ok(AdminRequest::AccountKey { account }) => match accounts::key(cloud, account).await {
+                Ok(found) => {
+                    key = Some(found);
+                    None
+                }
+                Err(error) => Some(error),
+            },
+            Ok(AdminRequest::CloseAccount { account, closed }) => {
+                accounts::close(cloud, account, closed).await.err()
+            }
             Err(error) => Some(format!("{error:#}")),
         };
-        let mut reply = serde_json::to_vec(&status(cloud, trail, error))?;
+        // What the owner has done counts with every service from now on.
+        links.settled().await;
+        let mut reply = serde_json::to_vec(&AdminReply { key, ..status(cloud, trail, error) })?;
         reply.push(b'\n');
         write.write_all(&reply).await?;
     }
@@ -165,5 +215,7 @@ fn status(cloud: &Arc<Cloud>, trail: &Trail, error: Option<String>) -> AdminRepl
             .map(|image| image.name.clone())
             .collect(),
         audit: trail.status(),
+        accounts: accounts::all(&state),
+        key: None,
     }
 }

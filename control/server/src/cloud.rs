@@ -113,6 +113,7 @@ pub fn reset(tx: &mut Tx) {
     ec2::reset(tx);
     iam::reset(tx);
     kms::reset(tx);
+    organizations::reset(tx);
 }
 
 /// A fault of ours.
@@ -129,6 +130,7 @@ impl Cloud {
         let mut tables = iam::tables();
         tables.extend(ec2::tables());
         tables.extend(kms::tables());
+        tables.extend(organizations::tables());
         let mut state = State::new(&tables);
         store.load(&mut state).context("load the cloud's state")?;
         let (jobs, queue) = mpsc::channel();

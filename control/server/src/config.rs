@@ -22,6 +22,8 @@ pub struct Config {
     pub run: PathBuf,
     /// Whether any secret is accepted.
     pub trust_any_key: bool,
+    /// Whether issuers of web identities may be on this machine.
+    pub loopback_issuers: bool,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
     /// vCPUs sold for each processor.

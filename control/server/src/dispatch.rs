@@ -4,6 +4,7 @@ use crate::{
     cloud::{self, Cloud, now},
     hosts::Hosts,
     identities::Links,
+    issuers::Issuers,
     rates::Rates,
     record::{Came, Done, Noting, done},
     trail::Trail,
@@ -11,8 +12,8 @@ use crate::{
 };
 use http::request::Parts;
 use iam::{
-    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Read, Request, UsedCodes,
-    access::members::Input,
+    AccessKey, Account, Caller, Circumstances, Issue, Issuer, Mutate, Organization, Principal,
+    Read, Request, UsedCodes, Vouch, access::members::Input,
 };
 use kms::{Compute, Computed, MasterKey, Work};
 use protocol::{
@@ -24,18 +25,24 @@ use relay::Source;
 use session::{OpenError, Salt, SessionKey, Subject};
 use shapes::{
     Fault, Operation, Protocol, Service, cloudtrail, ec2 as ec2_shapes, iam as iam_shapes,
-    kms as kms_shapes, sts as sts_shapes,
+    kms as kms_shapes, organizations as organizations_shapes, sts as sts_shapes,
 };
 use std::{future::Future, pin::Pin, sync::Arc};
 use types::{AccountId, Region, Scope};
 
-static SERVICES: [&Service; 5] = [
+static SERVICES: [&Service; 6] = [
     &cloudtrail::SERVICE,
     &ec2_shapes::SERVICE,
     &iam_shapes::SERVICE,
     &kms_shapes::SERVICE,
+    &organizations_shapes::SERVICE,
     &sts_shapes::SERVICE,
 ];
+
+/// The operations that need no signature.
+const UNSIGNED: [&str; 2] = ["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"];
+/// The region of a call that no signature gives one.
+const UNSIGNED_REGION: &str = "us-east-1";
 
 /// What all calls need.
 pub struct Dispatcher {
@@ -51,6 +58,8 @@ pub struct Dispatcher {
     pub sessions: SessionKey,
     /// Who is told of what changes of identities.
     pub links: Arc<Links>,
+    /// Fetches the keys of issuers of tokens.
+    pub issuers: Issuers,
     /// Takes note of which keys are used.
     pub uses: Uses,
     /// Verifies signatures.
@@ -115,21 +124,23 @@ impl Dispatcher {
         };
         let host = hints.host.map(ToOwned::to_owned);
         let came = Came { service, circumstances, host, request_id: request_id.to_owned() };
-        let request = match &claim {
-            Ok(claim) => self.request(&came, claim, body),
-            Err(error) => Err(error.fault(service.protocol)),
+        let needs_none = payload.action().is_some_and(|name| UNSIGNED.contains(&name));
+        let (key, request) = match &claim {
+            _ if needs_none && service.name == "sts" => (None, unsigned(&came)),
+            Ok(claim) => (Some(&claim.access_key_id), self.request(&came, claim, body)),
+            Err(error) => (None, Err(error.fault(service.protocol))),
         };
-        let result = match (request, claim) {
-            (Ok(request), Ok(claim)) => {
-                let noting = Noting::new(self, came, (&request, &claim), payload);
-                let result = self.call(noting.came(), &claim, request, noting.payload()).await;
+        let key = key.map(String::as_str);
+        let result = match request {
+            Ok(request) => {
+                let noting = Noting::new(self, came, (&request, key), payload);
+                let result = self.call(noting.came(), key, request, noting.payload()).await;
                 noting.end(result).await
             }
-            (Err(fault), claim) => {
-                self.refuse(came, claim.ok(), &payload, &fault);
+            Err(fault) => {
+                self.refuse(came, key, &payload, &fault);
                 Err(fault)
             }
-            (Ok(_), Err(error)) => Err(error.fault(service.protocol)),
         };
         result.unwrap_or_else(|fault| protocol::fault(service, &fault, request_id))
     }
@@ -149,7 +160,7 @@ impl Dispatcher {
     async fn call(
         &self,
         came: &Came,
-        claim: &Claim,
+        key: Option<&str>,
         request: Request,
         payload: Option<&Payload<'_>>,
     ) -> Result<Done, Fault> {
@@ -166,16 +177,17 @@ impl Dispatcher {
         })?;
         let taken = self.rates.take(&request.scope, service, name, payload)?;
         fits_the_service(&request, service, name)?;
-        if !self.trust_any_key {
-            self.uses.note(&self.cloud, &claim.access_key_id, &request, service);
+        if let Some(key) = key {
+            self.note_use(key, &request, service);
+            self.set_up(&request.scope).await?;
         }
-        self.set_up(&request.scope).await?;
         let call = Call { dispatcher: self, request, payload, request_id };
         let running = match service.name {
             "cloudtrail" => audit::visit(name, call),
             "ec2" => ec2::visit(name, call),
             "iam" => iam::of_iam::visit(name, call),
             "kms" => kms::visit(name, call),
+            "organizations" => organizations::visit(name, call),
             _ => iam::of_sts::visit(name, call),
         };
         let result = match running {
@@ -186,6 +198,19 @@ impl Dispatcher {
             self.rates.give_back(taken);
         }
         result
+    }
+
+    /// Takes note of a key's use, and of its role's.
+    fn note_use(&self, key: &str, request: &Request, service: &Service) {
+        if self.trust_any_key {
+            return;
+        }
+        let role = match &request.caller.principal {
+            Principal::Role(id) => Some(id.clone()),
+            Principal::Root(_) | Principal::User(_) => None,
+        };
+        let region = request.scope.region.to_string();
+        self.uses.note(&self.cloud, key.to_owned(), role, service.name, region);
     }
 
     fn authenticate(
@@ -251,6 +276,13 @@ impl Dispatcher {
         });
         set_up.await
     }
+}
+
+/// A call of STS whose proof is a token in it: a signature counts for nothing.
+fn unsigned(came: &Came) -> Result<Request, Fault> {
+    let caller = Caller::unsigned().coming(came.circumstances.clone());
+    let region = UNSIGNED_REGION.parse().map_err(|_| cloud::internal(&UNSIGNED_REGION))?;
+    Ok(Request { scope: Scope { account: caller.account, region }, caller })
 }
 
 /// Refuses what sessions of users and of federated users can't call at all.
@@ -327,6 +359,7 @@ impl Call<'_> {
             "ec2" => ec2::access::checks(&state, request, O::NAME, members),
             "iam" => iam::access::of_iam::checks(&state, request, O::NAME, members),
             "kms" => kms::access::checks(request, O::NAME, members),
+            "organizations" => organizations::access::checks(&state, request, O::NAME, members),
             _ => iam::access::of_sts::checks(request, O::NAME, members),
         };
         // Nothing is done that no table knows.
@@ -369,7 +402,7 @@ impl<'a> iam::Visitor for Call<'a> {
                 self.dispatcher.cloud.mutate(dry_run, move |tx| run(tx, &request, input));
             let output = mutation.await?;
             self.would_succeed()?;
-            if O::SERVICE.name == "iam" {
+            if matches!(O::SERVICE.name, "iam" | "organizations") {
                 // Whoever has the answer may rely on it with every service.
                 self.dispatcher.links.settled().await;
             }
@@ -386,6 +419,21 @@ impl<'a> iam::Issues for Call<'a> {
             let Dispatcher { sessions: key, codes, .. } = self.dispatcher;
             let mut issuer = Issuer { key, effects: &mut effects, codes };
             let output = run(&self.dispatcher.cloud.state(), &self.request, input, &mut issuer)?;
+            Ok(done::<O>(output, self.request_id))
+        })
+    }
+
+    fn vouch<O: Operation>(self, run: Vouch<O>) -> Running<'a> {
+        Box::pin(async move {
+            let input = self.allowed::<O>()?;
+            let inquiry = run(&self.dispatcher.cloud.state(), &self.request, input)?;
+            let keys = self.dispatcher.issuers.keys(&inquiry.keys).await;
+            let mut effects = cloud::effects()?;
+            let Dispatcher { sessions: key, codes, .. } = self.dispatcher;
+            let mut issuer = Issuer { key, effects: &mut effects, codes };
+            let state = self.dispatcher.cloud.state();
+            let keys = keys.as_deref().map_err(|why| *why);
+            let output = (inquiry.finish)(&state, keys, &mut issuer)?;
             Ok(done::<O>(output, self.request_id))
         })
     }
@@ -470,10 +518,11 @@ impl<'a> kms::Visitor for Call<'a> {
 pub async fn first_account(cloud: &Cloud) -> Result<AccessKey, Fault> {
     let made = cloud.mutate(false, |tx| {
         let account = AccountId::DEFAULT;
+        Account::ensure(tx, account, "admin");
+        Organization::ensure(tx, account);
         if let Some(key) = AccessKey::of_root(tx, account).next() {
             return Ok(key.clone());
         }
-        Account::ensure(tx, account, "admin");
         Ok(AccessKey::create(tx, account))
     });
     made.await

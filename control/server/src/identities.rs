@@ -1,10 +1,13 @@
 //! Tells the object store who may sign, and what for: all access keys, users, roles and policies, then
 //! each change as it is committed.
 
-use crate::cloud::Cloud;
+use crate::{cloud::Cloud, uses::Uses};
 use anyhow::Context as _;
-use contracts::identity::{FromObjects, Identities, Identity, Managed, Subject, ToObjects};
-use iam::{AccessKey, Group, ManagedPolicy, Permissions, Principal, Role, UniqueId, User};
+use contracts::identity::{FromObjects, Identities, Identity, Managed, Subject, ToObjects, Used};
+use iam::{
+    AccessKey, Account, Group, ManagedPolicy, Organization, Permissions, Principal, Role, UniqueId,
+    User,
+};
 use session::SessionKey;
 use state::State;
 use std::{
@@ -24,11 +27,12 @@ use tokio::{
     },
     sync::{mpsc, oneshot},
 };
+use types::AccountId;
 
 /// How long the object store may take to read what it is told.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest question, in bytes.
-const MAX_QUESTION: u64 = 256;
+const MAX_QUESTION: u64 = 1024;
 
 /// How long an answer waits for the object store to know what changed. A store that is slower than that is
 /// hanging, and hears of it before anything else when it goes on.
@@ -86,6 +90,8 @@ pub struct Teller {
     pub sessions: SessionKey,
     /// Those who are told.
     pub links: Arc<Links>,
+    /// Takes note of the keys that are used there.
+    pub uses: Uses,
 }
 
 impl Teller {
@@ -159,6 +165,11 @@ impl Teller {
                             let _ = fence.send(());
                         }
                     }
+                    Some(FromObjects::Used(Used { access_key_id, user_id, region })) => {
+                        let role = user_id.split(':').next().unwrap_or_default();
+                        let role = UniqueId::from_text(role);
+                        self.uses.note(&self.cloud, access_key_id, Some(role), "s3", region);
+                    }
                     None => return Ok(()),
                 }
             }
@@ -176,14 +187,20 @@ impl Teller {
             trust_any_key: self.trust_any_key,
             policies: iam::aws_policies().map(managed).chain(of_account).collect(),
             session_key: Some(*self.sessions.bytes()),
+            organization: Organization::of(&state).map(|one| one.id.clone()),
+            closed: closed(&state),
             ..Identities::default()
         };
-        let users = state.iter::<User>().map(|user| of_user(&state, user));
-        let subjects = users.chain(state.iter::<Role>().map(|role| of_role(role)));
+        let users = state.iter::<User>().filter_map(|user| of_user(&state, user));
+        let subjects = users.chain(state.iter::<Role>().filter_map(|role| of_role(&state, role)));
         let subjects = subjects.collect::<Vec<_>>();
         let put = state.iter::<AccessKey>().filter_map(|key| identity(&state, key)).collect();
-        let more =
-            || Identities { revision, trust_any_key: self.trust_any_key, ..Identities::default() };
+        let more = || Identities {
+            revision,
+            trust_any_key: self.trust_any_key,
+            closed: closed(&state),
+            ..Identities::default()
+        };
         let subjects = subjects.chunks(CHUNK);
         let subjects = subjects.map(|some| Identities { subjects: some.to_vec(), ..more() });
         let keys = Identities { put, ready: true, ..more() };
@@ -193,18 +210,23 @@ impl Teller {
     fn changes(&self, keys: BTreeSet<String>) -> ToObjects {
         let state = self.cloud.state();
         let (revision, trust_any_key) = (state.revision(), self.trust_any_key);
-        let mut changes =
-            Identities { revision, trust_any_key, ready: true, ..Identities::default() };
+        let mut changes = Identities {
+            revision,
+            trust_any_key,
+            ready: true,
+            closed: closed(&state),
+            ..Identities::default()
+        };
         for key in keys {
             let id = UniqueId::from_text(&key);
             if let Some(row) = state.get::<AccessKey>(&key)
                 && let Some(identity) = identity(&state, row)
             {
                 changes.put.push(identity);
-            } else if let Some(user) = state.get::<User>(&id) {
-                changes.subjects.push(of_user(&state, user));
-            } else if let Some(role) = state.get::<Role>(&id) {
-                changes.subjects.push(of_role(role));
+            } else if let Some(user) = state.get::<User>(&id).and_then(|row| of_user(&state, row)) {
+                changes.subjects.push(user);
+            } else if let Some(role) = state.get::<Role>(&id).and_then(|row| of_role(&state, row)) {
+                changes.subjects.push(role);
             } else if let Some(policy) = state.get::<ManagedPolicy>(&key) {
                 changes.policies.push(managed(policy));
             } else {
@@ -219,14 +241,24 @@ fn managed(policy: &ManagedPolicy) -> Managed {
     Managed { arn: policy.arn(), text: policy.document().text().to_owned() }
 }
 
-fn of_user(state: &State, user: &User) -> Subject {
-    let groups = user.groups.iter().filter_map(|id| state.get::<Group>(id));
-    let all = [&user.permissions].into_iter().chain(groups.map(|group| &group.permissions));
-    subject(&user.named, user.arn(), &user.tags, all.collect())
+fn closed(state: &State) -> BTreeSet<AccountId> {
+    let closed = state.iter::<Account>().filter(|account| account.closed.is_some());
+    closed.map(|account| account.id).collect()
 }
 
-fn of_role(role: &Role) -> Subject {
-    subject(&role.named, role.arn(), &role.tags, vec![&role.permissions])
+/// None of an account that is closed.
+fn of_user(state: &State, user: &User) -> Option<Subject> {
+    if !Account::is_open(state, user.named.account) {
+        return None;
+    }
+    let groups = user.groups.iter().filter_map(|id| state.get::<Group>(id));
+    let all = [&user.permissions].into_iter().chain(groups.map(|group| &group.permissions));
+    Some(subject(&user.named, user.arn(), &user.tags, all.collect()))
+}
+
+fn of_role(state: &State, role: &Role) -> Option<Subject> {
+    let open = Account::is_open(state, role.named.account);
+    open.then(|| subject(&role.named, role.arn(), &role.tags, vec![&role.permissions]))
 }
 
 /// The first permissions are its own; their boundary counts.
@@ -286,7 +318,6 @@ async fn send(write: &mut OwnedWriteHalf, message: &ToObjects) -> anyhow::Result
 mod tests {
     use super::*;
     use crate::store::Memory;
-    use types::AccountId;
 
     fn teller(cloud: &Arc<Cloud>) -> Teller {
         Teller {
@@ -294,6 +325,7 @@ mod tests {
             trust_any_key: false,
             sessions: SessionKey::new([1; 32]),
             links: Arc::default(),
+            uses: Uses::default(),
         }
     }
 

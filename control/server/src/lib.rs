@@ -12,6 +12,7 @@ mod http;
 mod identities;
 mod images;
 mod instance_identity;
+mod issuers;
 mod master_key;
 mod object_keys;
 mod objects;
@@ -22,7 +23,7 @@ mod tls;
 mod trail;
 mod uses;
 
-pub use admin::{AdminReply, AdminRequest, HostStatus};
+pub use admin::{AccountStatus, AdminReply, AdminRequest, HostStatus, RootKey};
 pub use config::Config;
 pub use images::BuiltImage;
 pub use rates::DEFAULT_FACTOR as DEFAULT_API_RATE;
@@ -57,6 +58,8 @@ pub fn run(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()
 
 async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Result<()> {
     let store = store::Sqlite::open(&config.data.join("state.db")).context("open the state")?;
+    let master = master_key::provide(&config.data.join("master.key"), store.is_sealed()?)?;
+    let store = store.sealing(master_key::of_rows(&master)?);
     let cloud = Cloud::start(Box::new(store))?;
     config.apply(&cloud).await?;
     images::register(&cloud, &config.data).await?;
@@ -64,15 +67,15 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     config::write_credentials(&config.data, &key).context("write the administrator's key")?;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener).context("listen")?;
-    let has_keys = cloud.state().count::<kms::Key>() > 0;
-    let master = master_key::provide(&config.data.join("master.key"), has_keys)?;
     let sessions = master_key::of_sessions(&master)?;
     let links = Arc::new(identities::Links::default());
+    let uses = uses::Uses::default();
     let teller = identities::Teller {
         cloud: cloud.clone(),
         trust_any_key: config.trust_any_key,
         sessions: sessions.clone(),
         links: links.clone(),
+        uses: uses.clone(),
     };
     let hosts = Arc::new(Hosts::default());
     let trail = trail::Trail::open(&config.data.join("audit"), config.audit_days)
@@ -83,8 +86,9 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         trust_any_key: config.trust_any_key,
         master: master.clone(),
         sessions: sessions.clone(),
-        links,
-        uses: uses::Uses::default(),
+        links: links.clone(),
+        issuers: issuers::Issuers::new(config.loopback_issuers),
+        uses,
         verifier: protocol::sigv4::Verifier::new(),
         codes: iam::UsedCodes::default(),
         trail: trail.clone(),
@@ -97,6 +101,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
     let front = Front::new(dispatcher.clone(), objects.clone(), Arc::new(authority));
     let at = |name: &str| config.run.join(name);
     let (link, owner, identities) = (at("link.sock"), at("admin.sock"), at("identities.sock"));
+    let owner_of = admin::Owned { cloud: cloud.clone(), objects, links, trail: trail.clone() };
     let (guests, passed_on) = (at("services.sock"), at("server.sock"));
     let keys = at(contracts::keys::SOCKET);
     log::info!("listening on http:// and https://{}", listener.local_addr()?);
@@ -106,7 +111,7 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = front.serve_guests(&guests) => ended,
         ended = front.serve_objects(&passed_on) => ended,
         ended = hosts::serve(&link, cloud.clone(), hosts, maker) => ended,
-        ended = admin::serve(&owner, cloud.clone(), objects, trail.clone()) => ended,
+        ended = admin::serve(&owner, owner_of) => ended,
         ended = trail.serve(&events) => ended,
         ended = teller.serve(&identities) => ended,
         ended = object_keys::serve(&keys, dispatcher) => ended,

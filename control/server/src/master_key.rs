@@ -1,6 +1,7 @@
 //! The master key, under which all key material of the state is sealed: made at the first start, for
 //! its owner's eyes only.
 
+use crate::store::RowKey;
 use anyhow::{Context as _, bail};
 use kms::MasterKey;
 use session::SessionKey;
@@ -40,6 +41,15 @@ pub fn provide(path: &Path, sealed: bool) -> anyhow::Result<MasterKey> {
 pub fn of_sessions(master: &MasterKey) -> anyhow::Result<SessionKey> {
     let bytes = master.fingerprint("session tokens", b"1");
     Ok(SessionKey::new(bytes.context("the key of session tokens")?))
+}
+
+/// The key under which the state's secret rows are stored, which the master key gives.
+///
+/// # Errors
+/// None but the hash's own, which takes every length.
+pub fn of_rows(master: &MasterKey) -> anyhow::Result<RowKey> {
+    let bytes = master.fingerprint("rows of the state", b"1");
+    Ok(RowKey::new(bytes.context("the key of the state's rows")?))
 }
 
 fn make(path: &Path) -> anyhow::Result<[u8; 32]> {

@@ -7,7 +7,7 @@ use crate::{
 };
 use audit::{Identity, Output};
 use iam::{Circumstances, Request};
-use protocol::{Answer, Payload, sigv4::Claim};
+use protocol::{Answer, Payload};
 use shapes::{Fault, Operation, Service, Structure};
 use types::Region;
 
@@ -50,12 +50,12 @@ impl<'a> Noting<'a> {
     pub fn new(
         dispatcher: &'a Dispatcher,
         came: Came,
-        (request, claim): (&Request, &Claim),
+        (request, key): (&Request, Option<&str>),
         payload: Payload<'a>,
     ) -> Self {
         let state = dispatcher.cloud.state();
-        let (caller, key) = (request.caller.clone(), claim.access_key_id.clone());
-        let identity = Identity::of(&state, caller, key);
+        let key = key.map(str::to_owned);
+        let identity = Identity::of(&state, request.caller.clone(), key);
         let region = request.scope.region.clone();
         Self { dispatcher, came, identity, region, payload: Some(payload) }
     }
@@ -130,7 +130,7 @@ impl Dispatcher {
     pub(crate) fn refuse(
         &self,
         came: Came,
-        claim: Option<Claim>,
+        key: Option<&str>,
         payload: &Payload<'_>,
         fault: &Fault,
     ) {
@@ -141,7 +141,7 @@ impl Dispatcher {
             user_agent,
             service: Some(came.service.name),
             operation: payload.action().map(str::to_owned),
-            access_key_id: claim.map(|claim| claim.access_key_id),
+            access_key_id: key.map(str::to_owned),
             code: fault.code.to_string(),
             request_id: came.request_id,
         });

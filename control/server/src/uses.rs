@@ -1,9 +1,8 @@
 //! When access keys and roles were last used: noted once in a quarter of an hour, so that a call needs no
 //! commit.
 
-use crate::cloud::Cloud;
-use iam::{AccessKey, Principal, Request, Role};
-use shapes::Service;
+use crate::cloud::{self, Cloud};
+use iam::{AccessKey, Role, UniqueId};
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
@@ -18,25 +17,22 @@ const STALE_MS: i64 = 15 * 60 * 1000;
 pub struct Uses(Arc<Mutex<BTreeSet<String>>>);
 
 impl Uses {
-    /// Notes that a key signed a call, unless that is known or being noted.
+    /// Notes that a key signed a call of a service in a region, and that a role was used if there is one of
+    /// this ID, unless both are known or being noted.
     pub fn note(
         &self,
         cloud: &Arc<Cloud>,
-        key: &str,
-        request: &Request,
-        service: &'static Service,
+        key: String,
+        role: Option<UniqueId>,
+        service: &'static str,
+        region: String,
     ) {
-        let state = cloud.state();
-        let now = request.caller.circumstances.at;
+        let (state, now) = (cloud.state(), cloud::now());
         let stale =
             |at: Option<Timestamp>| at.is_none_or(|at| now.millis() - at.millis() > STALE_MS);
-        let role = match &request.caller.principal {
-            Principal::Role(id) => state.get::<Role>(id),
-            Principal::Root(_) | Principal::User(_) => None,
-        };
+        let role = role.and_then(|id| state.get::<Role>(&id));
         let of_role = role.filter(|role| stale(role.last_used.as_ref().map(|used| used.0)));
-        let of_key = state.get::<AccessKey>(&key.to_owned());
-        let of_key = of_key.filter(|row| !row.use_is_known(now));
+        let of_key = state.get::<AccessKey>(&key).filter(|row| !row.use_is_known(now));
         let name = match (of_key, of_role) {
             (Some(row), _) => row.id.clone(),
             (None, Some(role)) => role.named.id.to_string(),
@@ -49,8 +45,6 @@ impl Uses {
         drop(under_way);
         let role = of_role.map(|role| role.named.id.clone());
         let (cloud, under_way) = (cloud.clone(), self.0.clone());
-        let (key, region) = (key.to_owned(), request.scope.region.to_string());
-        let service = service.name;
         tokio::spawn(async move {
             let noted = cloud.mutate(false, move |tx| {
                 AccessKey::note_use(tx, &key, service, &region);

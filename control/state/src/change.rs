@@ -28,7 +28,7 @@ impl<R: Row> AnyChange for Change<R> {
                 unreachable!("{} {} does not serialize: {error}", R::TABLE, self.key)
             })
         });
-        StoredRow { table: R::TABLE, key: self.key.to_string(), value }
+        StoredRow { table: R::TABLE, key: self.key.to_string(), sealed: R::SEALED, value }
     }
 }
 

@@ -9,6 +9,8 @@ pub struct StoredRow {
     pub table: &'static str,
     /// The key's text.
     pub key: String,
+    /// [`crate::Row::SEALED`].
+    pub sealed: bool,
     /// The row as JSON; none = deleted.
     pub value: Option<Vec<u8>>,
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use smol_str::SmolStr;
 use std::{
     any::{Any, TypeId},
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt::{Debug, Display},
     sync::Arc,
 };
@@ -17,6 +17,8 @@ pub trait Row:
 {
     /// The table's name, for ever: stored rows carry it.
     const TABLE: &'static str;
+    /// Whether rows hold secrets: stores keep them encrypted.
+    const SEALED: bool = false;
     /// What finds the row; unique in the table.
     type Key: Debug + Clone + Ord + Display + Send + Sync + 'static;
 
@@ -130,6 +132,7 @@ impl<R: Row> AnyTable for Table<R> {
 pub struct TableDef {
     /// The table's name.
     pub name: &'static str,
+    sealed: bool,
     row: TypeId,
     new: fn() -> Arc<dyn AnyTable>,
 }
@@ -137,7 +140,12 @@ pub struct TableDef {
 /// The definition of this row's table.
 #[must_use]
 pub fn table<R: Row>() -> TableDef {
-    TableDef { name: R::TABLE, row: TypeId::of::<R>(), new: || Arc::new(Table::<R>::default()) }
+    TableDef {
+        name: R::TABLE,
+        sealed: R::SEALED,
+        row: TypeId::of::<R>(),
+        new: || Arc::new(Table::<R>::default()),
+    }
 }
 
 /// All tables at one revision. Cloning is cheap; a clone never changes.
@@ -145,6 +153,7 @@ pub fn table<R: Row>() -> TableDef {
 pub struct State {
     revision: u64,
     names: Arc<HashMap<&'static str, TypeId>>,
+    sealed: Arc<HashSet<&'static str>>,
     tables: HashMap<TypeId, Arc<dyn AnyTable>>,
 }
 
@@ -155,6 +164,7 @@ impl State {
         Self {
             revision: 0,
             names: Arc::new(tables.iter().map(|def| (def.name, def.row)).collect()),
+            sealed: Arc::new(tables.iter().filter(|def| def.sealed).map(|def| def.name).collect()),
             tables: tables.iter().map(|def| (def.row, (def.new)())).collect(),
         }
     }
@@ -179,6 +189,12 @@ impl State {
         let slot = self.tables.get_mut(id).ok_or_else(|| wrong("unknown".to_owned()))?;
         let loaded = unshared(slot).load(value);
         loaded.map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Whether stores keep the rows of this table encrypted.
+    #[must_use]
+    pub fn is_sealed(&self, table: &str) -> bool {
+        self.sealed.contains(table)
     }
 
     /// Sets the revision of what was loaded.

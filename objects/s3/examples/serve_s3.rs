@@ -16,6 +16,7 @@ async fn main() -> std::io::Result<()> {
         arn: "arn:aws:iam::000000000000:root".into(),
         user_id: "000000000000".into(),
         canonical_id: "a".repeat(64),
+        organization: None,
         display_name: "test".into(),
         root: true,
         own: None,

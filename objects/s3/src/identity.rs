@@ -18,6 +18,8 @@ pub struct Identity {
     /// The account's ID in access control lists: 64 hexadecimal digits.
     pub canonical_id: String,
     pub display_name: String,
+    /// The ID of the organization that the account is in.
+    pub organization: Option<String>,
     /// The account itself, not one of its users.
     pub root: bool,
     /// What it may by policies of its own; none if it may do everything that its account may.
@@ -70,6 +72,11 @@ pub trait Identities: fmt::Debug + Send + Sync + 'static {
     fn present(&self, access_key: &str, token: &str) -> Result<(), TokenError> {
         let _ = (access_key, token);
         Ok(())
+    }
+
+    /// Takes note that a request was signed with an identity's key, for this region.
+    fn used(&self, identity: &Identity, region: &str) {
+        let _ = (identity, region);
     }
 
     /// Whether there is a user or a role with this ARN. Where nobody knows, every one counts.

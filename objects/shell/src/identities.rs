@@ -3,21 +3,21 @@
 
 mod principals;
 
-use contracts::identity::{FromObjects, Identities, Identity, ToObjects};
+use contracts::identity::{FromObjects, Identities, Identity, ToObjects, Used};
 use contracts::link::MAX_LINE;
 use principals::Principals;
 use s3::{Identity as Signer, TokenError};
 use session::{OpenError, SessionKey};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::Path,
-    sync::{Arc, PoisonError, RwLock},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixStream, unix::OwnedReadHalf},
-    sync::watch,
+    sync::{mpsc, watch},
 };
 use types::{AccountId, Timestamp};
 
@@ -25,6 +25,13 @@ use types::{AccountId, Timestamp};
 const SYNC_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before the next try to reach the server.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How often the use of a key is told to the server.
+const USE_PERIOD: Duration = Duration::from_secs(15 * 60);
+/// The most keys of which it is known when their use was told; all are told again after that.
+const MAX_USED: usize = 4096;
+/// The most uses that wait to be told; more are not.
+const MAX_USES: usize = 256;
 
 /// The most sessions that are kept; their tokens come with each request.
 const MAX_SESSIONS: usize = 4096;
@@ -35,6 +42,8 @@ struct Table {
     principals: Principals,
     sessions: HashMap<String, Presented>,
     session_key: Option<SessionKey>,
+    closed: BTreeSet<AccountId>,
+    organization: Option<String>,
     trust_any_key: bool,
 }
 
@@ -57,20 +66,24 @@ impl Table {
     fn signer(&self, access_key: &str) -> Option<Signer> {
         if let Some(presented) = self.sessions.get(access_key) {
             let Presented { token, secret, session } = presented;
-            if session.expires <= now() {
+            if session.expires <= now() || self.closed.contains(&session.account) {
                 return None;
             }
             let (who, own) = self.principals.in_session(session)?;
             let key =
                 Identity { access_key_id: access_key.to_owned(), secret: secret.clone(), ..who };
-            return Some(Signer { session_token: Some(token.clone()), ..signer(&key, own) });
+            return Some(Signer { session_token: Some(token.clone()), ..self.signs(&key, own) });
         }
         let key = self.keys.get(access_key)?;
         let own = match &key.principal {
             None => None,
             Some(id) => Some(self.principals.own(id)?),
         };
-        Some(signer(key, own))
+        Some(self.signs(key, own))
+    }
+
+    fn signs(&self, identity: &Identity, own: Option<s3::Own>) -> Signer {
+        Signer { organization: self.organization.clone(), ..signer(identity, own) }
     }
 }
 
@@ -88,11 +101,19 @@ pub struct Known {
     /// The number of the last question, and of the last one that was answered.
     asked: watch::Sender<u64>,
     answered: watch::Sender<u64>,
+    /// When keys were last used, as far as the server was told.
+    used: Mutex<HashMap<String, Instant>>,
+    uses: mpsc::Sender<Used>,
+    told_uses: tokio::sync::Mutex<mpsc::Receiver<Used>>,
 }
 
 impl Default for Known {
     fn default() -> Self {
+        let (uses, told_uses) = mpsc::channel(MAX_USES);
         Self {
+            used: Mutex::default(),
+            uses,
+            told_uses: tokio::sync::Mutex::new(told_uses),
             table: RwLock::default(),
             told: watch::Sender::new(false),
             asked: watch::Sender::new(0),
@@ -137,8 +158,15 @@ impl Known {
         // Who asked before has to be answered, too.
         asked.mark_changed();
         let mut line = Vec::new();
+        // There is one server.
+        let mut uses = self.told_uses.lock().await;
         loop {
             tokio::select! {
+                Some(used) = uses.recv() => {
+                    let mut note = serde_json::to_vec(&FromObjects::Used(used))?;
+                    note.push(b'\n');
+                    write.write_all(&note).await?;
+                }
                 changed = asked.changed() => {
                     changed?;
                     let number = *asked.borrow_and_update();
@@ -174,9 +202,15 @@ impl Known {
             policies,
             remove,
             session_key,
+            closed,
+            organization,
         } = identities;
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.trust_any_key = trust_any_key;
+        table.closed = closed;
+        if organization.is_some() {
+            table.organization = organization;
+        }
         if reset {
             table.keys.clear();
             table.principals = Principals::default();
@@ -213,7 +247,7 @@ impl Known {
         let account = access_key.parse().unwrap_or(AccountId::DEFAULT);
         let secret = known.map_or_else(String::new, |known| known.secret);
         let root = Identity::root(access_key.to_owned(), secret, account);
-        Some(Arc::new(signer(&root, None)))
+        Some(Arc::new(table.signs(&root, None)))
     }
 
     /// Waits until all that the server had committed by now is known.
@@ -284,6 +318,25 @@ impl s3::Identities for Known {
         Ok(())
     }
 
+    fn used(&self, identity: &Signer, region: &str) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if used.get(&identity.access_key).is_some_and(|at| at.elapsed() < USE_PERIOD) {
+            return;
+        }
+        if used.len() >= MAX_USED {
+            used.clear();
+        }
+        let note = Used {
+            access_key_id: identity.access_key.clone(),
+            user_id: identity.user_id.clone(),
+            region: region.to_owned(),
+        };
+        // Else it is told with the next request.
+        if self.uses.try_send(note).is_ok() {
+            used.insert(identity.access_key.clone(), Instant::now());
+        }
+    }
+
     fn trust_any_key(&self) -> bool {
         self.table.read().unwrap_or_else(PoisonError::into_inner).trust_any_key
     }
@@ -301,6 +354,7 @@ fn signer(identity: &Identity, own: Option<s3::Own>) -> Signer {
         user_id: user_id.clone(),
         canonical_id: canonical_id.clone(),
         display_name: account.to_string(),
+        organization: None,
         root: *root,
         own: own.map(Arc::new),
     }

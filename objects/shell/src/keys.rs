@@ -153,6 +153,7 @@ mod tests {
 
     fn identity() -> Identity {
         Identity {
+            organization: None,
             access_key: "AKIA1".to_owned(),
             secret: "secret".to_owned(),
             session_token: None,

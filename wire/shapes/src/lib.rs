@@ -14,6 +14,7 @@ pub mod cloudtrail;
 pub mod ec2;
 pub mod iam;
 pub mod kms;
+pub mod organizations;
 pub mod sts;
 
 pub use enumeration::UnknownValue;

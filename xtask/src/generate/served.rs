@@ -9,7 +9,7 @@ use crate::workspace;
 
 /// What a row may begin with: a method of the crate's visitor.
 const KINDS: &[&str] =
-    &["read", "mutate", "mutate_in_part", "prepare", "ask", "compute", "issue", "search"];
+    &["read", "mutate", "mutate_in_part", "prepare", "ask", "compute", "issue", "search", "vouch"];
 
 /// The operations that the crate in this folder serves, each with the path of its function.
 pub fn operations(owner: &str) -> Result<BTreeMap<String, String>> {

@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "control/ec2/src",
     "control/kms/src",
     "control/audit/src",
+    "control/organizations/src",
 ];
 /// Of std::net only the addresses are pure.
 const IMPURE: &[&str] = &[
@@ -98,7 +99,7 @@ fn source(name: &str, text: &str) -> Vec<String> {
 /// Whether a file is of the generated modules of the shapes crate.
 fn is_shapes(name: &str) -> bool {
     name.strip_prefix("wire/shapes/src/").is_some_and(|path| {
-        ["cloudtrail", "ec2", "iam", "kms", "sts"].iter().any(|module| {
+        ["cloudtrail", "ec2", "iam", "kms", "organizations", "sts"].iter().any(|module| {
             path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
         })
     })

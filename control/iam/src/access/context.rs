@@ -1,6 +1,6 @@
 //! The condition keys that every call has.
 
-use crate::{Principal, Request, access::tags_of};
+use crate::{Organization, Principal, Request, access::tags_of};
 use policy::Context;
 use session::Subject;
 use state::State;
@@ -34,6 +34,10 @@ pub(super) fn of_call<'a>(state: &'a State, request: &'a Request) -> Context<'a>
     context.set("aws:PrincipalArn", principal_arn(state, request));
     context.set("aws:PrincipalType", kind(request));
     context.set("aws:userid", caller.user_id.as_str());
+    if let Some(organization) = Organization::of(state) {
+        context.set("aws:PrincipalOrgID", organization.id.as_str());
+        context.set_all("aws:PrincipalOrgPaths", [organization.path()]);
+    }
     of_principal(state, request, &mut context);
     of_session(request, &mut context);
     context

@@ -1,10 +1,14 @@
 //! Refusals, in the words of each service.
 
-use crate::{Principal, Request, access::Check};
+use crate::{
+    Principal, Request,
+    access::{Check, statements},
+};
 use policy::{Context, Decision};
 use serde_json::{Value, json};
 use session::{Salt, SessionKey};
 use shapes::{Fault, Protocol, Service};
+use state::State;
 
 /// A refusal: who was refused what, and why.
 #[derive(Debug)]
@@ -19,6 +23,7 @@ pub struct Denied {
 
 impl Denied {
     pub(super) fn new(
+        state: &State,
         request: &Request,
         check: &Check,
         decision: Decision,
@@ -29,7 +34,7 @@ impl Denied {
             action: check.action.clone().into_owned(),
             resource: check.resource.clone(),
             decision,
-            account: account(request, check, decision, context),
+            account: account(state, request, check, decision, context),
         })
     }
 
@@ -72,7 +77,13 @@ impl Denied {
 }
 
 /// The JSON that `DecodeAuthorizationMessage` shows.
-fn account(request: &Request, check: &Check, decision: Decision, context: &Context<'_>) -> Value {
+fn account(
+    state: &State,
+    request: &Request,
+    check: &Check,
+    decision: Decision,
+    context: &Context<'_>,
+) -> Value {
     let caller = &request.caller;
     let explicit = matches!(decision, Decision::ExplicitDeny(_));
     let name = match &caller.principal {
@@ -86,7 +97,7 @@ fn account(request: &Request, check: &Check, decision: Decision, context: &Conte
     json!({
         "allowed": false,
         "explicitDeny": explicit,
-        "matchedStatements": { "items": [] },
+        "matchedStatements": { "items": statements::matched(state, request, decision) },
         "failures": { "items": [] },
         "context": {
             "principal": { "id": caller.user_id, "name": name, "arn": caller.arn },

@@ -9,6 +9,7 @@ mod denied;
 pub mod members;
 pub mod of_iam;
 pub mod of_sts;
+mod statements;
 
 pub use denied::Denied;
 pub use of_iam::pass_profile;
@@ -250,7 +251,7 @@ pub fn authorise(state: &State, request: &Request, checks: &[Check]) -> Result<(
     let Some(standing) = Standing::of(state, &request.caller) else {
         let decision = Decision::ImplicitDeny(PolicyType::Identity);
         return match checks.first() {
-            Some(check) => Err(Denied::new(request, check, decision, &Context::new())),
+            Some(check) => Err(Denied::new(state, request, check, decision, &Context::new())),
             None => Ok(()),
         };
     };
@@ -260,7 +261,7 @@ pub fn authorise(state: &State, request: &Request, checks: &[Check]) -> Result<(
         let asked = (&*check.action, check.resource.as_str());
         let decision = weigh(&standing, request, asked, &context, None);
         if !decision.is_allow() {
-            return Err(Denied::new(request, check, decision, &context));
+            return Err(Denied::new(state, request, check, decision, &context));
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 pub mod api;
 
 use crate::{
-    Caller, Principal, UniqueId,
+    Account, Caller, Principal, UniqueId,
     named::{ID_ALPHABET, random_text},
     users::User,
 };
@@ -72,6 +72,7 @@ impl std::fmt::Debug for AccessKey {
 
 impl Row for AccessKey {
     const TABLE: &'static str = "access-key";
+    const SEALED: bool = true;
     type Key = String;
     fn key(&self) -> String {
         self.id.clone()
@@ -132,7 +133,7 @@ impl AccessKey {
     /// Who signs with this key; none if the key is switched off, or its user is gone.
     #[must_use]
     pub fn caller(&self, state: &State) -> Option<Caller> {
-        if self.inactive {
+        if self.inactive || !Account::is_open(state, self.account) {
             return None;
         }
         match &self.owner {

@@ -3,15 +3,16 @@
 pub mod alias;
 pub mod details;
 pub mod features;
+pub mod membership;
 pub mod password_policy;
 pub mod preferences;
 pub mod report;
 pub mod summary;
 
 use serde::{Deserialize, Serialize};
-use state::{Row, Tx};
+use state::{Row, State, Tx};
 use std::fmt::Display;
-use types::{AccountId, Scope, Timestamp};
+use types::{AccountId, Scope, Tags, Timestamp};
 
 /// An account: resources of different accounts never meet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,18 @@ pub struct Account {
     /// Whether tokens of STS's global endpoint are of the second version.
     #[serde(default)]
     pub second_token_version: bool,
+    /// Whose it is, for people; unique among the organization's members that have one.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// The role by which the organization's management account gets in.
+    #[serde(default)]
+    pub access_role: Option<String>,
+    /// When it was closed: nobody signs for it any more.
+    #[serde(default)]
+    pub closed: Option<Timestamp>,
+    /// Its tags in the organization.
+    #[serde(default)]
+    pub tags: Tags,
 }
 
 impl Row for Account {
@@ -46,6 +59,9 @@ impl Row for Account {
         if let Some(alias) = &self.alias {
             add("alias", alias);
         }
+        if let Some(email) = &self.email {
+            add("email", &email.to_lowercase());
+        }
     }
 }
 
@@ -54,15 +70,29 @@ impl Account {
     pub fn ensure(tx: &mut Tx, id: AccountId, name: &str) {
         if tx.get::<Self>(&id).is_none() {
             let created = tx.now();
-            tx.put(Self {
-                id,
-                name: name.to_owned(),
-                created,
-                alias: None,
-                password_policy: None,
-                second_token_version: false,
-            });
+            tx.put(Self::new(id, name.to_owned(), created));
         }
+    }
+
+    fn new(id: AccountId, name: String, created: Timestamp) -> Self {
+        Self {
+            id,
+            name,
+            created,
+            alias: None,
+            password_policy: None,
+            second_token_version: false,
+            email: None,
+            access_role: None,
+            closed: None,
+            tags: Tags::new(),
+        }
+    }
+
+    /// Whether an account may act: one that was closed may not.
+    #[must_use]
+    pub fn is_open(state: &State, id: AccountId) -> bool {
+        state.get::<Self>(&id).is_none_or(|account| account.closed.is_none())
     }
 }
 

@@ -72,6 +72,7 @@ impl std::fmt::Debug for MfaDevice {
 
 impl Row for MfaDevice {
     const TABLE: &'static str = "iam-mfa-device";
+    const SEALED: bool = true;
     /// The serial number: its ARN.
     type Key = String;
     fn key(&self) -> String {

@@ -55,6 +55,7 @@ impl std::fmt::Debug for ServerCertificate {
 
 impl Row for ServerCertificate {
     const TABLE: &'static str = "iam-server-certificate";
+    const SEALED: bool = true;
     type Key = UniqueId;
     fn key(&self) -> UniqueId {
         self.named.id.clone()
@@ -218,14 +219,7 @@ pub fn update_server_certificate(
     } = input;
     let name = server_certificate_name.as_deref();
     let mut row = entity::take::<ServerCertificate>(tx, request, name)?;
-    if let Some(name) = new_server_certificate_name {
-        let (account, id) = (row.named.account, Some(&row.named.id));
-        entity::check_free::<ServerCertificate>(tx, account, &name, id)?;
-        row.named.name = name;
-    }
-    if let Some(path) = new_path {
-        row.named.path = path;
-    }
+    entity::rename::<ServerCertificate>(tx, &mut row.named, new_server_certificate_name, new_path)?;
     tx.put(row);
     Ok(UpdateServerCertificateResponse {})
 }

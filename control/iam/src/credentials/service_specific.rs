@@ -68,6 +68,7 @@ impl std::fmt::Debug for ServiceCredential {
 
 impl Row for ServiceCredential {
     const TABLE: &'static str = "iam-service-credential";
+    const SEALED: bool = true;
     type Key = UniqueId;
     fn key(&self) -> UniqueId {
         self.id.clone()

@@ -237,13 +237,7 @@ pub fn update_group(
 ) -> Result<UpdateGroupResponse, Fault> {
     let UpdateGroupRequest { group_name, new_path, new_group_name } = input;
     let mut group = entity::take::<Group>(tx, request, group_name.as_deref())?;
-    if let Some(name) = new_group_name {
-        entity::check_free::<Group>(tx, group.named.account, &name, Some(&group.named.id))?;
-        group.named.name = name;
-    }
-    if let Some(path) = new_path {
-        group.named.path = path;
-    }
+    entity::rename::<Group>(tx, &mut group.named, new_group_name, new_path)?;
     tx.put(group);
     Ok(UpdateGroupResponse {})
 }

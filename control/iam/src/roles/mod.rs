@@ -296,14 +296,21 @@ fn trust(state: &State, text: Option<String>) -> Result<PolicyText, Fault> {
 }
 
 fn check_principals(state: &State, document: &Document) -> Result<(), Fault> {
-    for principal in document.principals().filter(|one| one.kind() == PrincipalType::Aws) {
-        let text = principal.as_str();
-        if !may_exist(state, text) {
+    match unknown_principal(state, document) {
+        None => Ok(()),
+        Some(text) => {
             let message = format!("Invalid principal in policy: \"AWS\":\"{text}\"");
-            return Err(errors::malformed_policy(message));
+            Err(errors::malformed_policy(message))
         }
     }
-    Ok(())
+}
+
+/// The first user or role that a document of a resource names, of an account of this cloud, and that doesn't
+/// exist there.
+#[must_use]
+pub fn unknown_principal<'a>(state: &State, document: &'a Document) -> Option<&'a str> {
+    let named = document.principals().filter(|one| one.kind() == PrincipalType::Aws);
+    named.map(policy::Principal::as_str).find(|text| !may_exist(state, text))
 }
 
 /// Whether a user or role of this ARN can be: one of an account that isn't this cloud's may.

@@ -10,7 +10,8 @@ use shapes::{
     Fault,
     iam::{
         ContextEntry, ContextKeyTypeEnum, EvaluationResult, PermissionsBoundaryDecisionDetail,
-        PolicyEvaluationDecisionType, PolicySourceType, Position, Statement as Matched,
+        PolicyEvaluationDecisionType, PolicySourceType, Position, ResourceSpecificResult,
+        Statement as Matched,
     },
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -245,6 +246,7 @@ impl Simulation {
             Decision::ImplicitDeny(_) => (PolicyEvaluationDecisionType::ImplicitDeny, None),
         };
         let matched = wanted.map(|effect| self.matched(action, resource, effect));
+        let matched = matched.unwrap_or_default();
         let bounds = self.boundary.as_ref().map(|boundary| {
             let allows = self.decide(action, resource, &[boundary.compile()], false).is_allow();
             PermissionsBoundaryDecisionDetail { allowed_by_permissions_boundary: Some(allows) }
@@ -253,7 +255,18 @@ impl Simulation {
             eval_action_name: Some(action.to_owned()),
             eval_resource_name: Some(resource.to_owned()),
             eval_decision: Some(named),
-            matched_statements: Some(matched.unwrap_or_default()),
+            // Of a resource that the call names, once more by the resource.
+            resource_specific_results: (resource != "*").then(|| {
+                vec![ResourceSpecificResult {
+                    eval_resource_name: Some(resource.to_owned()),
+                    eval_resource_decision: Some(named),
+                    matched_statements: Some(matched.clone()),
+                    missing_context_values: Some(missing.to_vec()),
+                    eval_decision_details: None,
+                    permissions_boundary_decision_detail: bounds.clone(),
+                }]
+            }),
+            matched_statements: Some(matched),
             missing_context_values: Some(missing.to_vec()),
             permissions_boundary_decision_detail: bounds,
             ..EvaluationResult::default()

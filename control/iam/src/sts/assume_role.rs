@@ -1,7 +1,7 @@
 //! Sessions of roles: the role's trust policy and the caller's own policies decide together.
 
 use crate::{
-    Issuer, Principal, Request, Role,
+    Account, Issuer, Principal, Request, Role,
     access::{self, OfResource},
     place,
     sts::{errors, issue, narrow},
@@ -23,7 +23,10 @@ use types::{AccountId, Timestamp};
 const HOUR_S: i32 = 3600;
 
 /// The role with this ARN.
-fn find<'a>(state: &'a State, arn: &str) -> Result<Option<(&'a Arc<Role>, AccountId)>, Fault> {
+pub(super) fn find<'a>(
+    state: &'a State,
+    arn: &str,
+) -> Result<Option<(&'a Arc<Role>, AccountId)>, Fault> {
     let invalid = || errors::validation(format!("{arn} is invalid"));
     let rest = arn.strip_prefix("arn:aws:iam::").ok_or_else(invalid)?;
     let (account, resource) = rest.split_once(':').ok_or_else(invalid)?;
@@ -31,6 +34,7 @@ fn find<'a>(state: &'a State, arn: &str) -> Result<Option<(&'a Arc<Role>, Accoun
     let name = resource.strip_prefix("role/").ok_or_else(invalid)?;
     let name = name.rsplit('/').next().unwrap_or(name);
     let role = state.find::<Role>("name", place(account, name)).next();
+    let role = role.filter(|_| Account::is_open(state, account));
     Ok(role.filter(|role| role.arn() == arn).map(|role| (role, account)))
 }
 
@@ -90,7 +94,8 @@ pub fn assume_role(
     };
     let policy = narrow::policy(policy)?;
     let role = allowed(state, request, &asked)?;
-    let duration_s = duration(request, role, duration_seconds)?;
+    let chained = matches!(request.caller.principal, Principal::Role(_));
+    let duration_s = duration(chained, role, duration_seconds)?;
     let account = role.named.account;
     let (tags, transitive) = passed_on(request, &asked)?;
     let session = Session {
@@ -202,8 +207,7 @@ fn conditions<'a>(
 }
 
 /// How long the session lasts, in seconds.
-fn duration(request: &Request, role: &Role, given_s: Option<i32>) -> Result<i32, Fault> {
-    let chained = matches!(request.caller.principal, Principal::Role(_));
+pub(super) fn duration(chained: bool, role: &Role, given_s: Option<i32>) -> Result<i32, Fault> {
     let duration_s = given_s.unwrap_or(HOUR_S);
     if chained && duration_s > HOUR_S {
         return Err(errors::validation(

@@ -6,6 +6,7 @@ mod errors;
 mod issue;
 mod narrow;
 pub mod tokens;
+pub mod web_identity;
 
 use crate::{AccessKey, Issuer, Request};
 use shapes::{

@@ -212,13 +212,7 @@ pub fn update_user(
 ) -> Result<UpdateUserResponse, Fault> {
     let UpdateUserRequest { user_name, new_path, new_user_name } = input;
     let mut user = entity::take::<User>(tx, request, user_name.as_deref())?;
-    if let Some(name) = new_user_name {
-        entity::check_free::<User>(tx, user.named.account, &name, Some(&user.named.id))?;
-        user.named.name = name;
-    }
-    if let Some(path) = new_path {
-        user.named.path = path;
-    }
+    entity::rename::<User>(tx, &mut user.named, new_user_name, new_path)?;
     tx.put(user);
     Ok(UpdateUserResponse {})
 }

@@ -79,7 +79,7 @@ pub fn create_key(
     let tags = tagging::from_api(tags.unwrap_or_default())?;
     let bypass = bypass_policy_lockout_safety_check == Some(true);
     let policy = match policy {
-        Some(text) => policies::checked(request, text, bypass)?,
+        Some(text) => policies::checked(state, request, text, bypass)?,
         None => policies::usual(request.scope.account),
     };
     if state.count_in_scope::<Key>(&request.scope) >= MAX_KEYS {

@@ -36,14 +36,25 @@ pub(crate) fn usual(account: AccountId) -> KeyPolicy {
 /// A policy for a key of the caller's.
 ///
 /// # Errors
-/// It is malformed, or doesn't let the caller put another one after it.
-pub(crate) fn checked(request: &Request, text: String, bypass: bool) -> Result<KeyPolicy, Fault> {
+/// It is malformed, names who doesn't exist, or doesn't let the caller put another one after it.
+pub(crate) fn checked(
+    state: &State,
+    request: &Request,
+    text: String,
+    bypass: bool,
+) -> Result<KeyPolicy, Fault> {
     if text.len() > MAX_POLICY_BYTES {
         let limit = format!("The limit of a policy's size is {MAX_POLICY_BYTES} bytes.");
         return Err(errors::limit(limit));
     }
     let document = Document::parse(&text, MAX_POLICY_BYTES, Kind::Resource);
-    let compiled = document.map_err(errors::malformed_policy)?.compile();
+    let document = document.map_err(errors::malformed_policy)?;
+    if iam::unknown_principal(state, &document).is_some() {
+        return Err(errors::malformed_policy(
+            "Policy contains a statement with one or more invalid principals.",
+        ));
+    }
+    let compiled = document.compile();
     let account = request.caller.account;
     let arn = request.caller.arn.as_str();
     let caller = if arn.ends_with(":root") {
@@ -116,7 +127,7 @@ pub fn put_key_policy(
     named(policy_name.as_deref())?;
     not_pending_deletion(&key)?;
     let text = check::required("policy", policy)?;
-    let policy = checked(request, text, bypass_policy_lockout_safety_check == Some(true))?;
+    let policy = checked(tx, request, text, bypass_policy_lockout_safety_check == Some(true))?;
     tx.update::<Key>(&key.key(), |key| key.policy = policy);
     Ok(PutKeyPolicyResponse {})
 }

@@ -19,6 +19,7 @@ impl Link {
 }
 
 async fn world() -> (Arc<Dispatcher>, AccessKey, Link) {
+    let folder = tempfile::tempdir().unwrap();
     let cloud = Cloud::start(Box::new(Memory::default())).unwrap();
     let make = |tx: &mut state::Tx| Ok(AccessKey::create(tx, AccountId::DEFAULT));
     let key = cloud.mutate(false, make).await.unwrap();
@@ -31,6 +32,10 @@ async fn world() -> (Arc<Dispatcher>, AccessKey, Link) {
         links: Arc::new(Links::default()),
         uses: Uses::default(),
         verifier: protocol::sigv4::Verifier::new(),
+        codes: iam::UsedCodes::default(),
+        issuers: crate::issuers::Issuers::new(false),
+        trail: crate::trail::Trail::open(folder.path(), 1).unwrap(),
+        rates: crate::rates::Rates::new(None),
     });
     let (ours, theirs) = UnixStream::pair().unwrap();
     let serving = dispatcher.clone();

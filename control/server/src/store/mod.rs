@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 mod memory;
+mod seal;
 mod sqlite;
 
 #[cfg(test)]
 pub use memory::Memory;
+pub use seal::RowKey;
 pub use sqlite::Sqlite;
 
 #[cfg(test)]

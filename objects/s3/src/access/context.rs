@@ -131,6 +131,9 @@ fn set_principal<'a>(context: &mut Context<'a>, caller: &'a Caller) {
     context.set("aws:PrincipalAccount", identity.account.as_str());
     context.set("aws:PrincipalArn", identity.arn.as_str());
     context.set("aws:userid", identity.user_id.as_str());
+    if let Some(organization) = &identity.organization {
+        context.set("aws:PrincipalOrgID", organization.as_str());
+    }
     let session = identity.arn.contains(":assumed-role/");
     let kind = if identity.root {
         "Account"

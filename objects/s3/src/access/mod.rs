@@ -110,6 +110,10 @@ impl S3Access for Gateway {
         if let Some(token) = identity.as_ref().and_then(|one| one.session_token.as_deref()) {
             check_session(token, &headers, &query)?;
         }
+        if let Some(identity) = &identity {
+            let region = region_of(&headers, &query);
+            self.identities.used(identity, region.as_deref().unwrap_or(&self.settings.region));
+        }
         let peer = cx.extensions_mut().get::<Peer>().copied().unwrap_or_default();
         let caller = Arc::new(Caller { identity, peer, headers, query });
         cx.extensions_mut().insert(caller);
@@ -118,6 +122,17 @@ impl S3Access for Gateway {
 }
 
 const SESSION_TOKEN: &str = "x-amz-security-token";
+
+/// The region of a signature of version 4: the third part of its credential.
+fn region_of(headers: &HeaderMap, query: &str) -> Option<String> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok());
+    let by_header =
+        header.and_then(|header| header.split_once("Credential=")).map(|(_, rest)| rest);
+    let credential =
+        by_header.map(ToOwned::to_owned).or_else(|| parameter(query, "X-Amz-Credential"))?;
+    let region = credential.split('/').nth(2)?;
+    region.parse::<types::Region>().ok().map(|region| region.to_string())
+}
 
 /// The session token of a request with the access key that it comes with.
 pub(crate) fn session_of(headers: &HeaderMap, query: &str) -> Option<(String, String)> {

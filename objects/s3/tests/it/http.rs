@@ -14,6 +14,7 @@ fn service() -> Service {
         arn: "arn:aws:iam::000000000000:root".into(),
         user_id: "000000000000".into(),
         canonical_id: "a".repeat(64),
+        organization: None,
         display_name: "owner".into(),
         root: true,
         own: None,

@@ -72,6 +72,7 @@ fn identity(name: &str, account: &str, arn: &str, root: bool) -> Arc<Identity> {
         arn: format!("arn:aws:iam::{account}:{arn}"),
         user_id: format!("AIDA{name}"),
         canonical_id: canonical(name),
+        organization: None,
         display_name: name.to_owned(),
         root,
         own: None,

@@ -2,6 +2,7 @@
 
 crate::operation::operations! {
     AssumeRole: AssumeRoleRequest => AssumeRoleResponse,
+    AssumeRoleWithWebIdentity: AssumeRoleWithWebIdentityRequest => AssumeRoleWithWebIdentityResponse,
     DecodeAuthorizationMessage: DecodeAuthorizationMessageRequest => DecodeAuthorizationMessageResponse,
     GetAccessKeyInfo: GetAccessKeyInfoRequest => GetAccessKeyInfoResponse,
     GetCallerIdentity: GetCallerIdentityRequest => GetCallerIdentityResponse,

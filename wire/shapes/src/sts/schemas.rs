@@ -60,6 +60,55 @@ pub static ASSUME_ROLE_RESPONSE: Schema = Schema::new(
     ]),
 );
 
+pub static ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST: Schema = Schema::new(
+    "AssumeRoleWithWebIdentityRequest",
+    Kind::Structure(&[
+        Member::new("RoleArn", "RoleArn", "RoleArn", &ARN_TYPE).required(),
+        Member::new(
+            "RoleSessionName",
+            "RoleSessionName",
+            "RoleSessionName",
+            &ROLE_SESSION_NAME_TYPE,
+        )
+        .required(),
+        Member::new("WebIdentityToken", "WebIdentityToken", "WebIdentityToken", &CLIENT_TOKEN_TYPE)
+            .required()
+            .sensitive(),
+        Member::new("ProviderId", "ProviderId", "ProviderId", &URL_TYPE),
+        Member::new("PolicyArns", "PolicyArns", "PolicyArns", &POLICY_DESCRIPTOR_LIST_TYPE),
+        Member::new("Policy", "Policy", "Policy", &SESSION_POLICY_DOCUMENT_TYPE),
+        Member::new(
+            "DurationSeconds",
+            "DurationSeconds",
+            "DurationSeconds",
+            &ROLE_DURATION_SECONDS_TYPE,
+        ),
+    ]),
+);
+
+pub static ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE: Schema = Schema::new(
+    "AssumeRoleWithWebIdentityResponse",
+    Kind::Structure(&[
+        Member::new("Credentials", "Credentials", "Credentials", &CREDENTIALS),
+        Member::new(
+            "SubjectFromWebIdentityToken",
+            "SubjectFromWebIdentityToken",
+            "SubjectFromWebIdentityToken",
+            &WEB_IDENTITY_SUBJECT_TYPE,
+        ),
+        Member::new("AssumedRoleUser", "AssumedRoleUser", "AssumedRoleUser", &ASSUMED_ROLE_USER),
+        Member::new(
+            "PackedPolicySize",
+            "PackedPolicySize",
+            "PackedPolicySize",
+            &NON_NEGATIVE_INTEGER_TYPE,
+        ),
+        Member::new("Provider", "Provider", "Provider", &STRING),
+        Member::new("Audience", "Audience", "Audience", &STRING),
+        Member::new("SourceIdentity", "SourceIdentity", "SourceIdentity", &SOURCE_IDENTITY_TYPE),
+    ]),
+);
+
 pub static ASSUMED_ROLE_USER: Schema = Schema::new(
     "AssumedRoleUser",
     Kind::Structure(&[
@@ -233,6 +282,9 @@ pub static ASSUMED_ROLE_ID_TYPE: Schema =
         sensitive: false,
     });
 
+pub static CLIENT_TOKEN_TYPE: Schema = Schema::new("clientTokenType", Kind::String)
+    .limited(Limits { min: Some(4), max: Some(20000), pattern: None, sensitive: true });
+
 pub static CONTEXT_ASSERTION_TYPE: Schema = Schema::new("contextAssertionType", Kind::String)
     .limited(Limits { min: Some(4), max: Some(2048), pattern: None, sensitive: false });
 
@@ -360,9 +412,19 @@ pub static UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: Schema =
         sensitive: false,
     });
 
+pub static URL_TYPE: Schema = Schema::new("urlType", Kind::String).limited(Limits {
+    min: Some(4),
+    max: Some(2048),
+    pattern: None,
+    sensitive: false,
+});
+
 pub static USER_NAME_TYPE: Schema = Schema::new("userNameType", Kind::String).limited(Limits {
     min: Some(2),
     max: Some(32),
     pattern: Some(Pattern { text: "[\\w+=,.@-]*", fits: limits::name_or_none, says: None }),
     sensitive: false,
 });
+
+pub static WEB_IDENTITY_SUBJECT_TYPE: Schema = Schema::new("webIdentitySubjectType", Kind::String)
+    .limited(Limits { min: Some(6), max: Some(255), pattern: None, sensitive: false });

@@ -95,6 +95,106 @@ impl Structure for AssumeRoleResponse {
     }
 }
 
+#[derive(Clone, Default, PartialEq)]
+pub struct AssumeRoleWithWebIdentityRequest {
+    pub role_arn: Option<String>,
+    pub role_session_name: Option<String>,
+    pub web_identity_token: Option<String>,
+    pub provider_id: Option<String>,
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    pub policy: Option<String>,
+    pub duration_seconds: Option<i32>,
+}
+
+impl std::fmt::Debug for AssumeRoleWithWebIdentityRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AssumeRoleWithWebIdentityRequest")
+            .field("role_arn", &self.role_arn)
+            .field("role_session_name", &self.role_session_name)
+            .field("web_identity_token", &crate::value::hidden(&self.web_identity_token))
+            .field("provider_id", &self.provider_id)
+            .field("policy_arns", &self.policy_arns)
+            .field("policy", &self.policy)
+            .field("duration_seconds", &self.duration_seconds)
+            .finish()
+    }
+}
+
+impl Members for AssumeRoleWithWebIdentityRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.role_arn),
+            1 => view(&self.role_session_name),
+            2 => view(&self.web_identity_token),
+            3 => view(&self.provider_id),
+            4 => view(&self.policy_arns),
+            5 => view(&self.policy),
+            6 => view(&self.duration_seconds),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssumeRoleWithWebIdentityRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.role_arn = Shape::from_value(value),
+            1 => self.role_session_name = Shape::from_value(value),
+            2 => self.web_identity_token = Shape::from_value(value),
+            3 => self.provider_id = Shape::from_value(value),
+            4 => self.policy_arns = Shape::from_value(value),
+            5 => self.policy = Shape::from_value(value),
+            6 => self.duration_seconds = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssumeRoleWithWebIdentityResponse {
+    pub credentials: Option<Credentials>,
+    pub subject_from_web_identity_token: Option<String>,
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    pub packed_policy_size: Option<i32>,
+    pub provider: Option<String>,
+    pub audience: Option<String>,
+    pub source_identity: Option<String>,
+}
+
+impl Members for AssumeRoleWithWebIdentityResponse {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.credentials),
+            1 => view(&self.subject_from_web_identity_token),
+            2 => view(&self.assumed_role_user),
+            3 => view(&self.packed_policy_size),
+            4 => view(&self.provider),
+            5 => view(&self.audience),
+            6 => view(&self.source_identity),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssumeRoleWithWebIdentityResponse {
+    const SCHEMA: &'static Schema = &schemas::ASSUME_ROLE_WITH_WEB_IDENTITY_RESPONSE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.credentials = Shape::from_value(value),
+            1 => self.subject_from_web_identity_token = Shape::from_value(value),
+            2 => self.assumed_role_user = Shape::from_value(value),
+            3 => self.packed_policy_size = Shape::from_value(value),
+            4 => self.provider = Shape::from_value(value),
+            5 => self.audience = Shape::from_value(value),
+            6 => self.source_identity = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssumedRoleUser {
     pub assumed_role_id: Option<String>,
@@ -550,6 +650,8 @@ impl Structure for Tag {
 crate::value::structures! {
     AssumeRoleRequest,
     AssumeRoleResponse,
+    AssumeRoleWithWebIdentityRequest,
+    AssumeRoleWithWebIdentityResponse,
     AssumedRoleUser,
     Credentials,
     DecodeAuthorizationMessageRequest,

@@ -151,6 +151,28 @@ pub fn stop_instances(
     Ok(StopInstancesResult { stopping_instances: Some(changes) })
 }
 
+/// Stops what runs in accounts that were closed: nobody could any more.
+pub fn stop_closed(tx: &mut Tx) {
+    let closed = tx.iter::<iam::Account>().filter(|account| account.closed.is_some());
+    let closed = closed.map(|account| account.id).collect::<BTreeSet<_>>();
+    if closed.is_empty() {
+        return;
+    }
+    let running = tx.iter::<Instance>().filter(|row| row.state == InstanceState::Running);
+    let running = running.filter(|row| closed.contains(&row.scope.account));
+    for mut instance in running.map(|row| Instance::clone(row)).collect::<Vec<_>>() {
+        if let Asked::Becomes(state) = instance.state.request(Ask::Stop) {
+            hosts::set_state(tx, &mut instance, state);
+            by_user(tx, &mut instance);
+            instance.grace_ms = STOP_GRACE_MS;
+            if instance.ended {
+                observe::stopped(tx, &mut instance);
+            }
+            tx.put(instance);
+        }
+    }
+}
+
 fn by_user(tx: &Tx, instance: &mut Instance) {
     instance.transition_reason = user_initiated(tx.now());
     instance.state_reason = Some((

@@ -23,8 +23,8 @@ pub use attributes::{
 };
 pub use describe::{describe_instance_status, describe_instances, to_api};
 pub use lifecycle::{
-    monitor_instances, reboot_instances, start_instances, stop_instances, terminate_instances,
-    unmonitor_instances,
+    monitor_instances, reboot_instances, start_instances, stop_closed, stop_instances,
+    terminate_instances, unmonitor_instances,
 };
 pub use machine::machine;
 pub use observe::{forget_terminated, machine_observed, restart_ended};
@@ -242,6 +242,8 @@ impl Instance {
 
 impl Row for Instance {
     const TABLE: &'static str = "instance";
+    /// For its user data, which people put passwords into.
+    const SEALED: bool = true;
     type Key = InstanceId;
     fn key(&self) -> InstanceId {
         self.id

@@ -44,6 +44,7 @@ fn identity(account: &str, arn: String, root: bool) -> Identity {
         arn,
         user_id: "AIDA".to_owned(),
         canonical_id: account[..1].repeat(64),
+        organization: None,
         display_name: String::new(),
         root,
         own: None,
