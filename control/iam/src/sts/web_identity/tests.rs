@@ -63,10 +63,12 @@ fn claims(more: Value) -> Value {
     });
     let Value::Object(more) = more else { panic!("no object") };
     for (name, value) in more {
-        match value {
-            Value::Null => claims.as_object_mut().unwrap().remove(&name),
-            value => claims.as_object_mut().unwrap().insert(name, value),
-        };
+        let all = claims.as_object_mut().unwrap();
+        if value.is_null() {
+            all.remove(&name);
+        } else {
+            all.insert(name, value);
+        }
     }
     claims
 }
