@@ -241,3 +241,51 @@ def test_a_bucket_in_the_hosts_name(s3, bucket, cloud, localhost):
     url = hosted.generate_presigned_url("get_object", {"Bucket": bucket, "Key": "key"})
     assert url.startswith(f"http://{bucket}.localhost:")
     assert requests.get(url).content == b"x"
+
+
+def test_a_form_in_a_session(cloud, s3, bucket, name):
+    """The session token of a form is one of its fields."""
+    iam = cloud.client("iam")
+    iam.create_user(UserName=f"poster-{name}")
+    iam.put_user_policy(UserName=f"poster-{name}", PolicyName="own", PolicyDocument=json.dumps({
+        "Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*",
+            "Condition": {"StringEquals": {"s3:x-amz-server-side-encryption": "AES256"}}}]}))
+    key = iam.create_access_key(UserName=f"poster-{name}")["AccessKey"]
+    sts = cloud.client("sts", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+    session = sts.get_session_token()["Credentials"]
+    client = cloud.session.create_client(
+        "s3", region_name=REGION, endpoint_url=cloud.endpoint,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+        config=botocore.config.Config(signature_version="s3v4"))
+    encrypted = {"x-amz-server-side-encryption": "AES256"}
+
+    def post(key, fields, headers=None, **change):
+        form = client.generate_presigned_post(
+            bucket, key, Fields=dict(fields), Conditions=[{k: v} for k, v in fields.items()])
+        fields = form["fields"] | change
+        return requests.post(
+            form["url"], data=fields, files={"file": b"text"}, headers=headers, timeout=30)
+
+    done = post("one", encrypted)
+    assert done.status_code == 204, done.text
+    assert s3.get_object(Bucket=bucket, Key="one")["Body"].read() == b"text"
+    # What a policy asks of a form is asked of its fields, not of the request's headers.
+    assert "AccessDenied" in post("two", {}).text
+    assert "AccessDenied" in post("two", {}, headers=encrypted).text
+    wrong = post("three", encrypted, **{"x-amz-security-token": "nonsense"})
+    assert wrong.status_code in (400, 403), wrong.text
+    with fault("NoSuchKey", status=404):
+        s3.get_object(Bucket=bucket, Key="three")
+
+
+def test_a_principal_must_be_there(cloud, s3, bucket, name):
+    account = cloud.client("sts").get_caller_identity()["Account"]
+    arn = f"arn:aws:iam::{account}:user/later-{name}"
+    allow = policy(bucket, {"Action": "s3:GetObject", "Principal": {"AWS": [account, arn]}})
+    with fault("MalformedPolicy", "Invalid principal in policy"):
+        s3.put_bucket_policy(Bucket=bucket, Policy=allow)
+    cloud.client("iam").create_user(UserName=f"later-{name}")
+    s3.put_bucket_policy(Bucket=bucket, Policy=allow)

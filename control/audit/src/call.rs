@@ -329,7 +329,7 @@ mod tests {
         let caller = Caller::root(AccountId::DEFAULT).coming(Circumstances::default());
         let state = state::State::new(&iam::tables());
         Call {
-            identity: Identity::of(&state, caller, "AKIA1".to_owned()),
+            identity: Identity::of(&state, caller, Some("AKIA1".to_owned())),
             service,
             operation: operation.to_owned(),
             region: "us-east-1".parse().expect("a region"),

@@ -221,15 +221,13 @@ impl Commit {
                 demoted = self.demoted(&failed, &applied, 1).await;
             }
         }
-        if !applied.is_empty() {
-            if matches!(demoted, Ok(true)) {
-                core.request_walk();
-                let in_sync: BTreeSet<_> = core.map().in_sync(self.slot).collect();
-                if in_sync.is_subset(&applied) {
-                    self.applied();
-                    let enough = in_sync.len() >= core.map().enough();
-                    return if enough { Ok(()) } else { Err(fault) };
-                }
+        if matches!(demoted, Ok(true)) {
+            core.request_walk();
+            let in_sync: BTreeSet<_> = core.map().in_sync(self.slot).collect();
+            if in_sync.is_subset(&applied) {
+                self.applied();
+                let enough = in_sync.len() >= core.map().enough();
+                return if enough { Ok(()) } else { Err(fault) };
             }
         }
         self.adopt.iter().for_each(|id| core.custody.adopted(*id));
@@ -251,7 +249,8 @@ impl Commit {
         let mut enough = true;
         let changed = self.core.change(|map| {
             enough = map.in_sync(self.slot).filter(|id| applied.contains(id)).count() >= least;
-            enough && failed.iter().fold(false, |changed, node| map.demote(*node) || changed)
+            let demoted = failed.iter().filter(|node| enough && map.demote(**node));
+            demoted.count() > 0
         });
         changed.await?;
         Ok(enough)

@@ -69,7 +69,7 @@ async fn a_data_key_is_made_and_opened_in_its_own_context() {
         panic!("no key")
     };
     let state = dispatcher.cloud.state();
-    let [ref made] = state.iter::<Key>().collect::<Vec<_>>()[..] else { panic!("one key") };
+    let [made] = state.iter::<Key>().collect::<Vec<_>>()[..] else { panic!("one key") };
     assert_eq!(made.arn(), key_arn, "the account's own key for S3, in the bucket's region");
     let open = ask(&key, Want::Open { ciphertext });
     assert_eq!(link.ask(&open).await, Answer::Opened { plaintext });

@@ -169,7 +169,7 @@ impl Opener {
         let (salt, wrapped) = seal.key.split_at_checked(SALT)?;
         let mut wrapped = Zeroizing::new(wrapped.to_vec());
         let key = once(wrapping_key, salt)?;
-        let key = key.open_in_place(nonce(0), Aad::empty(), &mut **wrapped).ok()?;
+        let key = key.open_in_place(nonce(0), Aad::empty(), &mut wrapped).ok()?;
         data_key(key).map(Self)
     }
 

@@ -30,14 +30,14 @@ impl Kms {
         context: &Context,
     ) -> Result<(), KeyFault> {
         let arn = context["aws:s3:arn"].clone();
-        self.asked.lock().unwrap().push((what, asking.identity.access_key.clone(), arn));
+        self.asked.lock().expect("no panic").push((what, asking.identity.access_key.clone(), arn));
         let refused = |code: &str| {
             let message = format!("{key} is {code}");
             Err(KeyFault::Refused { code: format!("{code}Exception"), message })
         };
-        if *self.away.lock().unwrap() {
+        if *self.away.lock().expect("no panic") {
             Err(KeyFault::Away("of the test".to_owned()))
-        } else if self.disabled.lock().unwrap().contains(key) {
+        } else if self.disabled.lock().expect("no panic").contains(key) {
             refused("Disabled")
         } else if key == "foreign" && asking.identity.account != "222222222222" {
             refused("AccessDenied")
@@ -49,7 +49,7 @@ impl Kms {
     }
 
     fn asked(&self) -> Asked {
-        std::mem::take(&mut self.asked.lock().unwrap())
+        std::mem::take(&mut self.asked.lock().expect("no panic"))
     }
 }
 
@@ -64,7 +64,7 @@ impl DataKeys for Kms {
         let key = key_id.unwrap_or("aws/s3");
         self.ask("generate", key, asking, context)?;
         let plaintext: [u8; 32] = rand::random();
-        let ciphertext = serde_json::to_vec(&(plaintext, key, context)).unwrap();
+        let ciphertext = serde_json::to_vec(&(plaintext, key, context)).expect("JSON");
         let key_arn = format!("arn:aws:kms:us-east-1:111111111111:key/{key}");
         Ok(DataKey { plaintext: plaintext.into(), ciphertext, key_arn })
     }
@@ -76,7 +76,7 @@ impl DataKeys for Kms {
         context: &Context,
     ) -> Result<PlainKey, KeyFault> {
         let (plaintext, key, of): ([u8; 32], String, Context) =
-            serde_json::from_slice(ciphertext).unwrap();
+            serde_json::from_slice(ciphertext).expect("what was made");
         assert_eq!(of, *context, "the context is the one that it was made in");
         self.ask("open", &key, asking, context)?;
         Ok(plaintext.into())
@@ -157,11 +157,11 @@ async fn refusals_are_s3s() {
     let (world, kms) = world().await;
     put(&world, "one", &[KMS, (KEY, "key-1")]).await.ok();
     put(&world, "plain", &[]).await.ok();
-    kms.disabled.lock().unwrap().insert("key-1".to_owned());
+    kms.disabled.lock().expect("no panic").insert("key-1".to_owned());
     world.own("GET /box/one", "").await.fails(400, "KMS.DisabledException");
     put(&world, "one", &[KMS, (KEY, "key-1")]).await.fails(400, "KMS.DisabledException");
     world.own("HEAD /box/one", "").await.ok();
-    kms.disabled.lock().unwrap().clear();
+    kms.disabled.lock().expect("no panic").clear();
     assert_eq!(world.own("GET /box/one", "").await.ok().body, "secret text");
     put(&world, "x", &[KMS, (KEY, "missing")]).await.fails(400, "KMS.NotFoundException");
     put(&world, "x", &[KMS, (KEY, "foreign")]).await.fails(403, "AccessDenied");
@@ -185,7 +185,7 @@ async fn refusals_are_s3s() {
     let anonymous = world.call("", "GET /box/one", &[], "").await.fails(400, "InvalidArgument");
     assert!(anonymous.body.contains("Signature Version 4"), "{}", anonymous.body);
 
-    *kms.away.lock().unwrap() = true;
+    *kms.away.lock().expect("no panic") = true;
     world.own("GET /box/one", "").await.fails(503, "ServiceUnavailable");
     put(&world, "x", &[KMS]).await.fails(503, "ServiceUnavailable");
     world.own("GET /box/plain", "").await.ok();
@@ -225,7 +225,7 @@ async fn a_bucket_key_is_asked_for_once_in_a_while() {
     assert_eq!(kms.asked(), once, "once for all");
     world.call("user", "GET /box/a", &[], "").await.ok();
     assert_eq!(kms.asked(), [("open", "user".to_owned(), bucket())], "but for each caller");
-    kms.disabled.lock().unwrap().insert("key-1".to_owned());
+    kms.disabled.lock().expect("no panic").insert("key-1".to_owned());
     world.own("GET /box/a", "").await.ok();
     tokio::time::advance(Duration::from_secs(BUCKET_KEY_SECONDS + 1)).await;
     world.own("GET /box/a", "").await.fails(400, "KMS.DisabledException");
@@ -249,7 +249,7 @@ async fn copies_and_uploads_change_keys() {
     let copy = [("x-amz-copy-source", "box/one"), KMS, (KEY, "key-2")];
     let copied = world.call("owner", "PUT /box/two", &copy, "").await.ok();
     assert_eq!(shown(&copied).1, Some("key-2"));
-    kms.disabled.lock().unwrap().insert("key-1".to_owned());
+    kms.disabled.lock().expect("no panic").insert("key-1".to_owned());
     world.call("owner", "PUT /box/three", &copy, "").await.fails(400, "KMS.DisabledException");
     assert_eq!(world.own("GET /box/two", "").await.ok().body, "secret text");
     // Without a word, it is the bucket's own way.
@@ -273,9 +273,9 @@ async fn copies_and_uploads_change_keys() {
          </CompleteMultipartUpload>"
     );
     let target = format!("POST /box/big?uploadId={id}");
-    kms.disabled.lock().unwrap().insert("key-2".to_owned());
+    kms.disabled.lock().expect("no panic").insert("key-2".to_owned());
     world.own(&target, complete.clone()).await.fails(400, "KMS.DisabledException");
-    kms.disabled.lock().unwrap().clear();
+    kms.disabled.lock().expect("no panic").clear();
     let done = world.own(&target, complete.clone()).await.ok();
     assert_eq!(shown(&done).1, Some("key-2"));
     assert_eq!(world.own(&target, complete).await.ok().element("ETag"), done.element("ETag"));
