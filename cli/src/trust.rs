@@ -4,10 +4,15 @@ use crate::paths::Paths;
 use anyhow::Context as _;
 use std::{fs, io::ErrorKind};
 
-/// Where Debian and its kin keep the certificates that a system trusts.
+/// Where Debian and its kin keep all the certificates that a system trusts.
 const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+/// Where they keep those that were added, for when the bundle is made anew.
+const ADDED: &str = "/usr/local/share/ca-certificates/fogbank.crt";
 
 /// Prints user data by which cloud-init makes an instance trust the cloud's certificate authority.
+///
+/// It adds to the bundle itself: cloud-init's own `ca_certs` makes all of it anew, which takes minutes in
+/// an emulated guest, and is done only after what else is installed at the first boot.
 pub fn user_data(paths: &Paths) -> anyhow::Result<()> {
     let path = paths.authority();
     let certificate = read(&path.display().to_string(), "start the cloud: 'fogbank up'")?;
@@ -15,19 +20,22 @@ pub fn user_data(paths: &Paths) -> anyhow::Result<()> {
     out!(
         "# Trusts this cloud's certificate authority, so that AWS's tools reach its services under"
     );
-    out!("# AWS's own names: see docs/guide/instance-roles.md.");
-    out!("ca_certs:");
-    out!("  trusted:");
-    out!("    - |");
-    for line in certificate.lines() {
-        out!("      {line}");
-    }
+    out!("# AWS's own names, on Debian, Ubuntu and their kin.");
     out!("write_files:");
+    for (file, append) in [(ADDED, false), (BUNDLE, true)] {
+        out!("  - path: {file}");
+        out!("    append: {append}");
+        out!("    content: |");
+        for line in certificate.lines() {
+            out!("      {line}");
+        }
+    }
     out!("  - path: /etc/environment");
     out!("    append: true");
     out!("    content: |");
-    out!("      AWS_CA_BUNDLE={BUNDLE}");
-    out!("      REQUESTS_CA_BUNDLE={BUNDLE}");
+    for name in ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"] {
+        out!("      {name}={BUNDLE}");
+    }
     Ok(())
 }
 

@@ -286,3 +286,25 @@ def test_who_gives_a_profile_passes_its_role_on(strict, cloud):
                    ArnEquals={"ec2:InstanceProfile": profiles["db"]["Arn"]}))
     client.disassociate_iam_instance_profile(AssociationId=given)
     assert associations(cloud.client()) == []
+
+
+def test_who_launches_with_a_profile(strict, cloud):
+    iam, client, _, profiles = strict
+    ami = image(cloud.client())
+
+    def launch(name):
+        client.run_instances(
+            ImageId=ami, InstanceType="t3.micro", MinCount=1, MaxCount=1, DryRun=True,
+            IamInstanceProfile={"Name": name},
+        )
+
+    may(iam, allow("ec2:RunInstances"))
+    refused(lambda: launch("web"), "iam:PassRole")
+    only_web = {
+        "Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "arn:aws:ec2:*:*:instance/*",
+        "Condition": {"ArnNotEquals": {"ec2:InstanceProfile": profiles["web"]["Arn"]}},
+    }
+    may(iam, allow("ec2:RunInstances"), allow("iam:PassRole"), only_web)
+    refused(lambda: launch("db"), "ec2:RunInstances")
+    with fault("DryRunOperation", status=412):
+        launch("web")
