@@ -183,8 +183,8 @@ impl Query {
     #[must_use]
     pub fn only_reads(&self) -> Option<bool> {
         match &self.attribute {
-            Some((LookupAttributeKey::ReadOnly, value)) => Some(value == "true"),
-            _ => None,
+            Some((key, value)) if *key == LookupAttributeKey::ReadOnly => Some(value == "true"),
+            Some(_) | None => None,
         }
     }
 

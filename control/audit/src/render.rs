@@ -70,10 +70,8 @@ fn fields(style: Style, schema: &Schema, structure: &dyn Members, depth: usize) 
             continue;
         }
         let plain_tags = schema.name == "TagSpecification" && style == Style::Ec2Request;
-        let shown = match view {
-            View::List(_) if plain_tags => value(Style::Plain, member, view, depth),
-            _ => value(style, member, view, depth),
-        };
+        let own = if plain_tags && matches!(view, View::List(_)) { Style::Plain } else { style };
+        let shown = value(own, member, view, depth);
         let name = if plain_tags && name == "tagSet" { "tags".to_owned() } else { name };
         map.insert(name, shown);
     }
@@ -90,10 +88,8 @@ fn hidden(style: Style) -> &'static str {
 
 fn name_of(style: Style, member: &Member, view: View<'_>) -> String {
     match style {
-        Style::Ec2Request => match view {
-            View::List(_) => list_names(member.ec2).0,
-            _ => camel(member.ec2),
-        },
+        Style::Ec2Request if matches!(view, View::List(_)) => list_names(member.ec2).0,
+        Style::Ec2Request => camel(member.ec2),
         Style::Ec2Answer if member.wire == "return" => "_return".to_owned(),
         Style::Ec2Answer => camel(member.wire),
         Style::Plain | Style::Kms => camel(member.name),
@@ -163,11 +159,8 @@ fn of_view(style: Style, schema: &Schema, view: View<'_>, (item, depth): (&str, 
 
 fn of_element(style: Style, element: Element, view: View<'_>, at: (&str, usize)) -> Value {
     let shown = of_view(style, element.schema, view, at);
-    match view {
-        View::Structure(_) | View::List(_) | View::Map(_) => shown,
-        _ if style == Style::Ec2Request => json!({ at.0: shown }),
-        _ => shown,
-    }
+    let scalar = !matches!(view, View::Structure(_) | View::List(_) | View::Map(_));
+    if scalar && style == Style::Ec2Request { json!({ at.0: shown }) } else { shown }
 }
 
 /// `Nov 22, 2026 1:37:00 PM`, as the query services' events have it.

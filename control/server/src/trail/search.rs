@@ -4,7 +4,7 @@ use super::stream::{Block, Index};
 use audit::{Page, Position, Query};
 use contracts::audit::Event;
 use std::{
-    collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc,
+    collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::{Path, PathBuf}, sync::Arc,
 };
 use types::Timestamp;
 
@@ -133,7 +133,7 @@ impl<'a> Cursor<'a> {
         Some(found)
     }
 
-    fn read(&mut self, number: u64, path: &PathBuf, block: &Block) -> anyhow::Result<()> {
+    fn read(&mut self, number: u64, path: &Path, block: &Block) -> anyhow::Result<()> {
         let mut bytes = vec![0; usize::try_from(block.length)?];
         let read = File::open(path).and_then(|file| file.read_exact_at(&mut bytes, block.offset));
         match read {
