@@ -118,7 +118,8 @@ fn assume_role(
     assert_eq!(inquiry.keys.issuer, "https://issuer.example");
     let key = SessionKey::new([7; 32]);
     let mut effects = Effects::new(Timestamp::from_millis(NOW_S * 1000), [1; 32]);
-    let mut issuer = Issuer { key: &key, effects: &mut effects };
+    let codes = crate::UsedCodes::default();
+    let mut issuer = Issuer { key: &key, effects: &mut effects, codes: &codes };
     let output = (inquiry.finish)(state, keys, &mut issuer)?;
     let credentials = output.credentials.clone().unwrap();
     let (id, token) = (credentials.access_key_id.unwrap(), credentials.session_token.unwrap());
