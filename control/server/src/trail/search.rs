@@ -4,7 +4,12 @@ use super::stream::{Block, Index};
 use audit::{Page, Position, Query};
 use contracts::audit::Event;
 use std::{
-    collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::{Path, PathBuf}, sync::Arc,
+    collections::VecDeque,
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 use types::Timestamp;
 
