@@ -127,7 +127,7 @@ impl DataKeys for Kms {
             Answer::Made { plaintext, ciphertext, key_arn } => {
                 Ok(DataKey { plaintext: plain(&plaintext), ciphertext, key_arn })
             }
-            answer => Err(other(answer)),
+            answer @ (Answer::Opened { .. } | Answer::Refused { .. }) => Err(other(answer)),
         }
     }
 
@@ -140,7 +140,7 @@ impl DataKeys for Kms {
         let want = Want::Open { ciphertext: ciphertext.to_vec() };
         match self.ask(&ask(asking, context, want)).await? {
             Answer::Opened { plaintext } => Ok(plain(&plaintext)),
-            answer => Err(other(answer)),
+            answer @ (Answer::Made { .. } | Answer::Refused { .. }) => Err(other(answer)),
         }
     }
 }
