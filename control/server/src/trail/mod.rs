@@ -141,7 +141,7 @@ impl Trail {
         let writer = writer::Writer::new(streams, refused, counts.clone());
         std::thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || writer.run(receiver))
             .context("start the audit log's writer")?;
         let room = Arc::new(Semaphore::new(usize::try_from(MAX_QUEUED_KIB)?));
         Ok(Self { sender, room, indexes, counts })

@@ -43,7 +43,7 @@ impl Writer {
     }
 
     /// Writes what it is told until it is told to end, or nobody is left to tell.
-    pub fn run(mut self, queue: &mpsc::Receiver<Message>) {
+    pub fn run(mut self, queue: mpsc::Receiver<Message>) {
         loop {
             self.look_after();
             let message = match queue.try_recv() {
@@ -80,6 +80,8 @@ impl Writer {
                 Message::Close(done) => {
                     self.flush();
                     self.sync();
+                    // From here on, whoever notes something sees that it is lost.
+                    drop(queue);
                     let _ = done.send(());
                     return;
                 }
