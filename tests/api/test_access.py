@@ -572,7 +572,8 @@ def test_policies_name_who_exists(root, user, name, account):
         bucket_policy(gone)
     with fault("MalformedPolicy", "Invalid principal in policy"):
         bucket_policy(f"arn:aws:iam::{account}:role/nobody")
-    bucket_policy("arn:aws:iam::999999999999:user/elsewhere")
+    with fault("MalformedPolicy", "Invalid principal in policy"):
+        bucket_policy("arn:aws:iam::999999999999:user/elsewhere")
     iam = root("iam")
     with fault("MalformedPolicyDocument", "Invalid principal in policy"):
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust({"AWS": gone}))

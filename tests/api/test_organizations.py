@@ -319,8 +319,8 @@ def test_roles_of_another_account_by_external_id_and_mfa(cloud, user, other, nam
     serial, seed = device["SerialNumber"], device["Base32StringSeed"]
     now = time.time()
     iam.enable_mfa_device(
-        UserName=name, SerialNumber=serial, AuthenticationCode1=code_of(seed, now - 30),
-        AuthenticationCode2=code_of(seed, now),
+        UserName=name, SerialNumber=serial, AuthenticationCode1=code_of(seed, now - 60),
+        AuthenticationCode2=code_of(seed, now - 30),
     )
     with fault("AccessDenied", "MultiFactorAuthentication failed", 403):
         sts.assume_role(SerialNumber=serial, TokenCode="000000", **wanted)

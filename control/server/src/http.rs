@@ -33,6 +33,8 @@ use tokio::{
 
 /// The largest body of a call to a query service.
 const MAX_BODY: usize = 1 << 20;
+/// How much of a longer one is read before it is refused.
+const MAX_PASSED_OVER: usize = 16 << 20;
 /// The most connections at once; more wait.
 const MAX_CONNECTIONS: usize = 4096;
 /// The most of one client: an address, or a guest's interface. There is room for others.
@@ -279,16 +281,27 @@ impl Front {
     }
 }
 
-/// A request's body, if it comes in time, and is as short as it must be; whoever announces a longer
-/// one need not send it.
+/// A request's body, if it comes in time, and is as short as it must be.
 async fn take_in(body: Incoming) -> Result<Result<Bytes, String>, Elapsed> {
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if announced > MAX_BODY {
-        return Ok(Err("length limit exceeded".to_owned()));
+        return tokio::time::timeout(BODY_TIMEOUT, pass_over(body)).await.map(Err);
     }
     let collecting = Limited::new(body, MAX_BODY).collect();
     let body = tokio::time::timeout(BODY_TIMEOUT, collecting).await?;
     Ok(body.map(Collected::to_bytes).map_err(|error| error.to_string()))
+}
+
+/// Reads a body that is too long and keeps nothing of it: most clients look for an answer only once
+/// they have sent all. Of one that is longer still no more is taken, and they see a cut connection.
+async fn pass_over(mut body: Incoming) -> String {
+    let mut passed = 0;
+    while passed <= MAX_PASSED_OVER
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        passed += frame.data_ref().map_or(0, Bytes::len);
+    }
+    "length limit exceeded".to_owned()
 }
 
 /// Out of descriptors, say: others may end meanwhile.
