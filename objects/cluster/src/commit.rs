@@ -143,7 +143,14 @@ impl Commit {
             let link = links.get(&member.node);
             let asks =
                 link.filter(|link| if member.in_sync { link.is_usable() } else { link.is_up() });
-            let Some(link) = asks.cloned() else { continue };
+            let Some(link) = asks.cloned() else {
+                // A walk under way may have passed these records, and the node may take part again
+                // before it ends.
+                if let Some(link) = link {
+                    link.missed();
+                }
+                continue;
+            };
             asked.push(number);
             let lacks = adopt
                 .iter()
