@@ -287,8 +287,7 @@ impl Commit {
             demoted.count() > 0
         })
         .await?;
-        // Those that are out of sync by now are set right when they are healed.
-        applied.difference(&in_sync).filter_map(usable).for_each(|link| link.missed());
+        // Those that are out of sync are set right when they are healed.
         let shall: Vec<_> = applied.intersection(&in_sync).collect();
         let behind: Vec<_> = shall.iter().copied().filter_map(usable).collect();
         if behind.len() < shall.len() {
