@@ -50,6 +50,7 @@ impl Core {
 
     /// Makes replicas agree about the records of a place.
     pub async fn agree(&self, slot: u16, keys: &[Bytes], links: &[Arc<Link>]) -> ClusterResult<()> {
+        self.others_missed(slot);
         let mut views = Vec::with_capacity(links.len());
         for link in links {
             views.push(self.view(keys, link).await?);
@@ -76,6 +77,7 @@ impl Core {
         truth: &Arc<Link>,
         others: &[Arc<Link>],
     ) -> ClusterResult<()> {
+        self.others_missed(slot);
         let shall = self.view(keys, truth).await?;
         let all: Vec<usize> = (0..keys.len()).collect();
         let sources: Vec<_> = others.iter().chain([truth]).cloned().collect();
@@ -84,6 +86,15 @@ impl Core {
             self.adjust(slot, keys, &all, (link, &has), &shall, &sources).await?;
         }
         Ok(())
+    }
+
+    /// Members that aren't in sync may have a commit that those in sync don't keep, or lack one
+    /// that they do, in records that a walk under way has passed.
+    fn others_missed(&self, slot: u16) {
+        let links = self.links();
+        let map = self.map();
+        let others = map.members(slot).iter().filter(|member| !member.in_sync);
+        others.filter_map(|member| links.get(&member.node)).for_each(|link| link.missed());
     }
 
     async fn view(&self, keys: &[Bytes], link: &Link) -> ClusterResult<View> {

@@ -143,7 +143,14 @@ impl Commit {
             let link = links.get(&member.node);
             let asks =
                 link.filter(|link| if member.in_sync { link.is_usable() } else { link.is_up() });
-            let Some(link) = asks.cloned() else { continue };
+            let Some(link) = asks.cloned() else {
+                // A walk under way may have passed these records, and the node may take part again
+                // before it ends.
+                if let Some(link) = link {
+                    link.missed();
+                }
+                continue;
+            };
             asked.push(number);
             let lacks = adopt
                 .iter()
@@ -280,8 +287,7 @@ impl Commit {
             demoted.count() > 0
         })
         .await?;
-        // Those that are out of sync by now are set right when they are healed.
-        applied.difference(&in_sync).filter_map(usable).for_each(|link| link.missed());
+        // Those that are out of sync are set right when they are healed.
         let shall: Vec<_> = applied.intersection(&in_sync).collect();
         let behind: Vec<_> = shall.iter().copied().filter_map(usable).collect();
         if behind.len() < shall.len() {

@@ -6,7 +6,7 @@
 
 use crate::{
     BlobId, ClusterResult, Record,
-    core::{Core, lock, rest},
+    core::{Core, lock, rest, unavailable},
     limits::PAGE,
     link::{Link, Write},
     map::{Map, NodeId},
@@ -137,7 +137,7 @@ impl Walk<'_> {
             self.nodes.remove(&id);
         }
         if self.nodes.is_empty() {
-            return Err(crate::core::unavailable("no storage node takes part"));
+            return Err(unavailable("no storage node takes part"));
         }
         let reached = records.into_iter();
         for (key, views) in reached.take_while(|(key, _)| last.as_ref().is_none_or(|l| key <= l)) {
@@ -186,7 +186,15 @@ impl Walk<'_> {
                 let _shared = core.shared(slot).await?;
                 core.get_unlocked(slot, key).await.ok()
             };
-            let Some(truth) = truth else { return Ok(Vec::new()) };
+            let Some(truth) = truth else {
+                let map = core.map();
+                // Who had the truth when the walk began may be back before it ends.
+                return if map.in_sync(slot).any(|id| self.nodes.contains_key(&id)) {
+                    Err(unavailable("no replica in sync takes part"))
+                } else {
+                    Ok(Vec::new())
+                };
+            };
             let blobs = truth.as_ref().map(Record::blobs_of).unwrap_or_default();
             let ready = self.prepare(slot, key, truth.as_ref(), &blobs).await;
             let _alone = core.alone(slot).await?;
