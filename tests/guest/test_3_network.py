@@ -104,7 +104,7 @@ def test_an_established_connection_that_is_untracked_ends(guests, one, servers):
 
 def test_a_network_acl_filters_what_crosses_its_subnets_border(guests, one, servers):
     """By number, both ways, whatever flows there are."""
-    ec2, address = guests.cloud.ec2, one.public_ip
+    ec2, address = guests.ec2, one.public_ip
     subnet = one.describe()["SubnetId"]
     behind = [{"Name": "association.subnet-id", "Values": [subnet]}]
     default = ec2.describe_network_acls(Filters=behind)["NetworkAcls"][0]
