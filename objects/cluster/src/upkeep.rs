@@ -216,6 +216,8 @@ impl Core {
     /// Whose node it is, whether it was emptied or rolled back, and whether it takes writes.
     async fn examine(&self, link: &Arc<Link>) -> ClusterResult<()> {
         let node = link.any()?;
+        // A full node goes on taking maps: one that comes after its own was read isn't missing.
+        let confirmed = link.confirmed();
         let within = tokio::time::timeout(self.limits.read, async {
             let identity = node.get(internal::IDENTITY).await?;
             let map = node.get(internal::MAP).await?;
@@ -238,7 +240,7 @@ impl Core {
                         link.demoted();
                         self.request_walk();
                     }
-                    if has < link.confirmed() {
+                    if has < confirmed {
                         log::error!("storage node {} has gone back in time", link.id);
                         self.set_out_of_sync(link).await?;
                     }
