@@ -358,7 +358,8 @@ def test_clients_do_it_by_themselves(cloud, issuer, role, tmp_path, monkeypatch)
         "AWS_ROLE_SESSION_NAME": "pod", "AWS_ENDPOINT_URL": cloud.endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    environment = cloud.environment() | given
+    # The CLI keeps a role's credentials at home, and those of another cloud would do no good here.
+    environment = cloud.environment() | given | {"HOME": str(tmp_path)}
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environment.pop(name)
         monkeypatch.delenv(name, raising=False)
