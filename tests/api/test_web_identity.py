@@ -349,6 +349,21 @@ def test_a_signature_counts_for_nothing(cloud, issuer, role):
         connection.close()
 
 
+def test_the_roles_account_is_told_who_came_without_a_signature(cloud, issuer, role, sts):
+    token = issuer.token()
+    answer = assumed(sts, role, token)
+    wanted = answer["ResponseMetadata"]["RequestId"]
+    looked = cloud.client("cloudtrail").lookup_events(LookupAttributes=[
+        {"AttributeKey": "EventName", "AttributeValue": "AssumeRoleWithWebIdentity"},
+    ])["Events"]
+    events = [json.loads(each["CloudTrailEvent"]) for each in looked]
+    (event,) = [each for each in events if each["requestID"] == wanted]
+    assert event["userIdentity"] == {"type": "WebIdentityUser"}
+    assert (event["recipientAccountId"], event["requestParameters"]["roleArn"]) == (ACCOUNT, role)
+    secret = answer["Credentials"]["SecretAccessKey"]
+    assert token not in json.dumps(event) and secret not in json.dumps(event)
+
+
 def test_clients_do_it_by_themselves(cloud, issuer, role, tmp_path, monkeypatch):
     """boto3 and the aws CLI by AWS_WEB_IDENTITY_TOKEN_FILE."""
     file = tmp_path / "token"
