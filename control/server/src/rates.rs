@@ -243,7 +243,7 @@ fn of_calls(service: &Service, operation: &str, payload: &Payload<'_>) -> (Kind,
         "sts" => (600.0, 600.0),
         "kms" => of_kms(operation),
         "cloudtrail" => (2.0, 2.0),
-        // IAM's are not published; these are what callers report.
+        // Those of IAM and Organizations are not published; these are what callers report.
         _ if reads(operation) => (100.0, 15.0),
         _ => (50.0, 5.0),
     };
@@ -312,6 +312,10 @@ fn too_many(service: &Service) -> Fault {
              calls.",
         ),
         "cloudtrail" => Fault::sender("ThrottlingException", "Rate exceeded"),
+        "organizations" => Fault::sender(
+            "TooManyRequestsException",
+            "You have sent too many requests in too short a period of time.",
+        ),
         _ => Fault::sender("Throttling", "Rate exceeded"),
     }
 }
@@ -388,6 +392,7 @@ mod tests {
             (&shapes::sts::SERVICE, "GetCallerIdentity", "Throttling"),
             (&shapes::kms::SERVICE, "CreateKey", "ThrottlingException"),
             (&shapes::cloudtrail::SERVICE, "LookupEvents", "ThrottlingException"),
+            (&shapes::organizations::SERVICE, "CreateAccount", "TooManyRequestsException"),
         ] {
             let taken = (0..1000).find_map(|_| rates.take(&here, service, operation, &json).err());
             let fault = taken.expect("too many");
