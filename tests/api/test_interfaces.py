@@ -1,7 +1,7 @@
 """Network interfaces and public addresses."""
 
 import pytest
-from fogbank_cloud import fault, instance, wait_state
+from fogbank_cloud import fault, instance, until, wait_state
 
 
 @pytest.fixture
@@ -65,12 +65,21 @@ def test_a_token_makes_an_interface_once(ec2, subnet):
         ec2.create_network_interface(SubnetId=subnet, ClientToken="t", Description="x")
 
 
+def attachment_status(ec2, card):
+    (row,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[card])["NetworkInterfaces"]
+    return row.get("Attachment", {}).get("Status")
+
+
 def test_attaching(ec2, subnet, run):
     instance_id = run()["InstanceId"]
     card = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
     attach = {"NetworkInterfaceId": card, "InstanceId": instance_id, "DeviceIndex": 1}
-    with fault("UnsupportedOperation", "not stopped"):
-        ec2.attach_network_interface(**attach)
+    with fault("InvalidParameterValue", "device index '0'"):
+        ec2.attach_network_interface(**attach | {"DeviceIndex": 0})
+    live = ec2.attach_network_interface(**attach)["AttachmentId"]
+    until("it is attached", lambda: attachment_status(ec2, card) == "attached")
+    ec2.detach_network_interface(AttachmentId=live)
+    until("it is detached", lambda: attachment_status(ec2, card) is None)
     ec2.stop_instances(InstanceIds=[instance_id])
     wait_state(ec2, instance_id, "stopped")
     with fault("InvalidParameterValue", "device index '0'"):

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from fogbank_cloud import until
-from fogbank_guest import banner, ping, reachable
+from fogbank_guest import banner, imds, ping, reachable
 
 
 @pytest.fixture(scope="module")
@@ -338,3 +338,43 @@ def test_a_large_transfer(guests, one, servers):
         assert digest.hexdigest() == expected
     finally:
         guests.close(one.group, 8080)
+
+
+def test_an_interface_comes_and_goes_live(guests, one, other):
+    """The guest gets a device while it runs, uses it, and loses it."""
+    ec2 = guests.ec2
+    subnet = one.describe()["SubnetId"]
+    made = ec2.create_network_interface(SubnetId=subnet, Groups=[one.group])["NetworkInterface"]
+    card, address = made["NetworkInterfaceId"], made["PrivateIpAddress"]
+    guests.open(one.group, 7100)
+
+    def attachment():
+        (row,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[card])["NetworkInterfaces"]
+        return row.get("Attachment", {})
+
+    def device():
+        grep = f"grep -l {made['MacAddress']} /sys/class/net/*/address || true"
+        path = one.ssh(grep)
+        return path.split("/")[4] if path else None
+
+    ec2.attach_network_interface(NetworkInterfaceId=card, InstanceId=one.id, DeviceIndex=1)
+    until("it is attached", lambda: attachment()["Status"] == "attached", 30)
+    until("the guest has it", device, 30)
+    name, router = device(), address.rsplit(".", 1)[0] + ".1"
+    # As on EC2, what comes by an interface must leave by it.
+    one.ssh(
+        f"sudo ip address add {address}/20 dev {name} && sudo ip link set {name} up"
+        f" && sudo ip route add default via {router} dev {name} table 100"
+        f" && sudo ip rule add from {address} table 100; "
+        "nohup nc -ll -p 7100 -e cat >/dev/null 2>&1 </dev/null &"
+    )
+    assert made["MacAddress"] in imds(one, "meta-data/network/interfaces/macs/")
+    said = "echo live | nc -w 3 " + address + " 7100"
+    until("it answers", lambda: other.ssh(said, check=False).strip() == "live", 30)
+    guests.close(one.group, 7100)
+
+    ec2.detach_network_interface(AttachmentId=attachment()["AttachmentId"])
+    until("it is detached", lambda: not attachment(), 60)
+    assert device() is None
+    assert one.ssh("echo well").strip() == "well"
+    ec2.delete_network_interface(NetworkInterfaceId=card)

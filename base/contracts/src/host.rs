@@ -118,6 +118,9 @@ pub struct MachineObserved {
     pub state: MachineState,
     /// Since when.
     pub at: Timestamp,
+    /// The network interfaces that a running VM has; none = not known yet.
+    #[serde(default)]
+    pub ports: Option<Vec<NetworkInterfaceId>>,
 }
 
 /// A VM's life.

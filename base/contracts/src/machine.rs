@@ -4,6 +4,9 @@ use crate::metadata::Metadata;
 use serde::{Deserialize, Serialize};
 use types::{InstanceId, Mac, NetworkInterfaceId, VolumeId};
 
+/// Places for devices that may be attached while a VM runs, where nobody says how many.
+pub const SPARE_SLOTS: u8 = 4;
+
 /// An instance as its host shall run it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -27,6 +30,9 @@ pub struct Machine {
     pub disks: Vec<Disk>,
     /// Its network interfaces by device index.
     pub nics: Vec<Nic>,
+    /// Places for devices that may be attached while it runs.
+    #[serde(default)]
+    pub spare_slots: Option<u8>,
     /// What its metadata service answers.
     pub metadata: Box<Metadata>,
 }

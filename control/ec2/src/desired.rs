@@ -103,6 +103,10 @@ pub fn affected(before: &State, after: &State, changes: &ChangeSet) -> BTreeSet<
         for row in [&change.before, &change.after].into_iter().flatten() {
             if let Some(attachment) = &row.attachment {
                 add(EntryKey::Machine(attachment.instance));
+                // Its host may have had nothing of them so far.
+                add(EntryKey::Vpc(row.vpc));
+                add(EntryKey::Subnet(row.subnet));
+                row.groups.iter().for_each(|group| add(EntryKey::Group(*group)));
             }
         }
     }

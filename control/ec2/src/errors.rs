@@ -276,7 +276,6 @@ faults! {
     /// More interfaces than the instance's type may have.
     attachment_limit(count, instance_type) => "AttachmentLimitExceeded", 400, "Interface count {count} exceeds the limit for {instance_type}";
     /// A change of a running instance's interfaces.
-    interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
 
     /// A public address that isn't the caller's.
     address_not_found(address) => "InvalidAddress.NotFound", 400, "Address '{address}' not found.";

@@ -29,6 +29,7 @@ use std::{
 };
 use types::{InstanceId, VolumeId};
 
+mod plug;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -190,6 +191,9 @@ impl Agent {
                 self.cards_changed();
             }
             Input::Vm(Event::Reset { instance }) => log::info!("{instance}: reset"),
+            Input::Vm(Event::Devices { instance, incarnation, ports }) => {
+                self.has_ports(instance, incarnation, ports);
+            }
             Input::Vm(Event::Off { instance, incarnation, reason }) => {
                 self.ended(instance, incarnation, reason);
             }
@@ -207,11 +211,7 @@ impl Agent {
             return;
         }
         self.cards_dirty = true;
-        let waiting = self
-            .machines
-            .0
-            .iter()
-            .filter(|(_, local)| matches!(local.phase, Phase::Preparing | Phase::Releasing(_)));
+        let waiting = self.machines.0.iter().filter(|(_, local)| local.waits());
         self.dirty.extend(waiting.map(|(instance, _)| *instance));
     }
 
@@ -390,10 +390,13 @@ impl Agent {
                 }
             }
             (Phase::Running, Power::On) => {
-                let reboots = wanted.map_or(0, |machine| machine.reboots);
+                let reboots = wanted.as_ref().map_or(0, |machine| machine.reboots);
                 if reboots > local.reboots && local.stopping.is_none() {
                     local.reboots = reboots;
                     self.hypervisor.reboot(instance, reboots, REBOOT_GRACE);
+                }
+                if let Some(machine) = &wanted {
+                    self.plug(machine);
                 }
             }
             (Phase::Releasing(reason), _) => self.finish_release(instance, reason),

@@ -42,8 +42,12 @@ pub struct Local {
     pub uid: Option<u32>,
     /// Its disks, with the secrets that they are exported by.
     pub disks: Vec<DiskSpec>,
-    /// Its interfaces.
+    /// The interfaces that it has, gets or is to let go of.
     pub nics: Vec<NicSpec>,
+    /// What the hypervisor was last told that it shall have.
+    pub plugged: Option<Vec<NicSpec>>,
+    /// The interfaces that it has, as the hypervisor says.
+    pub ports: Option<Vec<NetworkInterfaceId>>,
     /// Reboots that were asked for and begun.
     pub reboots: u32,
     /// The grace time of the stop that was begun, milliseconds.
@@ -62,6 +66,8 @@ impl Local {
             uid: None,
             disks: Vec::new(),
             nics: Vec::new(),
+            plugged: None,
+            ports: None,
             reboots: machine.reboots,
             stopping: None,
             unwanted: None,
@@ -84,6 +90,8 @@ impl Local {
             uid,
             disks,
             nics,
+            plugged: None,
+            ports: None,
             reboots: found.reboots,
             stopping: None,
             unwanted: None,
@@ -99,7 +107,18 @@ impl Local {
             Phase::Running | Phase::Releasing(_) => MachineState::Running,
             Phase::Off(reason) => MachineState::Off(reason.clone()),
         };
-        MachineObserved { instance, incarnation: self.incarnation, state, at: self.at }
+        let ports = self.ports.clone().filter(|_| matches!(self.phase, Phase::Running));
+        MachineObserved { instance, incarnation: self.incarnation, state, at: self.at, ports }
+    }
+
+    /// Whether what the cards do may bring it further.
+    pub fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Preparing | Phase::Releasing(_)) || self.changes_ports()
+    }
+
+    /// Whether it runs and gets an interface, or is to let go of one.
+    pub fn changes_ports(&self) -> bool {
+        matches!(self.phase, Phase::Running) && self.plugged.as_ref() != Some(&self.nics)
     }
 
     /// Whether the cards serve it.

@@ -15,7 +15,7 @@ mod spec;
 use anyhow::Result;
 use contracts::host::OffReason;
 use std::time::Duration;
-use types::{InstanceId, Timestamp};
+use types::{InstanceId, NetworkInterfaceId, Timestamp};
 
 pub use spec::{DiskSpec, NicSpec, VmSpec};
 
@@ -53,6 +53,15 @@ pub enum Event {
         incarnation: u64,
         /// Why.
         reason: OffReason,
+    },
+    /// It has these network interfaces now; said at first, and when they change.
+    Devices {
+        /// The instance.
+        instance: InstanceId,
+        /// Which start of it.
+        incarnation: u64,
+        /// The interfaces.
+        ports: Vec<NetworkInterfaceId>,
     },
     /// It was reset, by its guest or by us, and runs on.
     Reset {
@@ -101,6 +110,10 @@ pub trait Hypervisor: Send + Sync {
 
     /// Asks the guest to reboot, and resets it after the grace time. `reboots` is recorded.
     fn reboot(&self, instance: InstanceId, reboots: u32, grace: Duration);
+
+    /// Gives a running VM these network interfaces, and takes others from it as soon as its guest
+    /// lets go of them. [`Event::Devices`] follows each change.
+    fn plug(&self, instance: InstanceId, nics: Vec<NicSpec>);
 
     /// Keeps logs within their limits; call every few seconds while VMs run.
     fn tidy(&self);

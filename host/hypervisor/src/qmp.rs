@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -34,6 +34,32 @@ pub enum Command {
     CtrlAltDelete,
     /// Ends QEMU at once.
     Quit,
+    /// The names of the devices that have one.
+    Devices,
+    /// Makes a connection to a Unix socket that is made again whenever it is lost.
+    AddSocket {
+        /// Its name.
+        id: String,
+        /// The socket's path.
+        path: PathBuf,
+        /// Whether the time between attempts is said in milliseconds.
+        reconnect_ms: bool,
+    },
+    /// Closes such a connection.
+    RemoveSocket(String),
+    /// Makes a vhost-user network of a connection.
+    AddNetdev {
+        /// Its name.
+        id: String,
+        /// The connection's name.
+        socket: String,
+    },
+    /// Removes a network.
+    RemoveNetdev(String),
+    /// Plugs a device in.
+    AddDevice(Value),
+    /// Asks the guest to let go of a device.
+    RemoveDevice(String),
 }
 
 impl Command {
@@ -53,6 +79,27 @@ impl Command {
                 ("send-key", Some(json!({ "keys": [key("ctrl"), key("alt"), key("delete")] })))
             }
             Self::Quit => ("quit", None),
+            Self::Devices => ("qom-list", Some(json!({ "path": "/machine/peripheral" }))),
+            Self::AddSocket { id, path, reconnect_ms } => {
+                let mut backend = json!({
+                    "addr": { "type": "unix", "data": { "path": path } }, "server": false,
+                });
+                let (name, value) =
+                    if *reconnect_ms { ("reconnect-ms", 500) } else { ("reconnect", 1) };
+                if let Some(members) = backend.as_object_mut() {
+                    members.insert(name.to_owned(), json!(value));
+                }
+                let backend = json!({ "type": "socket", "data": backend });
+                ("chardev-add", Some(json!({ "id": id, "backend": backend })))
+            }
+            Self::RemoveSocket(id) => ("chardev-remove", Some(json!({ "id": id }))),
+            Self::AddNetdev { id, socket } => {
+                let netdev = json!({ "type": "vhost-user", "id": id, "chardev": socket });
+                ("netdev_add", Some(netdev))
+            }
+            Self::RemoveNetdev(id) => ("netdev_del", Some(json!({ "id": id }))),
+            Self::AddDevice(device) => ("device_add", Some(device.clone())),
+            Self::RemoveDevice(id) => ("device_del", Some(json!({ "id": id }))),
         };
         let mut value = json!({ "execute": name, "id": id });
         if let (Some(arguments), Some(object)) = (arguments, value.as_object_mut()) {
@@ -86,6 +133,8 @@ pub enum Event {
         /// Whether the guest did it.
         guest: bool,
     },
+    /// The guest has let go of a device that has a name.
+    DeviceDeleted(String),
     /// Another event, by its name.
     Other(String),
 }
@@ -175,6 +224,10 @@ fn parse(line: &[u8]) -> Result<Message> {
                 Event::Shutdown { by }
             }
             "RESET" => Event::Reset { guest },
+            "DEVICE_DELETED" => match value.pointer("/data/device").and_then(Value::as_str) {
+                Some(device) => Event::DeviceDeleted(device.to_owned()),
+                None => Event::Other("DEVICE_DELETED".to_owned()),
+            },
             other => Event::Other(other.to_owned()),
         }));
     }

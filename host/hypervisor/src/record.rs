@@ -48,6 +48,9 @@ fn start_time(stat: &str) -> Option<u64> {
 pub struct VmRecord {
     /// What it is made of.
     pub spec: VmSpec,
+    /// The device in each slot, by QEMU's name; empty in records of old.
+    #[serde(default)]
+    pub slots: Vec<Option<String>>,
     /// Its process, once it has one.
     pub process: Option<Process>,
     /// The host's boot in which it was started.
@@ -63,6 +66,22 @@ pub struct VmRecord {
 }
 
 impl VmRecord {
+    /// A free slot's number, taken for a device; none if there is none.
+    pub fn take_slot(&mut self, device: &str) -> Option<usize> {
+        let at = self.slots.iter().position(|slot| slot.as_deref() == Some(device));
+        let at = at.or_else(|| self.slots.iter().position(Option::is_none))?;
+        *self.slots.get_mut(at)? = Some(device.to_owned());
+        Some(at)
+    }
+
+    /// Frees a device's slot.
+    pub fn free_slot(&mut self, device: &str) {
+        self.slots
+            .iter_mut()
+            .filter(|slot| slot.as_deref() == Some(device))
+            .for_each(|slot| *slot = None);
+    }
+
     /// Reads a folder's record.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! It keeps one append-only file, so that simulated VMs outlive the agent as real ones do.
 
-use crate::{Accelerator, Adopted, Event, Hypervisor, VmSpec, boot_id, now};
+use crate::{Accelerator, Adopted, Event, Hypervisor, NicSpec, VmSpec, boot_id, now};
 use anyhow::{Context, Result};
 use contracts::host::OffReason;
 use serde::{Deserialize, Serialize};
@@ -189,6 +189,13 @@ impl Hypervisor for Simulated {
         self.change(instance, |line| {
             line.reboots = reboots;
             Some(Event::Reset { instance })
+        });
+    }
+
+    fn plug(&self, instance: InstanceId, nics: Vec<NicSpec>) {
+        self.change(instance, |line| {
+            let ports = nics.iter().map(|nic| nic.port).collect();
+            Some(Event::Devices { instance, incarnation: line.incarnation, ports })
         });
     }
 

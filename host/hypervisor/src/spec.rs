@@ -24,6 +24,9 @@ pub struct VmSpec {
     pub disks: Vec<DiskSpec>,
     /// Network interfaces by device index.
     pub nics: Vec<NicSpec>,
+    /// Places for devices that may be attached while it runs; none = [`contracts::machine::SPARE_SLOTS`].
+    #[serde(default)]
+    pub spare_slots: Option<u8>,
     /// The user that its process runs as; none = ours.
     pub uid: Option<u32>,
 }
@@ -65,6 +68,7 @@ impl VmSpec {
             memory_mib: machine.memory_mib,
             disks: Vec::new(),
             nics: Vec::new(),
+            spare_slots: machine.spare_slots,
             uid,
         }
     }

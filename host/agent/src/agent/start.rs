@@ -9,7 +9,7 @@ use crate::{
 use anyhow::{Context, Result};
 use contracts::{
     host::{Observed, OffReason},
-    machine::Machine,
+    machine::{Machine, Nic},
 };
 use hypervisor::{DiskSpec, NicSpec, VmSpec, now};
 use std::{fs::File, io::Read, sync::Arc, thread};
@@ -29,6 +29,7 @@ impl Agent {
     /// Begins a new incarnation: says what its disks and ports are to be.
     pub(super) fn prepare(&mut self, machine: &Machine) {
         let mut local = Local::new(machine, Phase::Preparing);
+        local.nics = self.nics(machine);
         if self.hypervisor.uses_cards() {
             if let Some(uids) = self.config.uids() {
                 local.uid = self.machines.free_uid(uids);
@@ -54,22 +55,23 @@ impl Agent {
                     }
                 }
             }
-            local.nics = machine
-                .nics
-                .iter()
-                .map(|nic| NicSpec {
-                    port: nic.port,
-                    socket: Vpcs::socket(&self.config, nic.port),
-                    mac: nic.mac,
-                    mtu: nic.mtu,
-                })
-                .collect();
             let ports = machine.nics.iter().map(|nic| nic.port);
             self.documents.put(ports, &machine.metadata);
         }
         self.set(machine.instance, local);
         self.dirty.insert(machine.instance);
         self.cards_dirty = true;
+    }
+
+    /// A machine's interfaces as the hypervisor is told of them.
+    pub(super) fn nics(&self, machine: &Machine) -> Vec<NicSpec> {
+        let nic = |nic: &Nic| NicSpec {
+            port: nic.port,
+            socket: Vpcs::socket(&self.config, nic.port),
+            mac: nic.mac,
+            mtu: nic.mtu,
+        };
+        machine.nics.iter().map(nic).collect()
     }
 
     /// Launches a VM if the cards serve what it needs.
@@ -145,6 +147,9 @@ impl Agent {
             (Ok(()), Phase::Preparing | Phase::Launching) => {
                 local.phase = Phase::Running;
                 local.at = now();
+                // It has what it was started with; what was attached meanwhile follows.
+                local.plugged = Some(local.nics.clone());
+                local.ports = Some(local.nics.iter().map(|nic| nic.port).collect());
                 let observed = local.observed(instance);
                 self.report(Observed::Machine(observed));
                 // It may have been stopped meanwhile.

@@ -10,7 +10,7 @@ use contracts::{
     network::Port,
     storage::Volume,
 };
-use hypervisor::{Accelerator, Adopted, VmSpec};
+use hypervisor::{Accelerator, Adopted, NicSpec, VmSpec};
 use std::sync::{Mutex, mpsc};
 use types::{
     ImageId, Mac, NetworkInterfaceId, ReservationId, ResourceId, SubnetId, Timestamp, VpcId,
@@ -21,6 +21,7 @@ use types::{
 enum Call {
     Launch(VmSpec),
     Stop(u128),
+    Plug(Vec<NetworkInterfaceId>),
     Reboot(u32),
 }
 
@@ -56,6 +57,9 @@ impl Hypervisor for Notes {
     }
     fn reboot(&self, _instance: InstanceId, reboots: u32, _grace: Duration) {
         self.note(Call::Reboot(reboots));
+    }
+    fn plug(&self, _instance: InstanceId, nics: Vec<NicSpec>) {
+        self.note(Call::Plug(nics.iter().map(|nic| nic.port).collect()));
     }
     fn tidy(&self) {}
     fn forget(&self, _instance: InstanceId) {}
@@ -389,6 +393,45 @@ fn reboots_are_done_once() {
         bench.patch(false, vec![Entry::Machine(Box::new(wanted.clone()))], vec![]);
     }
     assert_eq!(bench.calls(), [Call::Reboot(1)]);
+}
+
+#[test]
+fn interfaces_come_and_go() {
+    let mut bench = Bench::started();
+    let new = NetworkInterfaceId::from_number(77);
+    let Entry::Port(mut port_of_new) = port_entry() else { panic!("no port") };
+    port_of_new.id = new;
+    let mut wanted = machine(1, Power::On);
+    wanted.nics.push(Nic { port: new, ..wanted.nics[0].clone() });
+    let entry = Entry::Machine(Box::new(wanted));
+    bench.patch(false, vec![entry, Entry::Port(port_of_new)], vec![]);
+    assert_eq!(bench.vpc_patch().unwrap().ports[0].port.id, new);
+    assert_eq!(bench.calls(), [], "the card comes first");
+    bench.vpc_says(applied());
+    assert_eq!(bench.calls(), [Call::Plug(vec![port(), new])]);
+    let devices = |ports| Event::Devices { instance: instance(), incarnation: 1, ports };
+    let ports = |bench: &Bench| match bench.told().pop() {
+        Some(Observed::Machine(told)) => told.ports,
+        told => panic!("{told:?}"),
+    };
+    bench.take(Input::Vm(devices(vec![port(), new])));
+    assert_eq!(ports(&bench), Some(vec![port(), new]));
+
+    // The card is gone for a moment: the guest keeps what it has.
+    bench.take(Input::Vpc(Peer::Down));
+    let (outbox, vpc) = Outbox::pair();
+    bench.vpc = vpc;
+    bench.take(Input::Vpc(Peer::Up(outbox)));
+    assert_eq!(bench.vpc_patch().unwrap().ports.len(), 2);
+    bench.vpc_says(applied());
+    assert_eq!(bench.calls(), []);
+
+    bench.patch(false, vec![Entry::Machine(Box::new(machine(1, Power::On)))], vec![]);
+    assert_eq!(bench.calls(), [Call::Plug(vec![port()])]);
+    assert!(bench.vpc_patch().is_none(), "the guest has it still");
+    bench.take(Input::Vm(devices(vec![port()])));
+    assert_eq!(ports(&bench), Some(vec![port()]));
+    assert_eq!(bench.vpc_patch().unwrap().remove_ports, [new]);
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! QEMU's command line for a VM.
 
-use super::features::Features;
-use crate::{Accelerator, spec::VmSpec};
+use super::{features::Features, plug};
+use crate::{
+    Accelerator,
+    spec::{NicSpec, VmSpec},
+};
 use serde_json::{Value, json};
 use std::{os::fd::RawFd, path::Path};
 
-/// Free hot-plug slots beyond the devices that a VM starts with.
-const SPARE_SLOTS: usize = 4;
 /// How long reads and writes wait for a restarting EBS card, seconds.
 const DISK_PATIENCE_S: u32 = 3600;
 
@@ -76,8 +77,7 @@ pub fn arguments(
     args.monitors(fds);
     args.option("-boot", "strict=on,menu=off");
     args.option("-device", "virtio-rng-pci");
-    let devices = spec.disks.len() + spec.nics.len();
-    for slot in 0..devices + SPARE_SLOTS {
+    for slot in 0..plug::slots(spec).len() {
         args.device(&json!({
             "driver": "pcie-root-port", "id": format!("slot{slot}"), "bus": "pcie.0",
             "chassis": slot + 1, "slot": slot + 1,
@@ -208,17 +208,29 @@ impl Args {
                 format!("socket,id=wire-{id},path={},{reconnect}", escape(&nic.socket)),
             );
             self.option("-netdev", format!("vhost-user,id=net-{id},chardev=wire-{id}"));
-            let mut device = json!({
-                "driver": "virtio-net-pci", "id": id, "netdev": format!("net-{id}"),
-                "mac": nic.mac, "host_mtu": nic.mtu, "romfile": "",
-                "bus": format!("slot{}", spec.disks.len() + index),
-            });
-            // QEMU before 10.0 crashes when a guest unmasks MSI-X of a vhost-user interface
-            // without KVM's irqfd; legacy interrupts work.
-            if tuning.accelerator != Accelerator::Kvm && features.version < (10, 0) {
-                put(&mut device, "vectors", json!(0));
-            }
-            self.device(&device);
+            let legacy = legacy_interrupts(tuning, features);
+            self.device(&interface_device(nic, spec.disks.len() + index, legacy));
         }
     }
+}
+
+/// Whether interfaces must use legacy interrupts: QEMU before 10.0 crashes when a guest unmasks
+/// MSI-X of a vhost-user interface without KVM's irqfd.
+#[must_use]
+pub fn legacy_interrupts(tuning: &Tuning, features: &Features) -> bool {
+    tuning.accelerator != Accelerator::Kvm && features.version < (10, 0)
+}
+
+/// An interface as QEMU's device, in a slot.
+#[must_use]
+pub fn interface_device(nic: &NicSpec, slot: usize, legacy_interrupts: bool) -> Value {
+    let id = nic.port.to_string();
+    let mut device = json!({
+        "driver": "virtio-net-pci", "id": id, "netdev": format!("net-{id}"),
+        "mac": nic.mac, "host_mtu": nic.mtu, "romfile": "", "bus": format!("slot{slot}"),
+    });
+    if legacy_interrupts {
+        put(&mut device, "vectors", json!(0));
+    }
+    device
 }

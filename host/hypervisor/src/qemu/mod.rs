@@ -2,12 +2,13 @@
 
 pub mod args;
 pub mod features;
+mod plug;
 pub mod process;
 mod vm;
 mod watch;
 
 use crate::{
-    Accelerator, Adopted, Event, Hypervisor, VmSpec, boot_id,
+    Accelerator, Adopted, Event, Hypervisor, NicSpec, VmSpec, boot_id,
     cgroup::Groups,
     console, now,
     qmp::{Client, Command},
@@ -17,6 +18,7 @@ use anyhow::{Context, Result, bail};
 use args::{Inherited, Tuning};
 use contracts::host::OffReason;
 use features::Features;
+use plug::Plug;
 use process::Confinement;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::{
@@ -163,6 +165,7 @@ impl Qemu {
         let (stream, session, events) = client.into_parts();
         let mut vm = self.vm(record.clone(), folder, process);
         vm.control = Some(Control::new(stream, session)?);
+        vm.ask_devices();
         for event in events {
             vm.heed_event(&event, std::time::Instant::now());
         }
@@ -177,6 +180,10 @@ impl Qemu {
             process,
             control: None,
             plan: Plan::Run,
+            plug: Plug::new(plug::Wiring {
+                reconnect_ms: self.features.reconnect_ms,
+                legacy_interrupts: args::legacy_interrupts(&self.config.tuning, &self.features),
+            }),
             reconnect: None,
             token: self.tokens.fetch_add(1, Ordering::Relaxed),
         }
@@ -184,6 +191,9 @@ impl Qemu {
 
     fn adopt_folder(&self, folder: &Path) -> Result<Adopted> {
         let mut record = VmRecord::load(folder)?;
+        if record.slots.is_empty() {
+            record.slots = plug::slots(&record.spec);
+        }
         if record.ended.is_none() {
             match self.adopt_process(&mut record, folder) {
                 Ok(vm) => {
@@ -312,6 +322,7 @@ impl Hypervisor for Qemu {
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let mut record = VmRecord {
             spec: spec.clone(),
+            slots: plug::slots(spec),
             process: None,
             boot_id: self.boot_id.clone(),
             reboots,
@@ -340,6 +351,10 @@ impl Hypervisor for Qemu {
 
     fn reboot(&self, instance: InstanceId, reboots: u32, grace: Duration) {
         self.watch.with(instance, |vm, now| vm.reboot(reboots, grace, now));
+    }
+
+    fn plug(&self, instance: InstanceId, nics: Vec<NicSpec>) {
+        self.watch.with(instance, |vm, now| vm.plug(nics, now));
     }
 
     fn tidy(&self) {

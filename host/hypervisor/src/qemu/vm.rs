@@ -1,12 +1,16 @@
 //! One QEMU process that is watched: its control connection, and what is planned for it.
 
+use super::plug::{Asked, Plug};
 use crate::{
     qmp::{Command, EndedBy, Event, Message, Session},
     record::VmRecord,
+    spec::NicSpec,
 };
 use anyhow::{Result, bail};
 use contracts::host::OffReason;
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     io::{Read, Write},
     os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
@@ -45,6 +49,17 @@ pub struct Control {
     unsent: Vec<u8>,
     /// The number of our `query-status`, until it is answered.
     status: Option<u64>,
+    /// The numbers of our commands about devices, until they are answered.
+    devices: BTreeMap<u64, Asked>,
+}
+
+/// What QEMU has said that others want to know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The VM was reset.
+    pub reset: bool,
+    /// It has other devices than before.
+    pub devices: bool,
 }
 
 impl Control {
@@ -54,7 +69,7 @@ impl Control {
     /// The socket is of no use.
     pub fn new(stream: UnixStream, session: Session) -> Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, session, unsent: Vec::new(), status: None })
+        Ok(Self { stream, session, unsent: Vec::new(), status: None, devices: BTreeMap::new() })
     }
 
     /// Connects; the greeting is dealt with as it comes.
@@ -123,6 +138,8 @@ pub struct Vm {
     pub control: Option<Control>,
     /// What is being done.
     pub plan: Plan,
+    /// Its interfaces.
+    pub plug: Plug,
     /// When a lost connection is tried again.
     pub reconnect: Option<Instant>,
     /// By which the watcher knows its sockets.
@@ -182,8 +199,41 @@ impl Vm {
         self.send(&Command::Quit);
     }
 
+    fn ask(&mut self, commands: Vec<(Command, Asked)>) {
+        let Some(control) = &mut self.control else { return };
+        for (command, about) in commands {
+            let number = control.send(&command);
+            control.devices.insert(number, about);
+        }
+    }
+
+    /// Says which interfaces the VM shall have.
+    pub fn plug(&mut self, nics: Vec<NicSpec>, now: Instant) {
+        self.plug.want(nics);
+        self.act_on_devices(now);
+    }
+
+    fn act_on_devices(&mut self, now: Instant) {
+        if self.plan == Plan::Run && self.control.is_some() {
+            let before = self.record.slots.clone();
+            let commands = self.plug.act(&mut self.record, now);
+            // What is in a slot must be known to who comes after a crash of ours.
+            if self.record.slots != before {
+                self.save();
+            }
+            self.ask(commands);
+        }
+    }
+
+    /// What it is to ask at the start of a connection about its devices.
+    pub fn ask_devices(&mut self) {
+        let command = self.plug.connected();
+        self.ask(vec![command]);
+    }
+
     /// Does what is due.
     pub fn act(&mut self, now: Instant) {
+        self.act_on_devices(now);
         match self.plan {
             Plan::Run | Plan::Killed => {}
             Plan::Stop { ask, deadline } => {
@@ -230,13 +280,15 @@ impl Vm {
             }
             Plan::Quit { deadline } => Some(deadline),
         };
-        plan.into_iter().chain(self.reconnect).min()
+        let plug = (self.plan == Plan::Run && self.control.is_some()).then(|| self.plug.due());
+        plan.into_iter().chain(self.reconnect).chain(plug.flatten()).min()
     }
 
-    /// Reads what QEMU says; whether the VM was reset.
-    pub fn receive(&mut self, now: Instant) -> bool {
+    /// Reads what QEMU says.
+    pub fn receive(&mut self, now: Instant) -> Heard {
+        let mut heard = Heard::default();
         let Some(control) = &mut self.control else {
-            return false;
+            return heard;
         };
         let mut messages = Vec::new();
         if let Err(error) = control.receive(&mut messages) {
@@ -245,14 +297,14 @@ impl Vm {
             self.control = None;
             self.reconnect = Some(now + RECONNECT);
         }
-        let mut reset = false;
         for message in messages {
-            reset |= self.heed(message, now);
+            self.heed(message, now, &mut heard);
         }
-        reset
+        self.act_on_devices(now);
+        heard
     }
 
-    fn heed(&mut self, message: Message, now: Instant) -> bool {
+    fn heed(&mut self, message: Message, now: Instant, heard: &mut Heard) {
         match message {
             Message::Greeting => {
                 if let Some(control) = &mut self.control {
@@ -264,23 +316,57 @@ impl Vm {
                     Plan::Quit { .. } => self.send(&Command::Quit),
                     Plan::Run | Plan::Stop { .. } | Plan::Reboot { .. } | Plan::Killed => {}
                 }
-                false
+                self.ask_devices();
             }
             Message::Return { id, value } => {
+                if let Some(about) = self.answered(id) {
+                    heard.devices |= self.heed_about_devices(about, Some(&value), now);
+                    return;
+                }
                 let asked = self.control.as_mut().and_then(|control| control.status);
                 if asked == Some(id) {
-                    let status = value.get("status").and_then(serde_json::Value::as_str);
+                    let status = value.get("status").and_then(Value::as_str);
                     if status == Some("shutdown") {
                         self.guest_is_off(now);
                     }
                 }
+            }
+            Message::Error { id, description } => {
+                let about = id.and_then(|id| self.answered(id));
+                if about != Some(Asked::Nothing) {
+                    log::warn!("{}: QEMU refused: {description}", self.record.spec.instance);
+                }
+                if let Some(about) = about {
+                    heard.devices |= self.heed_about_devices(about, None, now);
+                }
+            }
+            Message::Event(event) => heard.reset |= self.heed_event(&event, now),
+        }
+    }
+
+    fn answered(&mut self, number: u64) -> Option<Asked> {
+        self.control.as_mut()?.devices.remove(&number)
+    }
+
+    /// Takes an answer about devices, none if QEMU refused; whether it has others than before.
+    fn heed_about_devices(&mut self, about: Asked, value: Option<&Value>, now: Instant) -> bool {
+        match (about, value) {
+            (Asked::Nothing, _) | (Asked::Devices, None) => false,
+            (Asked::Added(port), value) => {
+                let record = &mut self.record;
+                let next = self.plug.heed_added(port, value.is_none(), record, now);
+                self.ask(next);
                 false
             }
-            Message::Error { description, .. } => {
-                log::warn!("{}: QEMU refused: {description}", self.record.spec.instance);
-                false
+            (Asked::Devices, Some(value)) => {
+                let names = value.as_array().into_iter().flatten();
+                let names = names.filter_map(|device| device.get("name")?.as_str());
+                let news = self.plug.heed_devices(&names.collect::<Vec<_>>(), &mut self.record);
+                if news {
+                    self.save();
+                }
+                news
             }
-            Message::Event(event) => self.heed_event(&event, now),
         }
     }
 
@@ -301,6 +387,11 @@ impl Vm {
                     self.plan = Plan::Run;
                 }
                 true
+            }
+            Event::DeviceDeleted(name) => {
+                let next = self.plug.heed_deleted(name, &mut self.record);
+                self.ask(next);
+                false
             }
             Event::Shutdown { by: EndedBy::Other } | Event::Other(_) => false,
         }

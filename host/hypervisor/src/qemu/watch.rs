@@ -156,8 +156,14 @@ impl Watch {
             let Some((&instance, vm)) = found else {
                 continue;
             };
-            if vm.receive(now) {
+            let heard = vm.receive(now);
+            if heard.reset {
                 let _ = self.events.send(Event::Reset { instance });
+            }
+            if heard.devices {
+                let ports = vm.plug.present().into_iter().flatten().copied().collect();
+                let incarnation = vm.record.spec.incarnation;
+                let _ = self.events.send(Event::Devices { instance, incarnation, ports });
             }
             if !token.is_multiple_of(2)
                 && let Some(vm) = vms.remove(&instance)

@@ -2,14 +2,18 @@
 
 use super::{Instance, InstanceState};
 use crate::{
+    compute::instance_types,
     ebs::volumes::Volume,
     vpc::{
-        network_interfaces, network_interfaces::NetworkInterface, security_groups::SecurityGroup,
-        subnets::Subnet, vpcs::Vpc,
+        network_interfaces,
+        network_interfaces::{AttachmentStatus, NetworkInterface},
+        security_groups::SecurityGroup,
+        subnets::Subnet,
+        vpcs::Vpc,
     },
 };
 use contracts::{
-    machine::{Disk, Machine, Nic, Power},
+    machine::{Disk, Machine, Nic, Power, SPARE_SLOTS},
     metadata::{Interface, Metadata, Options},
 };
 use state::State;
@@ -28,6 +32,12 @@ pub fn machine(state: &State, row: &Instance, down: Option<u32>) -> Option<Machi
     };
     let cards = network_interfaces::of_instance(state, row.id);
     let disks = disks(state, row);
+    let stays = |card: &&Arc<NetworkInterface>| {
+        let status = card.attachment.as_ref().map(|attachment| attachment.status);
+        status != Some(AttachmentStatus::Detaching)
+    };
+    let nic = |card: &Arc<NetworkInterface>| Nic { port: card.id, mac: card.mac, mtu: MTU };
+    let nics = cards.iter().filter(stays).map(nic).collect();
     Some(Machine {
         instance: row.id,
         incarnation: row.incarnation,
@@ -37,10 +47,18 @@ pub fn machine(state: &State, row: &Instance, down: Option<u32>) -> Option<Machi
         threads_per_core: row.threads_per_core,
         memory_mib: row.memory_mib,
         instance_type: row.instance_type.clone(),
-        nics: cards.iter().map(|card| Nic { port: card.id, mac: card.mac, mtu: MTU }).collect(),
+        spare_slots: Some(spare_slots(row, cards.len())),
+        nics,
         metadata: Box::new(metadata(state, row, &cards, &disks)),
         disks,
     })
+}
+
+/// Places for the interfaces that the type may still get, and for some volumes.
+fn spare_slots(row: &Instance, interfaces: usize) -> u8 {
+    let most = instance_types::get(&row.instance_type).map_or(0, |kind| kind.max_interfaces);
+    let free = usize::try_from(most).unwrap_or_default().saturating_sub(interfaces);
+    u8::try_from(free).unwrap_or(u8::MAX).saturating_add(SPARE_SLOTS)
 }
 
 fn disks(state: &State, row: &Instance) -> Vec<Disk> {

@@ -23,7 +23,12 @@ pub fn machine_observed(tx: &mut Tx, host: &str, seen: &MachineObserved) {
     let mut instance = Instance::clone(row);
     match &seen.state {
         MachineState::Starting => {}
-        MachineState::Running => running(tx, &mut instance),
+        MachineState::Running => {
+            running(tx, &mut instance);
+            if let Some(ports) = &seen.ports {
+                network_interfaces::observed(tx, instance.id, ports);
+            }
+        }
         MachineState::Off(reason) => off(tx, &mut instance, reason),
     }
     tx.put(instance);
@@ -144,6 +149,7 @@ pub fn restart_ended(tx: &mut Tx, host: &str) {
 
 /// The instance is off; it keeps its private addresses and volumes.
 pub(super) fn stopped(tx: &mut Tx, instance: &mut Instance) {
+    network_interfaces::settle(tx, instance.id);
     for interface in network_interfaces::of_instance(tx, instance.id) {
         addresses::take_back_public(tx, interface.id);
     }

@@ -189,7 +189,11 @@ fn attachment_status(state: &State, attachment: &Attachment) -> AttachmentStatus
             | InstanceState::Stopped
             | InstanceState::Terminated,
         )
-        | None => AttachmentStatus::Attached,
+        | None => match attachment.status {
+            super::AttachmentStatus::Attaching => AttachmentStatus::Attaching,
+            super::AttachmentStatus::Attached => AttachmentStatus::Attached,
+            super::AttachmentStatus::Detaching => AttachmentStatus::Detaching,
+        },
     }
 }
 

@@ -1,6 +1,6 @@
 //! Interfaces of instances, attached and detached by their owner.
 
-use super::{NetworkInterface, attach, detach, of_instance};
+use super::{AttachmentStatus, NetworkInterface, attach, detach, of_instance};
 use crate::{
     compute::{
         instance_types,
@@ -12,13 +12,14 @@ use crate::{
 use iam::Request;
 use shapes::{Fault, ec2 as api};
 use state::Tx;
-use types::{IdError, NetworkInterfaceAttachmentId};
+use types::{IdError, NetworkInterfaceAttachmentId, NetworkInterfaceId};
 
-/// Attaches an interface to a stopped instance.
+/// Attaches an interface to a stopped or running instance; the latter's guest gets it while it
+/// runs.
 ///
 /// # Errors
 /// One doesn't exist, they are of different zones, the interface or the index is taken, or the
-/// instance isn't stopped.
+/// instance is on its way to another state.
 pub fn attach_network_interface(
     tx: &mut Tx,
     request: &Request,
@@ -54,7 +55,7 @@ pub fn attach_network_interface(
     if interface.zone != instance.zone {
         return Err(errors::interface_of_other_zone());
     }
-    check_stopped(&instance)?;
+    let runs = runs(&instance)?;
     let others = of_instance(tx, instance.id);
     let limit = instance_types::get(&instance.instance_type).map(|kind| kind.max_interfaces);
     let count = u32::try_from(others.len()).unwrap_or(u32::MAX).saturating_add(1);
@@ -66,6 +67,9 @@ pub fn attach_network_interface(
         return Err(errors::device_index_taken(instance.id, index));
     }
     attach(tx, interface.id, instance.id, index, false);
+    if runs {
+        set_status(tx, interface.id, AttachmentStatus::Attaching);
+    }
     let attached = tx.get::<NetworkInterface>(&interface.id);
     let attachment = attached.and_then(|interface| interface.attachment.as_ref());
     Ok(api::AttachNetworkInterfaceResult {
@@ -74,17 +78,18 @@ pub fn attach_network_interface(
     })
 }
 
-/// Detaches an interface from a stopped instance.
+/// Detaches an interface from a stopped or running instance: from the latter as soon as its guest
+/// lets go of it, or by force at once.
 ///
 /// # Errors
-/// There is no such attachment, it is the primary one, or the instance isn't stopped.
+/// There is no such attachment, it is the primary one, or the instance is on its way to another
+/// state.
 pub fn detach_network_interface(
     tx: &mut Tx,
     request: &Request,
     input: api::DetachNetworkInterfaceRequest,
 ) -> Result<api::DetachNetworkInterfaceResponse, Fault> {
-    // A stopped instance has nothing to be forced.
-    let api::DetachNetworkInterfaceRequest { dry_run: _, attachment_id, force: _ } = input;
+    let api::DetachNetworkInterfaceRequest { dry_run: _, attachment_id, force } = input;
     let text = attachment_id.ok_or_else(|| errors::missing("attachmentId"))?;
     let id = text.parse::<NetworkInterfaceAttachmentId>().map_err(|error| match error {
         IdError::Malformed => errors::attachment_malformed(&text),
@@ -98,10 +103,13 @@ pub fn detach_network_interface(
     if attachment.device_index == 0 {
         return Err(errors::primary_interface());
     }
-    if let Some(instance) = tx.get::<Instance>(&attachment.instance) {
-        check_stopped(instance)?;
+    let instance = tx.get::<Instance>(&attachment.instance);
+    let runs = instance.map(|instance| runs(instance)).transpose()?.unwrap_or(false);
+    if runs && force != Some(true) {
+        set_status(tx, interface, AttachmentStatus::Detaching);
+    } else {
+        detach(tx, interface);
     }
-    detach(tx, interface);
     Ok(api::DetachNetworkInterfaceResponse {})
 }
 
@@ -132,14 +140,23 @@ pub(super) fn modify(
     }
 }
 
-/// A VM's devices are those that it was started with, so the instance must be stopped.
-fn check_stopped(instance: &Instance) -> Result<(), Fault> {
-    match instance.state {
-        InstanceState::Stopped => Ok(()),
-        InstanceState::Pending | InstanceState::Running | InstanceState::Stopping => {
-            Err(errors::interface_hot_plug(instance.id))
+fn set_status(tx: &mut Tx, interface: NetworkInterfaceId, status: AttachmentStatus) {
+    tx.update::<NetworkInterface>(&interface, |interface| {
+        if let Some(attachment) = &mut interface.attachment {
+            attachment.status = status;
         }
-        InstanceState::ShuttingDown | InstanceState::Terminated => {
+    });
+}
+
+/// Whether an instance runs (true) or is stopped.
+fn runs(instance: &Instance) -> Result<bool, Fault> {
+    match instance.state {
+        InstanceState::Stopped => Ok(false),
+        InstanceState::Running => Ok(true),
+        InstanceState::Pending
+        | InstanceState::Stopping
+        | InstanceState::ShuttingDown
+        | InstanceState::Terminated => {
             let (id, state) = (instance.id, instance.state.name());
             let why = format!("Instance '{id}' is {state}, which is not a valid state.");
             Err(errors::incorrect_instance_state(why))

@@ -1,6 +1,6 @@
 //! How interfaces come, are attached, and go: for calls and launches alike.
 
-use super::{Attachment, NetworkInterface, PrivateAddress};
+use super::{Attachment, AttachmentStatus, NetworkInterface, PrivateAddress};
 use crate::{
     errors,
     vpc::{addresses, cidr, subnets::Subnet},
@@ -171,8 +171,14 @@ pub fn attach(
     let id = tx.new_id();
     let attach_time = tx.now();
     tx.update::<NetworkInterface>(&interface, |interface| {
-        interface.attachment =
-            Some(Attachment { id, instance, device_index, attach_time, delete_on_termination });
+        interface.attachment = Some(Attachment {
+            id,
+            instance,
+            device_index,
+            attach_time,
+            delete_on_termination,
+            status: AttachmentStatus::Attached,
+        });
     });
 }
 
@@ -180,6 +186,37 @@ pub fn attach(
 pub fn detach(tx: &mut Tx, interface: NetworkInterfaceId) {
     addresses::take_back_public(tx, interface);
     tx.update::<NetworkInterface>(&interface, |interface| interface.attachment = None);
+}
+
+/// Takes a fact about which interfaces a running instance's VM has.
+pub fn observed(tx: &mut Tx, instance: InstanceId, has: &[NetworkInterfaceId]) {
+    for interface in of_instance(tx, instance) {
+        let status = interface.attachment.as_ref().map(|attachment| attachment.status);
+        match (status, has.contains(&interface.id)) {
+            (Some(AttachmentStatus::Attaching), true) => set_attached(tx, interface.id),
+            (Some(AttachmentStatus::Detaching), false) => detach(tx, interface.id),
+            (Some(_), _) | (None, _) => {}
+        }
+    }
+}
+
+/// The instance is off: what was under way is done.
+pub fn settle(tx: &mut Tx, instance: InstanceId) {
+    for interface in of_instance(tx, instance) {
+        match interface.attachment.as_ref().map(|attachment| attachment.status) {
+            Some(AttachmentStatus::Attaching) => set_attached(tx, interface.id),
+            Some(AttachmentStatus::Detaching) => detach(tx, interface.id),
+            Some(AttachmentStatus::Attached) | None => {}
+        }
+    }
+}
+
+fn set_attached(tx: &mut Tx, interface: NetworkInterfaceId) {
+    tx.update::<NetworkInterface>(&interface, |interface| {
+        if let Some(attachment) = &mut interface.attachment {
+            attachment.status = AttachmentStatus::Attached;
+        }
+    });
 }
 
 /// Deletes an interface; its Elastic IP addresses lead nowhere then.

@@ -6,7 +6,9 @@ mod life;
 
 pub use answers::{describe_network_interfaces, to_instance_api};
 pub use attachments::{attach_network_interface, detach_network_interface};
-pub use life::{NewInterface, attach, create, delete, detach, of_instance, only_of};
+pub use life::{
+    NewInterface, attach, create, delete, detach, observed, of_instance, only_of, settle,
+};
 
 use super::{security_groups, subnets::Subnet};
 use crate::{
@@ -65,6 +67,19 @@ pub struct Attachment {
     pub device_index: u32,
     pub attach_time: Timestamp,
     pub delete_on_termination: bool,
+    #[serde(default)]
+    pub status: AttachmentStatus,
+}
+
+/// Where an attachment is; with an instance that is off it is `Attached` at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttachmentStatus {
+    /// The running instance doesn't have it yet.
+    Attaching,
+    #[default]
+    Attached,
+    /// The running instance's guest is to let go of it.
+    Detaching,
 }
 
 impl Row for NetworkInterface {

@@ -66,6 +66,57 @@ fn addresses_are_checked() {
 }
 
 #[test]
+fn of_a_running_instance() {
+    let mut tx = tx();
+    let machine = instance(&mut tx, InstanceState::Running);
+    let (first, second) = (interface(&mut tx), interface(&mut tx));
+    enis::attach(&mut tx, first, machine, 0, true);
+    let attach = api::AttachNetworkInterfaceRequest {
+        network_interface_id: s(&second.to_string()),
+        instance_id: s(&machine.to_string()),
+        device_index: Some(1),
+        ..Default::default()
+    };
+    let attachment = enis::attach_network_interface(&mut tx, &request(), attach).unwrap();
+    let attachment = attachment.attachment_id.unwrap();
+    let status = |tx: &Tx| {
+        let found = find(tx, "network-interface-id", &second.to_string());
+        found[0].attachment.as_ref().and_then(|attachment| attachment.status)
+    };
+    assert_eq!(status(&tx), Some(api::AttachmentStatus::Attaching));
+    enis::observed(&mut tx, machine, &[first]);
+    assert_eq!(status(&tx), Some(api::AttachmentStatus::Attaching), "the VM lacks it");
+    enis::observed(&mut tx, machine, &[first, second]);
+    assert_eq!(status(&tx), Some(api::AttachmentStatus::Attached));
+
+    let detach = |force| api::DetachNetworkInterfaceRequest {
+        attachment_id: s(&attachment),
+        force,
+        ..Default::default()
+    };
+    enis::detach_network_interface(&mut tx, &request(), detach(None)).unwrap();
+    assert_eq!(status(&tx), Some(api::AttachmentStatus::Detaching));
+    enis::observed(&mut tx, machine, &[first, second]);
+    assert_eq!(status(&tx), Some(api::AttachmentStatus::Detaching), "the VM has it");
+    enis::observed(&mut tx, machine, &[first]);
+    assert_eq!(status(&tx), None);
+    let again = api::AttachNetworkInterfaceRequest {
+        network_interface_id: s(&second.to_string()),
+        instance_id: s(&machine.to_string()),
+        device_index: Some(1),
+        ..Default::default()
+    };
+    let forced = enis::attach_network_interface(&mut tx, &request(), again).unwrap();
+    let forced = api::DetachNetworkInterfaceRequest {
+        attachment_id: forced.attachment_id,
+        force: Some(true),
+        ..Default::default()
+    };
+    enis::detach_network_interface(&mut tx, &request(), forced).unwrap();
+    assert_eq!(status(&tx), None, "by force at once");
+}
+
+#[test]
 fn several_addresses() {
     let mut tx = tx();
     let listed = |primary, ip: &str| api::PrivateIpAddressSpecification {
