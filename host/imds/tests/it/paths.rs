@@ -111,9 +111,7 @@ fn ipv6_is_told_where_there_is_some() {
     }
     assert_eq!(get(&metadata, "/latest/meta-data/ipv6"), (200, "fd12::5".to_owned()));
     let (_, listing) = get(&metadata, "/latest/meta-data/");
-    let mut sorted = listing.lines().collect::<Vec<_>>();
-    sorted.sort_unstable();
-    assert_eq!(listing.lines().collect::<Vec<_>>(), sorted);
+    assert!(listing.contains("\nipv6\nlocal-hostname\n"), "{listing}");
 }
 
 #[test]
