@@ -360,17 +360,18 @@ def test_an_interface_comes_and_goes_live(guests, one, other):
     ec2.attach_network_interface(NetworkInterfaceId=card, InstanceId=one.id, DeviceIndex=1)
     until("it is attached", lambda: attachment()["Status"] == "attached", 30)
     until("the guest has it", device, 30)
-    name, router = device(), address.rsplit(".", 1)[0] + ".1"
+    name = device()
+    cidr = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["CidrBlock"]
     # As on EC2, what comes by an interface must leave by it.
     one.ssh(
         f"sudo ip address add {address}/20 dev {name} && sudo ip link set {name} up"
-        f" && sudo ip route add default via {router} dev {name} table 100"
+        f" && sudo ip route add {cidr} dev {name} table 100"
         f" && sudo ip rule add from {address} table 100; "
         "nohup nc -ll -p 7100 -e cat >/dev/null 2>&1 </dev/null &"
     )
     assert made["MacAddress"] in imds(one, "meta-data/network/interfaces/macs/")
     said = "echo live | nc -w 3 " + address + " 7100"
-    until("it answers", lambda: other.ssh(said, check=False).strip() == "live", 30)
+    until("it answers", lambda: other.ssh(said, check=False).stdout.strip() == "live", 30)
     guests.close(one.group, 7100)
 
     ec2.detach_network_interface(AttachmentId=attachment()["AttachmentId"])

@@ -121,6 +121,7 @@ fn machine(incarnation: u64, power: Power) -> Machine {
         memory_mib: 1024,
         instance_type: "t3.micro".to_owned(),
         disks: vec![Disk { volume: volume(), device_name: "/dev/xvda".to_owned() }],
+        spare_slots: None,
         nics: vec![Nic { port: port(), mac: Mac([2, 0, 0, 0, 0, 1]), mtu: 9001 }],
         metadata: Box::new(metadata),
     }

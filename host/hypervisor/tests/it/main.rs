@@ -20,6 +20,7 @@ fn spec(number: u64) -> VmSpec {
         memory_mib: 64,
         disks: Vec::new(),
         nics: Vec::new(),
+        spare_slots: None,
         uid: None,
     }
 }
