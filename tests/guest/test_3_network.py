@@ -366,9 +366,9 @@ def test_an_interface_comes_and_goes_live(guests, one, other):
     one.ssh(
         f"sudo ip address add {address}/20 dev {name} && sudo ip link set {name} up"
         f" && sudo ip route add {cidr} dev {name} table 100"
-        f" && sudo ip rule add from {address} table 100; "
-        "nohup nc -ll -p 7100 -e cat >/dev/null 2>&1 </dev/null &"
+        f" && sudo ip rule add from {address} table 100"
     )
+    one.ssh("nohup nc -ll -p 7100 -e cat >/dev/null 2>&1 </dev/null &")
     assert made["MacAddress"] in imds(one, "meta-data/network/interfaces/macs/")
     said = "echo live | nc -w 3 " + address + " 7100"
     until("it answers", lambda: other.ssh(said, check=False).stdout.strip() == "live", 30)

@@ -176,7 +176,13 @@ impl World {
             Vm::Ended => MachineState::Off(why),
         };
         let at = Timestamp::from_millis(self.now);
-        self.observe(Observed::Machine(MachineObserved { instance, incarnation, state, at }));
+        self.observe(Observed::Machine(MachineObserved {
+            instance,
+            incarnation,
+            state,
+            at,
+            ports: None,
+        }));
     }
 
     fn end(&mut self, instance: InstanceId, why: OffReason) {

@@ -128,6 +128,9 @@ impl Agent {
 
     /// How the cards stand with what a VM needs.
     fn standings(&self, local: &Local) -> Vec<Standing> {
+        if !self.hypervisor.uses_cards() {
+            return Vec::new();
+        }
         let disks = local.disks.iter().map(|disk| self.ebs.standing(disk.volume, &disk.export));
         let ports = local.nics.iter().map(|nic| self.vpcs.ports.standing(nic.port));
         disks.chain(ports).collect()
