@@ -41,7 +41,9 @@ const TX_BUFFERS: usize = 0x40_0000;
 const HEADER: usize = 12;
 /// `VIRTIO_F_VERSION_1`, `VHOST_USER_F_PROTOCOL_FEATURES`, `VIRTIO_NET_F_MRG_RXBUF`.
 const FEATURES: u64 = 1 << 32 | 1 << 30 | 1 << 15;
-/// Time before the count begins.
+/// How long a switch may take until it forwards.
+const READY: Duration = Duration::from_secs(20);
+/// Time from there until the count begins.
 const WARM_UP: Duration = Duration::from_millis(700);
 
 /// A guest and its driver.
@@ -309,8 +311,9 @@ fn main() -> Result<()> {
         Guest::connect(Path::new(a), &frames(10, 11, size, flows))?,
         Guest::connect(Path::new(b), &frames(11, 10, size, flows))?,
     ];
-    let mut began = Instant::now();
-    let mut warm = false;
+    let connected = Instant::now();
+    let mut began = connected;
+    let (mut flowing, mut warm) = (false, false);
     loop {
         // The clock is looked at seldom.
         for _ in 0..1000 {
@@ -319,7 +322,12 @@ fn main() -> Result<()> {
                 guest.receive()?;
             }
         }
-        if !warm && began.elapsed() > WARM_UP {
+        if !flowing {
+            // A switch may need a while to look at new ports.
+            ensure!(connected.elapsed() < READY, "no frames arrive");
+            flowing = guests.iter().all(|guest| guest.received > 0);
+            began = Instant::now();
+        } else if !warm && began.elapsed() > WARM_UP {
             warm = true;
             began = Instant::now();
             guests.iter_mut().for_each(|guest| guest.received = 0);

@@ -1,10 +1,10 @@
 //! The flows that a port's stateful filter follows.
 
-use super::packet::{ACK, FIN, ICMP, Packet, RST, SYN, TCP, UDP};
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
+use super::{
+    packet::{ACK, FIN, ICMP, Packet, RST, SYN, TCP, UDP},
+    table::{Place, Table},
 };
+use std::{collections::VecDeque, net::IpAddr};
 
 /// Flows that one port may have; more are refused.
 pub const MAX_FLOWS: usize = 65_536;
@@ -138,7 +138,7 @@ impl Flow {
 /// The flows of one port.
 #[derive(Debug, Default)]
 pub struct FlowTable {
-    flows: HashMap<FlowKey, Flow>,
+    flows: Table<FlowKey, Flow>,
     /// When it was last cleaned, in seconds.
     cleaned: u32,
 }
@@ -159,6 +159,22 @@ impl FlowTable {
             return false;
         }
         if !accept(flow) {
+            return false;
+        }
+        flow.touch(packet, direction, now);
+        true
+    }
+
+    /// Where the packet's flow is, if there is one.
+    #[must_use]
+    pub fn place(&self, packet: &Packet, direction: Direction) -> Option<Place> {
+        self.flows.place(&FlowKey::of(packet, direction))
+    }
+
+    /// Notes one more packet of the flow at a place; false if it is no longer there.
+    pub fn pass(&mut self, place: Place, packet: &Packet, direction: Direction, now: u32) -> bool {
+        let Some((key, flow)) = self.flows.at(place) else { return false };
+        if flow.expired(key.protocol, now) {
             return false;
         }
         flow.touch(packet, direction, now);

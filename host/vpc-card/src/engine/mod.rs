@@ -1,15 +1,19 @@
 //! The switch as a pure machine: a frame and the time in, a verdict out; no I/O.
 
+pub mod cache;
 pub mod checksum;
 pub mod config;
 pub mod flow;
 pub mod packet;
+pub mod rules;
+pub mod table;
 
 use crate::{
     counters::{Counters, Reason},
     layers::{acl, filter, nat, router, spoof},
     services::{arp, icmp},
 };
+use cache::{Asked, Cache, Keeper, Trail};
 use config::{Rules, Subnet};
 use contracts::{
     card::PortConfig,
@@ -17,6 +21,7 @@ use contracts::{
 };
 use flow::{Direction, FlowTable, FragmentTable};
 use packet::{ETHERNET, Frame, Packet, UDP};
+use rules::Compiled;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr},
@@ -56,6 +61,8 @@ pub struct Port {
     pub grace_until: u64,
     /// DNS packets in the current second.
     dns: (u64, u32),
+    /// Decisions about its guest's flows.
+    cache: Cache,
 }
 
 /// How long the filter takes up unknown flows after the card was started again, in ms: long
@@ -74,6 +81,7 @@ impl Port {
             counters: Counters::default(),
             grace_until: if grace { now + GRACE_MS } else { 0 },
             dns: (0, 0),
+            cache: Cache::default(),
         }
     }
 
@@ -166,8 +174,12 @@ pub struct Engine {
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
+    compiled: Compiled,
     uplink_fragments: FragmentTable,
     configured: bool,
+    keeper: Keeper,
+    /// Whether the decision at hand may be kept.
+    trail: Trail,
 }
 
 impl Engine {
@@ -233,6 +245,7 @@ impl Engine {
     pub fn clean(&mut self, now: u64) {
         for port in self.ports.iter_mut().flatten() {
             port.flows.clean(seconds(now));
+            port.cache.rest();
         }
     }
 
@@ -244,13 +257,31 @@ impl Engine {
 
     /// Decides about a frame from a port's guest.
     pub fn from_port(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
+        match self.repeat(index, frame, now) {
+            Some(verdict) => verdict,
+            None => self.pass_layers(index, frame, now),
+        }
+    }
+
+    /// Has the layers decide about a frame from a port's guest, and keeps what they decide.
+    pub fn pass_layers(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
         let Some(port) = self.port_mut(index) else { return Verdict::Drop };
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += frame.len as u64;
-        self.decide_from_port(index, frame, now).unwrap_or_else(|reason| {
-            self.count(index, reason);
-            Verdict::Drop
-        })
+        let asked = Asked::of(frame);
+        self.trail = Trail::Unknown;
+        match self.decide_from_port(index, frame, now) {
+            Ok(verdict) => {
+                if let Some(asked) = asked {
+                    self.remember(index, &asked, frame, verdict);
+                }
+                verdict
+            }
+            Err(reason) => {
+                self.count(index, reason);
+                Verdict::Drop
+            }
+        }
     }
 
     fn decide_from_port(
@@ -293,6 +324,7 @@ impl Engine {
         if subnet.contains(packet.dst) {
             let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
             let from = self.port(index).map(Port::mac).unwrap_or_default();
+            self.trail = Trail::Inside;
             return self.deliver(to, None, Some(from), packet, frame, now);
         }
         self.route(index, &subnet, packet, frame, now)
@@ -358,10 +390,12 @@ impl Engine {
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
             RouteTarget::Blackhole => Err(Reason::NoRoute),
             RouteTarget::Local => {
+                self.trail = Trail::Inside;
                 let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
             RouteTarget::Interface(id) => {
+                self.trail = Trail::Inside;
                 let to = self.find(*id).ok_or(Reason::NoRoute)?;
                 let target = self.port(to).ok_or(Reason::NoRoute)?;
                 if target.config.port.vpc != vpc {
@@ -369,7 +403,10 @@ impl Engine {
                 }
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
-            RouteTarget::InternetGateway => self.egress(index, subnet, packet, frame, now),
+            RouteTarget::InternetGateway => {
+                self.trail = Trail::Gateway;
+                self.egress(index, subnet, packet, frame, now)
+            }
         }
     }
 
