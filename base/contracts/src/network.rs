@@ -31,6 +31,9 @@ pub struct Port {
     pub host_name: String,
     /// TTL of the metadata service's packets.
     pub metadata_hop_limit: u8,
+    /// Connections that its filter follows at once; none = the card's default.
+    #[serde(default)]
+    pub connections: Option<u32>,
 }
 
 /// A private address, and the public one that is translated to it.

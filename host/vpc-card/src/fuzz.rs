@@ -49,6 +49,7 @@ fn engine() -> Engine {
         source_dest_check: true,
         host_name: "ip-10-0-0-10".to_owned(),
         metadata_hop_limit: 1,
+        connections: None,
     };
     let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
     let route = |destination, target| Route { destination, target };

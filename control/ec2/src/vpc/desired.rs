@@ -50,6 +50,7 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         source_dest_check: row.source_dest_check,
         host_name,
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
+        connections: None,
     })
 }
 

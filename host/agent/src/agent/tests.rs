@@ -145,6 +145,7 @@ fn port_entry() -> Entry {
         source_dest_check: true,
         host_name: "ip-10-0-0-1".to_owned(),
         metadata_hop_limit: 1,
+        connections: None,
     })
 }
 

@@ -335,13 +335,7 @@ impl Datapath {
     }
 
     /// Takes a batch of a guest's frames; whether the port stays active.
-    fn transmit(
-        &mut self,
-        index: PortIndex,
-        chain: &mut Chain,
-        room: &mut Room,
-        now: u64,
-    ) -> bool {
+    fn transmit(&mut self, index: PortIndex, chain: &mut Chain, room: &mut Room, now: u64) -> bool {
         let mut count = 0;
         while count < BATCH {
             let Some(ring) = self.ring(index, TX) else { return false };
@@ -523,6 +517,7 @@ impl Datapath {
         card.insert("uplink".to_owned(), u64::from(self.tun.is_some()));
         card.insert("uplink_rx_packets".to_owned(), self.engine.uplink_rx_packets);
         card.insert("uplink_tx_packets".to_owned(), self.engine.uplink_tx_packets);
+        card.insert("repeated_decisions".to_owned(), self.engine.repeated);
         report.insert("card".to_owned(), card);
         report
     }

@@ -220,9 +220,8 @@ fn plain(frame: &Frame<'_>) -> Option<Packet> {
     if !enough || end > frame.len || checksum(&head[ETHERNET..transport]) != 0 {
         return None;
     }
-    let address = |at: usize| {
-        Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]).into()
-    };
+    let address =
+        |at: usize| Ipv4Addr::new(head[at], head[at + 1], head[at + 2], head[at + 3]).into();
     Some(Packet {
         src: address(26),
         dst: address(30),
@@ -253,12 +252,7 @@ impl Asked {
 impl Engine {
     /// Decides about a frame from a port's guest as the layers did about its flow; none if they
     /// have to be asked: then nothing has changed. The head needs to have all headers, no more.
-    pub fn repeat(
-        &mut self,
-        index: PortIndex,
-        frame: &mut Frame<'_>,
-        now: u64,
-    ) -> Option<Verdict> {
+    pub fn repeat(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Option<Verdict> {
         let mut packet = plain(frame)?;
         let key = Key::of(&packet)?;
         if now.saturating_sub(self.keeper.began) >= HOLD_MS {
@@ -285,9 +279,7 @@ impl Engine {
             let to = PortIndex(usize::try_from(decision.to).ok()?);
             let target = self.ports.get_mut(to.0)?.as_mut()?;
             let place = decision.flows[1];
-            if is(AT_DESTINATION)
-                && !target.flows.pass(place, &packet, Direction::Ingress, now)
-            {
+            if is(AT_DESTINATION) && !target.flows.pass(place, &packet, Direction::Ingress, now) {
                 return None;
             }
             frame.write(0, &decision.macs);
@@ -305,6 +297,7 @@ impl Engine {
         let port = self.ports.get_mut(index.0)?.as_mut()?;
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += len;
+        self.repeated += 1;
         Some(verdict)
     }
 

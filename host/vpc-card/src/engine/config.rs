@@ -110,6 +110,7 @@ impl Engine {
                         if port.config.port.groups != config.port.groups {
                             port.grace_until = 0;
                         }
+                        port.flows.limit(config.port.connections);
                         port.config = config;
                     }
                 }

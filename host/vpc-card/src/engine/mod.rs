@@ -71,12 +71,14 @@ const GRACE_MS: u64 = 30_000;
 
 impl Port {
     fn new(config: PortConfig, grace: bool, now: u64) -> Self {
+        let mut flows = FlowTable::default();
+        flows.limit(config.port.connections);
         Self {
             config,
             vpc: None,
             subnet: None,
             groups: Vec::new(),
-            flows: FlowTable::default(),
+            flows,
             fragments: FragmentTable::default(),
             counters: Counters::default(),
             grace_until: if grace { now + GRACE_MS } else { 0 },
@@ -165,6 +167,8 @@ pub struct Engine {
     pub uplink_rx_packets: u64,
     /// Packets to the uplink.
     pub uplink_tx_packets: u64,
+    /// Packets that no layer had to be asked about.
+    pub repeated: u64,
     /// Addresses that instances may have at the uplink, and the host's own among them.
     public_pool: Option<(Ipv4Net, Ipv4Addr)>,
     ports: Vec<Option<Port>>,

@@ -383,10 +383,8 @@ mod tests {
             Just(Traffic::All),
             (port(), port()).prop_map(|(from, to)| Traffic::Tcp { from, to }),
             (port(), port()).prop_map(|(from, to)| Traffic::Udp { from, to }),
-            (any::<bool>(), any::<bool>(), 0..2_u8).prop_map(|(k, c, n)| Traffic::Icmp {
-                kind: k.then_some(n),
-                code: c.then_some(n),
-            }),
+            (any::<bool>(), any::<bool>(), 0..2_u8)
+                .prop_map(|(k, c, n)| Traffic::Icmp { kind: k.then_some(n), code: c.then_some(n) }),
             (0..2_u8).prop_map(|n| Traffic::Icmp6 { kind: Some(n), code: None }),
             prop_oneof![Just(TCP), Just(UDP), Just(ICMP), Just(47)].prop_map(Traffic::Protocol),
         ]

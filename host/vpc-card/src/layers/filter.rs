@@ -21,9 +21,9 @@ use crate::{
         Port,
         config::{Allowed, Question},
         flow::Direction,
-        table::Place,
         packet::{ACK, Frame, ICMP, Packet, SYN, TCP, UDP, is_icmp_error, is_icmp_request},
         seconds,
+        table::Place,
     },
 };
 

@@ -46,6 +46,7 @@ pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> Por
             source_dest_check: true,
             host_name: format!("ip-{}", private.replace('.', "-")),
             metadata_hop_limit: 1,
+            connections: None,
         },
         socket: PathBuf::new(),
         uid: None,
