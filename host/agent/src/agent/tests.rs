@@ -144,8 +144,10 @@ fn port_entry() -> Entry {
         groups: Vec::new(),
         source_dest_check: true,
         host_name: "ip-10-0-0-1".to_owned(),
+        resource_name: None,
         metadata_hop_limit: 1,
         connections: None,
+        metadata_ipv6: false,
     })
 }
 
