@@ -227,9 +227,10 @@ fn plain(frame: &Frame<'_>) -> Option<Packet> {
         dst: address(30),
         protocol,
         ttl: head[22],
-        id: word(18),
+        id: word(18).into(),
         dont_fragment: head[20] & 0x40 != 0,
         fragment: Fragment::Whole,
+        part: (0, 0),
         transport,
         end,
         ports: (word(34), word(36)),
@@ -269,7 +270,7 @@ impl Engine {
         if (is(HOP) && packet.ttl <= 1) || (is(GATEWAY) && large) {
             return None;
         }
-        let (now, len) = (seconds(now), frame.len as u64);
+        let (now_ms, now, len) = (now, seconds(now), frame.len as u64);
         if is(AT_SOURCE) && !port.flows.pass(decision.flows[0], &packet, Direction::Egress, now) {
             return None;
         }
@@ -295,6 +296,7 @@ impl Engine {
             translate(&mut packet, frame, decision.source.into(), decision.destination.into());
         }
         let port = self.ports.get_mut(index.0)?.as_mut()?;
+        port.sent_ms = now_ms;
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += len;
         self.repeated += 1;
@@ -321,6 +323,15 @@ impl Engine {
             _ => return None,
         }
         if after.ports != before.ports || after.protocol != before.protocol {
+            return None;
+        }
+        // The internet gateway's translations follow from the configuration; others have a state.
+        let public = self.port(index)?.public_of(ipv4(before.src)?);
+        let private = self.by_public(before.dst).map(|(_, private)| private);
+        let source = after.src == before.src || public.is_some_and(|public| after.src == public);
+        let destination =
+            after.dst == before.dst || private.is_some_and(|private| after.dst == private);
+        if !source || !destination {
             return None;
         }
         let mut flows = [Place::default(); 2];

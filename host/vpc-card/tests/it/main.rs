@@ -3,10 +3,13 @@
 
 mod cached;
 mod card;
+mod card6;
 mod config;
 mod corpus;
 mod dns;
 mod engine;
 mod frames;
+mod frames6;
 mod frontend;
+mod ipv6;
 mod properties;
