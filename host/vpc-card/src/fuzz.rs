@@ -110,23 +110,28 @@ fn engine() -> Engine {
     engine
 }
 
-/// A frame, from the guest and from the uplink.
+/// A frame, from the guest, again, and from the uplink; what is decided again is the same.
 pub fn frame(bytes: &[u8]) {
-    let mut engine = engine();
-    for uplink in [false, true] {
-        let mut buf = bytes.to_vec();
-        let len = buf.len();
-        buf.resize(len.max(512), 0);
-        let mut frame = Frame { buf: &mut buf, head: len, len, partial: false, segmented: false };
-        if uplink {
-            engine.from_uplink(&mut frame, 1000);
-        } else {
-            engine.from_port(PortIndex(0), &mut frame, 1000);
-        }
-        assert!(frame.head <= frame.len && frame.head <= frame.buf.len());
-        if let Ok(packet) = Packet::parse(&frame) {
-            let _ = packet.quoted(&frame);
-        }
+    let (mut engine, mut layers) = (engine(), engine());
+    for uplink in [false, false, false, true] {
+        let run = |engine: &mut Engine, repeat: bool| {
+            let mut buf = bytes.to_vec();
+            let len = buf.len();
+            buf.resize(len.max(512), 0);
+            let mut frame =
+                Frame { buf: &mut buf, head: len, len, partial: false, segmented: false };
+            let verdict = match (uplink, repeat) {
+                (true, _) => engine.from_uplink(&mut frame, 1000),
+                (false, true) => engine.from_port(PortIndex(0), &mut frame, 1000),
+                (false, false) => engine.pass_layers(PortIndex(0), &mut frame, 1000),
+            };
+            assert!(frame.head <= frame.len && frame.head <= frame.buf.len());
+            if let Ok(packet) = Packet::parse(&frame) {
+                let _ = packet.quoted(&frame);
+            }
+            (verdict, frame.bytes().to_vec())
+        };
+        assert_eq!(run(&mut engine, true), run(&mut layers, false));
     }
 }
 
