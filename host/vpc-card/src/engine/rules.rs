@@ -411,13 +411,12 @@ mod tests {
                 let question = Question { protocol, port, icmp, peer };
                 prop_assert_eq!(side.allow(&question), one_by_one(&rules, &members, &question));
                 let all = rules.iter().any(|rule| {
-                    let traffic = match rule.traffic {
-                        Traffic::All => true,
-                        Traffic::Tcp { from: 0..=1, to: u16::MAX } => protocol == TCP,
-                        Traffic::Udp { from: 0..=1, to: u16::MAX } => protocol == UDP,
-                        Traffic::Protocol(number) => number == protocol,
-                        _ => false,
-                    };
+                    let all_tcp = matches!(rule.traffic, Traffic::Tcp { from: 0..=1, to: u16::MAX });
+                    let all_udp = matches!(rule.traffic, Traffic::Udp { from: 0..=1, to: u16::MAX });
+                    let traffic = rule.traffic == Traffic::All
+                        || rule.traffic == Traffic::Protocol(protocol)
+                        || (all_tcp && protocol == TCP)
+                        || (all_udp && protocol == UDP);
                     let any = |net: IpNet| net.prefix_len() == 0 && net.contains(&peer);
                     traffic && matches!(rule.peer, Peer::Cidr(net) if any(net))
                 });
