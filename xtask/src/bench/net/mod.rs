@@ -53,7 +53,7 @@ pub fn run(root: &Path, alone: bool) -> Result<()> {
     forwarding(alone)?;
     println!();
     let engine = workspace::target().join("release/examples/engine");
-    test::command(root, &engine.display().to_string(), &[])
+    test::command(root, engine, &[])
 }
 
 fn forwarding(alone: bool) -> Result<()> {
