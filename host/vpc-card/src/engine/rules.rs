@@ -88,7 +88,7 @@ impl Peers {
 struct ByPort {
     /// First port of each span, in order, and the classes that hold in it.
     spans: Vec<(u16, Box<[u32]>)>,
-    classes: Vec<Peers>,
+    classes: Vec<((u16, u16), Peers)>,
     /// Which families' addresses all may be reached at all ports.
     all: [bool; 2],
 }
@@ -128,9 +128,15 @@ impl ByPort {
             now.extend(begin);
             spans.push((port, now.clone().into_boxed_slice()));
         }
-        let mut classes: Vec<Peers> = classes.into_values().collect();
-        classes.iter_mut().for_each(Peers::finish);
+        let mut classes: Vec<_> = classes.into_iter().collect();
+        classes.iter_mut().for_each(|(_, peers)| peers.finish());
         Self { spans, classes, all }
+    }
+
+    /// The ports that somebody may reach, as the rules name them.
+    fn open_to(&self, peer: IpAddr) -> impl Iterator<Item = (u16, u16)> {
+        let classes = self.classes.iter();
+        classes.filter(move |(_, peers)| peers.allow(peer).is_some()).map(|(ports, _)| *ports)
     }
 
     fn allow(&self, port: u16, peer: IpAddr) -> Option<Allowed> {
@@ -139,7 +145,7 @@ impl ByPort {
         let mut answer = None;
         for &class in classes {
             let peers = usize::try_from(class).ok().and_then(|class| self.classes.get(class));
-            match peers.and_then(|peers| peers.allow(peer)) {
+            match peers.and_then(|(_, peers)| peers.allow(peer)) {
                 Some(Allowed { any_peer: true }) => return Some(Allowed { any_peer: true }),
                 Some(allowed) => answer = Some(allowed),
                 None => {}
@@ -260,6 +266,12 @@ impl Rules {
     #[must_use]
     pub fn allow(&self, ingress: bool, question: &Question) -> Option<Allowed> {
         self.side(ingress).allow(question)
+    }
+
+    /// What TCP and UDP may come in from somebody.
+    pub fn open_to(&self, peer: IpAddr) -> impl Iterator<Item = Traffic> {
+        let tcp = self.ingress.tcp.open_to(peer).map(|(from, to)| Traffic::Tcp { from, to });
+        tcp.chain(self.ingress.udp.open_to(peer).map(|(from, to)| Traffic::Udp { from, to }))
     }
 
     /// Whether a rule allows all of a protocol to or from all addresses of the peer's family.
