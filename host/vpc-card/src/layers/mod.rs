@@ -3,5 +3,6 @@
 pub mod acl;
 pub mod filter;
 pub mod nat;
+pub mod nat_gateway;
 pub mod router;
 pub mod spoof;

@@ -61,7 +61,7 @@ impl Bench {
         self.process(bytes, |engine, frame| engine.from_port(index, frame, now))
     }
 
-    fn uplink(&mut self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+    pub fn uplink(&mut self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
         let now = self.now;
         self.process(bytes, |engine, frame| engine.from_uplink(frame, now))
     }

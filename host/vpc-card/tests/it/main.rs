@@ -8,4 +8,5 @@ mod dns;
 mod engine;
 mod frames;
 mod frontend;
+mod nat_gateways;
 mod properties;

@@ -292,7 +292,8 @@ impl Table {
     }
 
     fn number(&self, flow: &Flow, address: Ipv4Addr) -> u64 {
-        let pair = |a: Ipv4Addr, b: Ipv4Addr| u64::from(u32::from(a)) << 32 | u64::from(u32::from(b));
+        let pair =
+            |a: Ipv4Addr, b: Ipv4Addr| u64::from(u32::from(a)) << 32 | u64::from(u32::from(b));
         let ports = u64::from(flow.local.1) << 32 | u64::from(flow.remote.1) << 8;
         let rest = ports | u64::from(flow.protocol);
         let remote = u64::from(u32::from(flow.remote.0));
@@ -436,10 +437,12 @@ mod tests {
     #[test]
     fn fifty_five_thousand_to_a_destination_from_each_address() {
         let mut table = table(&[200]);
-        let flows = |to| (0..=MAX_TO_DESTINATION).map(move |at| {
-            let host = u8::try_from(at / 50_000).unwrap();
-            flow(host, u16::try_from(at % 50_000).unwrap(), to)
-        });
+        let flows = |to| {
+            (0..=MAX_TO_DESTINATION).map(move |at| {
+                let host = u8::try_from(at / 50_000).unwrap();
+                flow(host, u16::try_from(at % 50_000).unwrap(), to)
+            })
+        };
         let mut seen = HashSet::new();
         let mut refused = 0;
         for one in flows(1) {
@@ -466,7 +469,9 @@ mod tests {
     fn a_draining_address_keeps_what_it_has() {
         let mut table = table(&[200, 201]);
         let of = |table: &mut Table, last: u8, now| {
-            (0..100).filter(|&port| begin(table, flow(1, port, 1), now).unwrap().0 == ip(last)).count()
+            (0..100)
+                .filter(|&port| begin(table, flow(1, port, 1), now).unwrap().0 == ip(last))
+                .count()
         };
         assert!((20..80).contains(&of(&mut table, 200, 0)));
         let own = |last, draining| Outside { address: ip(last), draining };
@@ -504,12 +509,8 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let event = prop::sample::select(vec![
-            Event::Begin,
-            Event::Within,
-            Event::Finish,
-            Event::Reset,
-        ]);
+        let event =
+            prop::sample::select(vec![Event::Begin, Event::Within, Event::Finish, Event::Reset]);
         let protocol = prop::sample::select(vec![TCP, UDP, ICMP]);
         prop_oneof![
             8 => (0..4_u8, 0..6_u16, 0..3_u8, protocol, event.clone())

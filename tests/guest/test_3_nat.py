@@ -1,0 +1,170 @@
+"""A guest in a private subnet, and the world by its NAT gateway."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+from fogbank_cloud import until
+from fogbank_guest import BOOT_SECONDS
+
+# What the guest runs: a shell for whoever listens on the host, again when it was lost.
+SHELL = """#!/bin/sh
+while true; do nc {host} {port} -e /bin/sh; sleep 1; done </dev/null >/dev/null 2>&1 &
+"""
+
+
+class Shell:
+    """A shell in the guest: a connection that the guest made, through its NAT gateway."""
+
+    def __init__(self, server):
+        self.server = server
+        self.stream, self.source = None, None
+
+    def accept(self, seconds):
+        self.server.settimeout(seconds)
+        self.stream, (self.source, _) = self.server.accept()
+        self.stream.settimeout(30)
+        self.lines = self.stream.makefile("r")
+
+    def run(self, command):
+        """What a command writes, without the last line's end."""
+        self.stream.sendall(f"({command}) 2>&1 </dev/null; echo; echo \"done=$?\"\n".encode())
+        said = []
+        for line in self.lines:
+            if line.startswith("done="):
+                return "".join(said).strip()
+            said.append(line)
+        raise AssertionError(f"the guest's shell ended: {said}")
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.stream.close()
+
+
+@pytest.fixture(scope="module")
+def private(guests):
+    """A subnet of the default VPC whose way out is a NAT gateway; the gateway."""
+    ec2 = guests.ec2
+    (home,) = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    vpc = home["VpcId"]
+    first = [{"Name": "cidr-block", "Values": ["172.31.0.0/20"]}]
+    public = ec2.describe_subnets(Filters=first)["Subnets"][0]
+    subnet = ec2.create_subnet(
+        VpcId=vpc, CidrBlock="172.31.240.0/24", AvailabilityZone=public["AvailabilityZone"]
+    )["Subnet"]["SubnetId"]
+    allocation = ec2.allocate_address()
+    gateway = ec2.create_nat_gateway(
+        SubnetId=public["SubnetId"], AllocationId=allocation["AllocationId"]
+    )["NatGateway"]["NatGatewayId"]
+    waiter = ec2.get_waiter("nat_gateway_available")
+    waiter.wait(NatGatewayIds=[gateway], WaiterConfig={"Delay": 1})
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=gateway)
+    association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    yield subnet, gateway, allocation["PublicIp"]
+    ec2.disassociate_route_table(AssociationId=association)
+    ec2.delete_route_table(RouteTableId=table)
+    ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_nat_gateway(NatGatewayId=gateway)
+    waiter = ec2.get_waiter("nat_gateway_deleted")
+    waiter.wait(NatGatewayIds=[gateway], WaiterConfig={"Delay": 1})
+    ec2.release_address(AllocationId=allocation["AllocationId"])
+
+
+@pytest.fixture(scope="module")
+def shell(guests, private):
+    subnet, _, _ = private
+    with socket.create_server((guests.cloud.host_address(), 0)) as server:
+        host, port = server.getsockname()
+        guest = guests.launch(SubnetId=subnet, UserData=SHELL.format(host=host, port=port))
+        shell = Shell(server)
+        shell.accept(BOOT_SECONDS)
+        assert "PublicIpAddress" not in guest.describe()
+        yield shell
+        guest.terminate()
+        shell.close()
+
+
+@contextlib.contextmanager
+def udp_echo(address):
+    """Answers datagrams on the host with who sent them; the port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((address, 0))
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    data, (source, port) = server.recvfrom(2000)
+                    if data == b"end":
+                        return
+                    server.sendto(f"{source} said {data.decode()}".encode(), (source, port))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        here = server.getsockname()
+        yield here[1]
+        server.sendto(b"end", here)
+        thread.join()
+
+
+def test_the_host_sees_the_gateway(private, shell):
+    _, _, public = private
+    assert shell.source == public
+    assert shell.run("echo hello") == "hello"
+
+
+def test_datagrams_and_pings(guests, private, shell):
+    _, _, public = private
+    host = guests.cloud.host_address()
+    with udp_echo(host) as port:
+        answer = shell.run(f"printf hi | nc -u -w 2 {host} {port}")
+        assert answer == f"{public} said hi"
+    assert " 0% packet loss" in shell.run(f"ping -c 2 -W 3 {host}")
+
+
+def test_another_guests_public_address(guests, private, shell, one):
+    """By the gateway into the same cloud: the other guest sees the gateway's public address."""
+    _, _, public = private
+    guests.open(one.group, 7100, f"{public}/32")
+    guests.open(one.group, -1, f"{public}/32", protocol="icmp")
+    try:
+        one.ssh("nohup sh -c 'echo welcome | nc -l -p 7100' >/dev/null 2>&1 </dev/null &")
+        until(
+            "the other answers",
+            lambda: "welcome" in shell.run(f"nc -w 2 {one.public_ip} 7100"),
+        )
+        assert " 0% packet loss" in shell.run(f"ping -c 2 -W 3 {one.public_ip}")
+    finally:
+        guests.close(one.group, 7100, f"{public}/32")
+        guests.close(one.group, -1, f"{public}/32", protocol="icmp")
+
+
+def test_nobody_comes_in_by_the_gateway(private, shell):
+    _, _, public = private
+    with pytest.raises(OSError), socket.create_connection((public, 22), timeout=2):
+        pass
+
+
+def test_a_killed_card_goes_on_with_the_same_ports(guests, shell):
+    """The guest's connection through the gateway outlives the card's memory."""
+    killed = guests.cloud.kill("vpc-card")
+    guests.cloud.replaced(killed)
+    assert shell.run("echo still here") == "still here"
+
+
+def test_without_its_gateway_it_is_alone(guests, private, shell):
+    ec2 = guests.ec2
+    _, gateway, _ = private
+    by = [{"Name": "route.nat-gateway-id", "Values": [gateway]}]
+    (table,) = ec2.describe_route_tables(Filters=by)["RouteTables"]
+    route = {"RouteTableId": table["RouteTableId"], "DestinationCidrBlock": "0.0.0.0/0"}
+    ec2.delete_route(**route)
+    shell.stream.settimeout(3)
+    with pytest.raises(TimeoutError):
+        shell.run("echo lost")
+    ec2.create_route(**route, NatGatewayId=gateway)
+    # TCP sends again what was lost; a reader that timed out is of no more use.
+    shell.stream.settimeout(60)
+    shell.lines = shell.stream.makefile("r")
+    assert shell.run("echo back").endswith("back")
