@@ -373,7 +373,7 @@ impl Engine {
     ) -> Result<Verdict, Reason> {
         let vpc = subnet.config.vpc;
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
-            RouteTarget::Blackhole => Err(Reason::NoRoute),
+            RouteTarget::Blackhole | RouteTarget::EgressOnlyGateway => Err(Reason::NoRoute),
             RouteTarget::Local => self.deliver_local(sender, subnet, None, packet, frame, now),
             RouteTarget::Interface(id) => {
                 let to = self.find(*id).ok_or(Reason::NoRoute)?;
