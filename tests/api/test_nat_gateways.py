@@ -62,7 +62,7 @@ def test_a_public_gateway_from_its_making_to_its_end(ec2, vpc, subnet, allocatio
     found = ec2.describe_network_interfaces(NetworkInterfaceIds=[own["NetworkInterfaceId"]])
     (interface,) = found["NetworkInterfaces"]
     assert interface["Description"] == f"Interface for NAT Gateway {gateway}"
-    assert (interface["InterfaceType"], interface["Status"]) == ("nat_gateway", "in-use")
+    assert (interface["InterfaceType"], interface["Status"]) == ("natGateway", "in-use")
     assert interface["RequesterManaged"] and interface["SubnetId"] == subnet
     with fault("InvalidParameterValue", "in use"):
         ec2.delete_network_interface(NetworkInterfaceId=own["NetworkInterfaceId"])

@@ -33,6 +33,17 @@ pub fn tick(tx: &mut state::Tx) {
     vpc::nat_gateways::tick(tx);
 }
 
+/// Whether anything is in a state that lasts for a moment only, which [`advance`] ends.
+#[must_use]
+pub fn is_in_transition(state: &state::State) -> bool {
+    vpc::nat_gateways::is_in_transition(state)
+}
+
+/// Ends the states that last for a moment only.
+pub fn advance(tx: &mut state::Tx) {
+    vpc::nat_gateways::tick(tx);
+}
+
 /// The tables of this crate's rows.
 #[must_use]
 pub fn tables() -> Vec<state::TableDef> {

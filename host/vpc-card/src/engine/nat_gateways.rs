@@ -193,6 +193,8 @@ impl Engine {
     }
 
     /// Sends a translated packet on from the gateway's subnet.
+    ///
+    /// No decision about it may be repeated for other packets: the gateway's table is asked of each.
     fn leave_gateway(
         &mut self,
         id: NatGatewayId,

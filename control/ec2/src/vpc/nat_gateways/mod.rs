@@ -146,6 +146,18 @@ pub fn delete_nat_gateway(
     Ok(api::DeleteNatGatewayResult { nat_gateway_id: Some(gateway.id.to_string()) })
 }
 
+/// Whether a gateway or an address comes or goes.
+#[must_use]
+pub fn is_in_transition(state: &State) -> bool {
+    state.iter::<NatGateway>().any(|row| match row.state {
+        NatGatewayState::Pending | NatGatewayState::Deleting => true,
+        NatGatewayState::Available => {
+            row.addresses.iter().any(|own| own.status != AddressStatus::Succeeded)
+        }
+        NatGatewayState::Failed | NatGatewayState::Deleted => false,
+    })
+}
+
 /// Does what is due: gateways come and go, addresses too.
 pub fn tick(tx: &mut Tx) {
     let now = tx.now();

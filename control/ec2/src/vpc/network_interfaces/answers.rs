@@ -98,7 +98,11 @@ fn holds(state: &State, row: &NetworkInterface, name: &str, wanted: Wanted<'_>) 
         "group-id" => wanted.any(&row.groups),
         "group-name" => wanted
             .any(row.groups.iter().filter_map(|id| Some(&state.get::<SecurityGroup>(id)?.name))),
-        "interface-type" => wanted.is(kind(row)),
+        "interface-type" => match row.requester {
+            // The filter's word isn't the answer's.
+            Some(Requester::NatGateway(_)) => wanted.any(["nat_gateway", "natGateway"]),
+            None => wanted.is(kind(row)),
+        },
         "mac-address" => wanted.is(row.mac),
         "network-interface-id" => wanted.is(row.id),
         "operator.managed" => wanted.is(false),

@@ -97,7 +97,7 @@ fn a_public_gateway_lives_and_dies() {
     let interface = tx.get::<enis::NetworkInterface>(&association.interface).unwrap();
     assert_eq!(interface.description, format!("Interface for NAT Gateway {id}"));
     let input = api::DescribeNetworkInterfacesRequest {
-        filters: filter("requester-managed", "true"),
+        filters: filter("interface-type", "nat_gateway"),
         ..Default::default()
     };
     let shown = enis::describe_network_interfaces(&tx, &request(), input).unwrap();
