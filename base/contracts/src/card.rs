@@ -11,6 +11,7 @@ use types::{NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeI
 
 /// To the VPC card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly all requests are the large one")]
 pub enum VpcRequest {
     /// Change the configuration.
     Apply(VpcPatch),
