@@ -136,10 +136,8 @@ impl Engine {
         // What fits the uplink is said before the packet is another's.
         if let Sender::Port(index) = sender
             && own.route(packet.dst) == Some(&RouteTarget::InternetGateway)
-            && let Some(port) = self.port(index)
-            && let Some(verdict) = router::fits(port, subnet, &packet, frame)
+            && let Some(verdict) = router::fits(self, index, subnet, &packet, frame)
         {
-            self.count(index, Reason::TooBig);
             return Ok(verdict);
         }
         if subnet.config.id != own.config.id
@@ -239,7 +237,8 @@ impl Engine {
         packet: &mut Packet,
         frame: &mut Frame<'_>,
     ) -> Result<(), Reason> {
-        let fits = packet.end - ETHERNET <= super::UPLINK_MTU || !packet.dont_fragment;
+        let fits =
+            packet.end.saturating_sub(ETHERNET) <= super::UPLINK_MTU || !packet.dont_fragment;
         if !fits && !frame.segmented {
             return Err(Reason::TooBig);
         }
