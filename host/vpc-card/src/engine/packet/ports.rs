@@ -109,8 +109,8 @@ impl Packet {
     /// Changes the identification that a datagram's fragments share.
     pub fn set_id(&mut self, frame: &mut Frame<'_>, id: u16) {
         let mut delta = Sum::default();
-        delta.replace(self.id, id);
-        self.id = id;
+        delta.replace(frame.word(ETHERNET + 4), id);
+        self.id = id.into();
         let sum = delta.update(frame.word(ETHERNET + 10));
         frame.write(ETHERNET + 4, &id.to_be_bytes());
         frame.write(ETHERNET + 10, &sum.to_be_bytes());

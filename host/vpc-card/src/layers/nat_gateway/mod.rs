@@ -120,7 +120,8 @@ impl Gateway {
             })?;
             if later || packet.fragment == Fragment::First {
                 // Two inner hosts may number their datagrams alike.
-                let id = packet.id.wrapping_add(self.table.fragment_offset(src));
+                let [.., a, b] = packet.id.to_be_bytes();
+                let id = u16::from_be_bytes([a, b]).wrapping_add(self.table.fragment_offset(src));
                 packet.set_id(frame, id);
             }
             packet.set_end(frame, End::Source, outside);

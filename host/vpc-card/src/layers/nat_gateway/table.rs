@@ -293,8 +293,8 @@ impl Table {
 
     fn number(&self, flow: &Flow, address: Ipv4Addr) -> u64 {
         let pair =
-            |a: Ipv4Addr, b: Ipv4Addr| u64::from(u32::from(a)) << 32 | u64::from(u32::from(b));
-        let ports = u64::from(flow.local.1) << 32 | u64::from(flow.remote.1) << 8;
+            |a: Ipv4Addr, b: Ipv4Addr| (u64::from(u32::from(a)) << 32) | u64::from(u32::from(b));
+        let ports = (u64::from(flow.local.1) << 32) | (u64::from(flow.remote.1) << 8);
         let rest = ports | u64::from(flow.protocol);
         let remote = u64::from(u32::from(flow.remote.0));
         hash(self.key, &[pair(flow.local.0, address), remote, rest])
@@ -311,7 +311,7 @@ impl Table {
             return None;
         }
         let number = self.number(flow, address);
-        let mut step = (number >> 32) % PORTS | 1;
+        let mut step = ((number >> 32) % PORTS) | 1;
         // PORTS is 2¹⁰ · 3² · 7: a step that shares no factor with it visits each port once.
         while step.is_multiple_of(3) || step.is_multiple_of(7) {
             step += 2;
