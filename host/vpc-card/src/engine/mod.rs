@@ -461,7 +461,7 @@ impl Engine {
     ) -> Result<Verdict, Reason> {
         let (vpc, from) = (subnet.config.vpc, Some(subnet.config.id));
         if let Some(id) = self.nat_gateways.by_address(vpc, packet.dst) {
-            return self.into_nat(Some(sender), from, id, packet, frame, now);
+            return self.enter_nat(Some(sender), from, id, packet, frame, now);
         }
         let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
         self.deliver(to, from, from_mac, packet, frame, now)

@@ -164,7 +164,7 @@ impl Engine {
     }
 
     /// Takes a packet to one of a NAT gateway's private addresses.
-    pub(super) fn into_nat(
+    pub(super) fn enter_nat(
         &mut self,
         sender: Option<Sender>,
         from_subnet: Option<SubnetId>,
@@ -227,7 +227,7 @@ impl Engine {
             return Ok(Verdict::Drop);
         }
         packet.set_destination(frame, private);
-        self.into_nat(None, None, id, packet, frame, now)
+        self.enter_nat(None, None, id, packet, frame, now)
     }
 
     /// Gives a gateway's packet that leaves its VPC its public source address.
