@@ -20,10 +20,12 @@ mod form;
 mod head;
 mod host;
 mod identity;
+mod inventory;
 pub mod keys;
 pub mod lifecycle;
 mod logs;
 pub mod notification;
+mod replication;
 mod resign;
 mod service;
 mod settings;
@@ -68,6 +70,7 @@ pub struct Gateway {
     pub(crate) audit: Option<Arc<dyn Audit>>,
     /// Held while lifecycle rules are applied.
     pub(crate) lifecycle: Arc<Mutex<()>>,
+    pub(crate) inventories: Arc<inventory::Inventories>,
     end: Arc<End>,
 }
 
@@ -90,7 +93,7 @@ impl Gateway {
         let events = Arc::new(notification::Events::new(store.clone(), None));
         let logs = Arc::new(logs::Logs::new(store.clone()));
         let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
-        let audit = None;
+        let (audit, inventories) = (None, Arc::default());
         Self {
             store,
             identities,
@@ -102,6 +105,7 @@ impl Gateway {
             calendar,
             audit,
             lifecycle,
+            inventories,
             end,
         }
     }
@@ -200,6 +204,8 @@ impl Gateway {
             sweep,
             self.events.deliver_for_ever(),
             self.apply_lifecycle_for_ever(),
+            self.replicate_for_ever(),
+            self.write_inventories_for_ever(),
             self.logs.write_for_ever(),
             self.keys.forget_for_ever(),
         );

@@ -7,7 +7,9 @@ mod context;
 pub mod decide;
 mod ownership;
 
-pub(crate) use authorize::{ObjectFacts, authorize, block_of, enter, not_found};
+pub(crate) use authorize::{
+    ObjectFacts, authorize, block_of, enter, may_pass_role, not_found, service_may_put,
+};
 pub(crate) use context::{HEADERS as CONDITIONS, parameter};
 pub(crate) use ownership::{headers_of, of_new_bucket, of_new_object};
 

@@ -8,4 +8,5 @@ mod front;
 mod http;
 mod lists;
 mod model;
+mod replication;
 mod world;
