@@ -15,6 +15,7 @@ pub mod configuration;
 mod control;
 mod cors;
 mod digest;
+mod express;
 mod fault;
 mod form;
 mod head;

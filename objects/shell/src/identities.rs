@@ -521,12 +521,8 @@ mod tests {
         assert_eq!(known.find("test").await.unwrap().account, AccountId::DEFAULT.to_string());
     }
 
-    #[tokio::test]
-    async fn sessions_and_users_have_what_they_were_told() {
-        use contracts::identity::{Managed, Subject};
-        let known = Known::default();
-        let master = SessionKey::new([9; 32]);
-        let role = Subject {
+    fn role() -> contracts::identity::Subject {
+        contracts::identity::Subject {
             id: "AROA1".to_owned(),
             account: AccountId::DEFAULT,
             arn: "arn:aws:iam::123456789012:role/ops".to_owned(),
@@ -540,7 +536,39 @@ mod tests {
                 "Principal":{"Service":"s3.amazonaws.com"},"Action":"sts:AssumeRole"}}"#
                     .to_owned(),
             ),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_acts_by_roles_that_let_it() {
+        let known = Known::default();
+        let master = SessionKey::new([9; 32]);
+        let role = role();
+        let all = Identities {
+            reset: true,
+            ready: true,
+            session_key: Some(*master.bytes()),
+            subjects: vec![role.clone()],
+            ..Default::default()
         };
+        known.take(all);
+        let acting = known.role(&role.arn).await.unwrap();
+        assert_eq!(acting.arn, "arn:aws:sts::123456789012:assumed-role/ops/s3-replication");
+        let token = acting.session_token.clone().unwrap();
+        assert!(master.open(&acting.access_key, &token, now()).is_ok(), "the server takes it");
+        let again = known.role(&role.arn).await.unwrap();
+        assert_eq!(again.access_key, acting.access_key);
+        let untrusting = contracts::identity::Subject { trust: None, ..role.clone() };
+        known.take(Identities { subjects: vec![untrusting], ..Default::default() });
+        assert!(known.table.write().unwrap().acts_by(&role.arn, &[3; 16]).is_none());
+    }
+
+    #[tokio::test]
+    async fn sessions_and_users_have_what_they_were_told() {
+        use contracts::identity::Managed;
+        let known = Known::default();
+        let master = SessionKey::new([9; 32]);
+        let role = role();
         let text = r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned();
         let all = Identities {
             reset: true,
@@ -588,16 +616,6 @@ mod tests {
         let sealed = master.seal(&over, &[2; 16]).unwrap();
         let presented = known.present(&sealed.access_key_id, &sealed.token);
         assert_eq!(presented, Err(TokenError::Expired));
-
-        let acting = known.role(&role.arn).await.unwrap();
-        assert_eq!(acting.arn, "arn:aws:sts::123456789012:assumed-role/ops/s3-replication");
-        let token = acting.session_token.clone().unwrap();
-        assert!(master.open(&acting.access_key, &token, now()).is_ok(), "the server takes it");
-        let again = known.role(&role.arn).await.unwrap();
-        assert_eq!(again.access_key, acting.access_key);
-        let untrusting = Subject { trust: None, ..role.clone() };
-        known.take(Identities { subjects: vec![untrusting], ..Default::default() });
-        assert!(known.table.write().unwrap().acts_by(&role.arn, &[3; 16]).is_none());
 
         known.take(Identities { remove: vec!["AROA1".to_owned()], ..Default::default() });
         assert!(known.get(id).is_none(), "the role's session ends with it");

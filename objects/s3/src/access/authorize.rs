@@ -64,7 +64,7 @@ pub(super) async fn may_give_list(
 }
 
 /// Decides about what concerns no bucket that is there: the caller's own policies do.
-fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
+pub(crate) fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
     let identity = caller.identity.as_deref().ok_or_else(fault::access_denied)?;
     if identity.own.is_none() {
         return Ok(());

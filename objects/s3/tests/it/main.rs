@@ -6,6 +6,7 @@ mod configuration;
 mod encryption;
 mod front;
 mod http;
+mod inventory;
 mod lists;
 mod model;
 mod replication;
