@@ -244,10 +244,6 @@ def test_objects_under_a_key_of_kms(cloud, s3, versioned, copies, name):
 def other(cloud, name):
     """S3 in another account, and the account."""
     organizations, iam = cloud.client("organizations"), cloud.client("iam")
-    try:
-        organizations.create_organization()
-    except organizations.exceptions.AlreadyInOrganizationException:
-        pass
     begun = organizations.create_account(Email=f"{name}@example.com", AccountName=name)
     begun = begun["CreateAccountStatus"]["Id"]
     done = until("the account is made", lambda: organizations.describe_create_account_status(
