@@ -23,13 +23,13 @@ use datapath::{Command, Datapath};
 use engine::Engine;
 use services::forward::Forwarder;
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
     path::PathBuf,
     sync::mpsc::channel,
     thread::JoinHandle,
 };
-use types::{Ipv4Net, NetworkInterfaceId};
+use types::{Ipv4Net, Ipv6Net, NetworkInterfaceId};
 use uplink::tun::Tun;
 use vhost_user::{
     frontend::Switch,
@@ -46,6 +46,8 @@ pub struct Config {
     pub tun_name: Option<String>,
     /// Public addresses: the host routes them here, and its own is the first usable one.
     pub public_pool: Ipv4Net,
+    /// IPv6 addresses of VPCs: the host routes them here, and its own is the first usable one.
+    pub public_pool6: Ipv6Net,
     /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
     pub resolvers: Vec<SocketAddr>,
 }
@@ -55,6 +57,12 @@ impl Config {
     #[must_use]
     pub fn host_address(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.public_pool.network()).wrapping_add(1))
+    }
+
+    /// The host's own address among the IPv6 ones.
+    #[must_use]
+    pub fn host_address6(&self) -> Ipv6Addr {
+        Ipv6Addr::from(u128::from(self.public_pool6.network()) | 1)
     }
 }
 
@@ -77,6 +85,11 @@ impl Card {
             match Tun::open(name, config.public_pool, host) {
                 Ok(tun) => {
                     log::info!("uplink: {name}, {} by {host}", config.public_pool);
+                    let host = config.host_address6();
+                    match tun.add_ipv6(name, config.public_pool6, host) {
+                        Ok(()) => log::info!("uplink: {} by {host}", config.public_pool6),
+                        Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
+                    }
                     Some(tun)
                 }
                 Err(error) => {
@@ -87,7 +100,8 @@ impl Card {
         });
         let (commands, receiver) = channel();
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
-        let engine = Engine::new(config.public_pool, host);
+        let engine = Engine::new(config.public_pool, host)
+            .with_ipv6(config.public_pool6, config.host_address6());
         let forwarder = Forwarder::new(config.resolvers.clone());
         let moving = Datapath::new(engine, tun, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];
