@@ -209,7 +209,11 @@ impl World {
                 };
                 self.observe(Observed::Volume(VolumeObserved { volume: volume.id, state }));
             }
-            Entry::Port(_) | Entry::Vpc(_) | Entry::Subnet(_) | Entry::Group(_) => {}
+            Entry::Port(_)
+            | Entry::Vpc(_)
+            | Entry::Subnet(_)
+            | Entry::Group(_)
+            | Entry::NatGateway(_) => {}
         }
     }
 
@@ -454,7 +458,11 @@ impl World {
                             if volume.delete { VolumeState::Deleted } else { VolumeState::Ready };
                         self.observe(Observed::Volume(VolumeObserved { volume: volume.id, state }));
                     }
-                    Entry::Port(_) | Entry::Vpc(_) | Entry::Subnet(_) | Entry::Group(_) => {}
+                    Entry::Port(_)
+                    | Entry::Vpc(_)
+                    | Entry::Subnet(_)
+                    | Entry::Group(_)
+                    | Entry::NatGateway(_) => {}
                 }
             }
         }

@@ -1,25 +1,32 @@
 //! The switch as a pure machine: a frame and the time in, a verdict out; no I/O.
 
+pub mod cache;
 pub mod checksum;
 pub mod config;
 pub mod flow;
 pub mod ipv6;
+pub mod nat_gateways;
 mod outside;
 pub mod packet;
+pub mod rules;
+pub mod table;
 
 use crate::{
     counters::{Counters, Reason},
     layers::{acl, egress_only, filter, nat, router, spoof},
     services::{arp, dhcp6, icmp, icmp6, nd},
 };
+use cache::{Asked, Cache, Keeper, Trail};
 use config::{Rules, Subnet};
 use contracts::{
     card::PortConfig,
     network::{Group, RouteTarget, Vpc},
 };
 use flow::{Direction, FlowTable, FragmentTable};
+use nat_gateways::{NatGateways, Sender};
 pub use outside::is_local;
 use packet::{Frame, Packet, UDP};
+use rules::Compiled;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -65,6 +72,8 @@ pub struct Port {
     pub grace_until: u64,
     /// DNS packets in the current second.
     dns: (u64, u32),
+    /// Decisions about its guest's flows.
+    cache: Cache,
     /// ICMPv6 errors in the current second.
     errors: (u64, u32),
     /// When it last sent a frame, in ms.
@@ -81,16 +90,19 @@ const GRACE_MS: u64 = 30_000;
 
 impl Port {
     fn new(config: PortConfig, grace: bool, now: u64) -> Self {
+        let mut flows = FlowTable::default();
+        flows.limit(config.port.connections);
         Self {
             config,
             vpc: None,
             subnet: None,
             groups: Vec::new(),
-            flows: FlowTable::default(),
+            flows,
             fragments: FragmentTable::default(),
             counters: Counters::default(),
             grace_until: if grace { now + GRACE_MS } else { 0 },
             dns: (0, 0),
+            cache: Cache::default(),
             errors: (0, 0),
             sent_ms: now,
             beyond: FlowTable::default(),
@@ -196,6 +208,8 @@ pub struct Engine {
     pub uplink_rx_packets: u64,
     /// Packets to the uplink.
     pub uplink_tx_packets: u64,
+    /// Packets that no layer had to be asked about.
+    pub repeated: u64,
     /// Addresses that instances may have at the uplink, and the host's own among them.
     public_pool: Option<(Ipv4Net, Ipv4Addr)>,
     /// IPv6 addresses of VPCs, and the host's own among them.
@@ -211,8 +225,14 @@ pub struct Engine {
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
+    compiled: Compiled,
+    /// NAT gateways.
+    pub nat_gateways: NatGateways,
     uplink_fragments: FragmentTable,
     configured: bool,
+    keeper: Keeper,
+    /// Whether the decision at hand may be kept.
+    trail: Trail,
 }
 
 impl Engine {
@@ -270,26 +290,47 @@ impl Engine {
     pub fn clean(&mut self, now: u64) {
         for port in self.ports.iter_mut().flatten() {
             port.flows.clean(seconds(now));
+            port.cache.rest();
             port.beyond.clean(seconds(now));
         }
+        self.nat_gateways.clean(seconds(now));
     }
 
     /// Whether any port follows a flow.
     #[must_use]
     pub fn has_flows(&self) -> bool {
         self.ports.iter().flatten().any(|port| !port.flows.is_empty() || !port.beyond.is_empty())
+            || self.nat_gateways.has_flows()
     }
 
     /// Decides about a frame from a port's guest.
     pub fn from_port(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
+        match self.repeat(index, frame, now) {
+            Some(verdict) => verdict,
+            None => self.pass_layers(index, frame, now),
+        }
+    }
+
+    /// Has the layers decide about a frame from a port's guest, and keeps what they decide.
+    pub fn pass_layers(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
         let Some(port) = self.port_mut(index) else { return Verdict::Drop };
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += frame.len as u64;
         port.sent_ms = now;
-        self.decide_from_port(index, frame, now).unwrap_or_else(|reason| {
-            self.count(index, reason);
-            Verdict::Drop
-        })
+        let asked = Asked::of(frame);
+        self.trail = Trail::Unknown;
+        match self.decide_from_port(index, frame, now) {
+            Ok(verdict) => {
+                if let Some(asked) = asked {
+                    self.remember(index, &asked, frame, verdict);
+                }
+                verdict
+            }
+            Err(reason) => {
+                self.count(index, reason);
+                Verdict::Drop
+            }
+        }
     }
 
     fn decide_from_port(
@@ -338,9 +379,8 @@ impl Engine {
         }
         filter::check(port, Direction::Egress, &packet, frame, now)?;
         if subnet.contains(packet.dst) {
-            let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
-            let from = self.port(index).map(Port::mac).unwrap_or_default();
-            return self.deliver(to, None, Some(from), packet, frame, now);
+            let from = self.port(index).map(Port::mac);
+            return self.deliver_local(Sender::Port(index), &subnet, from, packet, frame, now);
         }
         self.route(index, &subnet, packet, frame, now)
     }
@@ -406,14 +446,26 @@ impl Engine {
         if let Some(verdict) = router::hop(self, index, subnet, &mut packet, frame) {
             return Ok(verdict);
         }
+        self.forward(Sender::Port(index), subnet, packet, frame, now)
+    }
+
+    /// Sends a packet where its subnet's routes lead.
+    fn forward(
+        &mut self,
+        sender: Sender,
+        subnet: &Subnet,
+        packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
         let vpc = subnet.config.vpc;
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
             RouteTarget::Blackhole => Err(Reason::NoRoute),
-            RouteTarget::Local => {
-                let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
-                self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
-            }
+            RouteTarget::Local => self.deliver_local(sender, subnet, None, packet, frame, now),
             RouteTarget::Interface(id) => {
+                if matches!(sender, Sender::Port(_)) {
+                    self.trail = Trail::Inside;
+                }
                 let to = self.find(*id).ok_or(Reason::NoRoute)?;
                 let target = self.port(to).ok_or(Reason::NoRoute)?;
                 if target.config.port.vpc != vpc {
@@ -421,31 +473,70 @@ impl Engine {
                 }
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
-            RouteTarget::InternetGateway => self.egress(index, subnet, packet, frame, now),
+            RouteTarget::InternetGateway => {
+                if matches!(sender, Sender::Port(_)) {
+                    self.trail = Trail::Gateway;
+                }
+                self.egress(sender, subnet, packet, frame, now)
+            }
             RouteTarget::EgressOnlyGateway => {
+                let Sender::Port(index) = sender else { return Err(Reason::NoRoute) };
                 let port = self.port_mut(index).ok_or(Reason::Unconfigured)?;
                 egress_only::leave(port, &packet, frame, now)?;
-                self.egress(index, subnet, packet, frame, now)
+                self.egress(sender, subnet, packet, frame, now)
+            }
+            RouteTarget::NatGateway(id) => {
+                self.through_nat(sender, subnet, *id, packet, frame, now)
             }
         }
+    }
+
+    /// Hands a packet to whoever has its destination in the VPC; to a neighbour with the sender's
+    /// Ethernet address.
+    fn deliver_local(
+        &mut self,
+        sender: Sender,
+        subnet: &Subnet,
+        from_mac: Option<[u8; 6]>,
+        packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let (vpc, from) = (subnet.config.vpc, Some(subnet.config.id));
+        if let Some(id) = self.nat_gateways.by_address(vpc, packet.dst) {
+            return self.enter_nat(Some(sender), from, id, packet, frame, now);
+        }
+        if matches!(sender, Sender::Port(_)) {
+            self.trail = Trail::Inside;
+        }
+        let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
+        self.deliver(to, from, from_mac, packet, frame, now)
     }
 
     /// Sends a packet out of its VPC, perhaps straight into another.
     fn egress(
         &mut self,
-        index: PortIndex,
+        sender: Sender,
         subnet: &Subnet,
         mut packet: Packet,
         frame: &mut Frame<'_>,
         now: u64,
     ) -> Result<Verdict, Reason> {
-        if let Some(verdict) = router::fits(self, index, subnet, &packet, frame) {
-            return Ok(verdict);
+        match sender {
+            Sender::Port(index) => {
+                if let Some(verdict) = router::fits(self, index, subnet, &packet, frame) {
+                    return Ok(verdict);
+                }
+                let port = self.port(index).ok_or(Reason::Unconfigured)?;
+                nat::outward(port, &mut packet, frame)?;
+            }
+            Sender::Gateway(id, _) => self.publish(id, &mut packet, frame)?,
         }
-        let port = self.port(index).ok_or(Reason::Unconfigured)?;
-        nat::outward(port, &mut packet, frame)?;
         if let Some((to, private)) = self.by_outside(packet.dst) {
             return self.gateway_in(to, private, packet, frame, now);
+        }
+        if let Some((id, private)) = self.nat_gateways.by_public(packet.dst) {
+            return self.public_into_nat(id, private, packet, frame, now);
         }
         if self.is_unused_public(packet.dst) {
             return Err(Reason::NoHost);
@@ -511,11 +602,17 @@ impl Engine {
     fn decide_from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Result<Verdict, Reason> {
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
-        let (to, private) = self.by_outside(packet.dst).ok_or(Reason::NoHost)?;
+        let to = self.by_outside(packet.dst);
+        let gateway = self.nat_gateways.by_public(packet.dst);
+        if to.is_none() && gateway.is_none() {
+            return Err(Reason::NoHost);
+        }
         if packet.src.is_ipv6() && nd::is_of_link(&packet) {
             return Err(Reason::SpoofedNd);
         }
-        if self.by_outside(packet.src).is_some() || is_local(packet.src) {
+        let ours = self.by_outside(packet.src).is_some()
+            || self.nat_gateways.by_public(packet.src).is_some();
+        if ours || is_local(packet.src) {
             // Between instances packets never pass the host.
             return Err(Reason::SpoofedIp);
         }
@@ -526,7 +623,11 @@ impl Engine {
             return Err(Reason::TtlExpired);
         }
         packet.decrement_ttl(frame);
-        self.gateway_in(to, private, packet, frame, now)
+        match (to, gateway) {
+            (Some((to, private)), _) => self.gateway_in(to, private, packet, frame, now),
+            (None, Some((id, private))) => self.public_into_nat(id, private, packet, frame, now),
+            (None, None) => Err(Reason::NoHost),
+        }
     }
 
     /// Takes a packet to a public address in by the internet gateway.
