@@ -346,7 +346,6 @@ def test_an_interface_comes_and_goes_live(guests, one, other):
     subnet = one.describe()["SubnetId"]
     made = ec2.create_network_interface(SubnetId=subnet, Groups=[one.group])["NetworkInterface"]
     card, address = made["NetworkInterfaceId"], made["PrivateIpAddress"]
-    guests.open(one.group, 7100)
 
     def attachment():
         (row,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[card])["NetworkInterfaces"]
@@ -361,18 +360,15 @@ def test_an_interface_comes_and_goes_live(guests, one, other):
     until("it is attached", lambda: attachment()["Status"] == "attached", 30)
     until("the guest has it", device, 30)
     name = device()
-    cidr = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["CidrBlock"]
-    # As on EC2, what comes by an interface must leave by it.
-    one.ssh(
-        f"sudo ip address add {address}/20 dev {name} && sudo ip link set {name} up"
-        f" && sudo ip route add {cidr} dev {name} table 100"
-        f" && sudo ip rule add from {address} table 100"
-    )
-    one.ssh("nohup nc -ll -p 7100 -e cat >/dev/null 2>&1 </dev/null &")
+    # The image asks DHCP on every interface that it finds.
+    until("it has its address", lambda: address in one.ssh(f"ip address show dev {name}"), 30)
     assert made["MacAddress"] in imds(one, "meta-data/network/interfaces/macs/")
-    said = "echo live | nc -w 3 " + address + " 7100"
-    until("it answers", lambda: other.ssh(said, check=False).stdout.strip() == "live", 30)
-    guests.close(one.group, 7100)
+    # What leaves by it has its address, and the answers come back by it.
+    call = f"sudo ping -c 1 -W 2 -I {name} {other.private_ip}"
+    assert one.ssh(call, check=False).returncode != 0
+    guests.open(other.group, -1, f"{address}/32", "icmp")
+    until("it is answered", lambda: one.ssh(call, check=False).returncode == 0, 30)
+    guests.close(other.group, -1, f"{address}/32", "icmp")
 
     ec2.detach_network_interface(AttachmentId=attachment()["AttachmentId"])
     until("it is detached", lambda: not attachment(), 60)
