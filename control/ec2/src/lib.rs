@@ -49,11 +49,13 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<vpc::addresses::Address>(),
         state::table::<vpc::defaults::RegionSetup>(),
         state::table::<vpc::dhcp_options::DhcpOptions>(),
+        state::table::<vpc::egress_only_internet_gateways::EgressOnlyInternetGateway>(),
         state::table::<vpc::internet_gateways::InternetGateway>(),
         state::table::<vpc::network_acls::NetworkAcl>(),
         state::table::<vpc::network_interfaces::NetworkInterface>(),
         state::table::<vpc::route_tables::RouteTable>(),
         state::table::<vpc::security_groups::SecurityGroup>(),
+        state::table::<vpc::subnet_reservations::SubnetReservation>(),
         state::table::<vpc::subnets::Subnet>(),
         state::table::<vpc::vpcs::Vpc>(),
     ]

@@ -42,6 +42,7 @@ impl Config {
             public_pool: self.public_pool,
             vcpu_overcommit: self.vcpu_overcommit,
             memory_overcommit_percent: self.memory_overcommit_percent,
+            ..Settings::default()
         };
         let applied = cloud.mutate(false, move |tx| {
             tx.put(settings);

@@ -5,6 +5,7 @@
 pub(super) enum Type {
     Address,
     DhcpOptions,
+    EgressOnlyGateway,
     Gateway,
     Image,
     Instance,
@@ -16,15 +17,17 @@ pub(super) enum Type {
     SecurityGroupRule,
     Snapshot,
     Subnet,
+    SubnetReservation,
     Volume,
     Vpc,
 }
 
 impl Type {
     /// All of them.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 17] = [
         Self::Address,
         Self::DhcpOptions,
+        Self::EgressOnlyGateway,
         Self::Gateway,
         Self::Image,
         Self::Instance,
@@ -36,6 +39,7 @@ impl Type {
         Self::SecurityGroupRule,
         Self::Snapshot,
         Self::Subnet,
+        Self::SubnetReservation,
         Self::Volume,
         Self::Vpc,
     ];
@@ -45,6 +49,7 @@ impl Type {
         match self {
             Self::Address => "elastic-ip",
             Self::DhcpOptions => "dhcp-options",
+            Self::EgressOnlyGateway => "egress-only-internet-gateway",
             Self::Gateway => "internet-gateway",
             Self::Image => "image",
             Self::Instance => "instance",
@@ -56,6 +61,7 @@ impl Type {
             Self::SecurityGroupRule => "security-group-rule",
             Self::Snapshot => "snapshot",
             Self::Subnet => "subnet",
+            Self::SubnetReservation => "subnet-cidr-reservation",
             Self::Volume => "volume",
             Self::Vpc => "vpc",
         }
@@ -77,8 +83,8 @@ pub(super) enum Part {
 
 use Part::{Any, Each, New, Tagged};
 use Type::{
-    Address, DhcpOptions, Gateway, Image, Instance, Interface, KeyPair, NetworkAcl, RouteTable,
-    SecurityGroup, SecurityGroupRule, Subnet, Vpc,
+    Address, DhcpOptions, EgressOnlyGateway, Gateway, Image, Instance, Interface, KeyPair,
+    NetworkAcl, RouteTable, SecurityGroup, SecurityGroupRule, Subnet, SubnetReservation, Vpc,
 };
 
 const INSTANCES: &[Part] = &[Each(Instance, "InstanceIds")];
@@ -140,7 +146,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "CreateNetworkInterface" => {
             &[New(Interface), Each(Subnet, "SubnetId"), Each(SecurityGroup, "Groups")]
         }
-        "DeleteNetworkInterface" => INTERFACE,
+        "DeleteNetworkInterface" | "AssignIpv6Addresses" | "UnassignIpv6Addresses" => INTERFACE,
         "AttachNetworkInterface" => {
             &[Each(Instance, "InstanceId"), Each(Interface, "NetworkInterfaceId")]
         }
@@ -163,6 +169,15 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(RouteTable, "AssociationId"),
             Each(Subnet, "AssociationId"),
         ],
+        "CreateEgressOnlyInternetGateway" => &[New(EgressOnlyGateway), Each(Vpc, "VpcId")],
+        "DeleteEgressOnlyInternetGateway" => {
+            &[Each(EgressOnlyGateway, "EgressOnlyInternetGatewayId")]
+        }
+        "CreateSubnetCidrReservation" => &[New(SubnetReservation), Each(Subnet, "SubnetId")],
+        "DeleteSubnetCidrReservation" => &[Each(SubnetReservation, "SubnetCidrReservationId")],
+        "GetSubnetCidrReservations" => SUBNET,
+        "AssociateSubnetCidrBlock" => SUBNET,
+        "DisassociateSubnetCidrBlock" => &[Each(Subnet, "AssociationId")],
         "AssociateVpcCidrBlock" => VPC,
         "DisassociateVpcCidrBlock" => &[Each(Vpc, "AssociationId")],
         "CreateDhcpOptions" => &[New(DhcpOptions)],
@@ -200,6 +215,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         | "DescribeAddresses"
         | "DescribeAvailabilityZones"
         | "DescribeDhcpOptions"
+        | "DescribeEgressOnlyInternetGateways"
         | "DescribeIamInstanceProfileAssociations"
         | "DescribeImages"
         | "DescribeInstanceCreditSpecifications"

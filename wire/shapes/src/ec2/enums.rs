@@ -658,6 +658,11 @@ enumeration! { SubnetCidrBlockStateCode {
     Failed = "failed",
 } }
 
+enumeration! { SubnetCidrReservationType {
+    Prefix = "prefix",
+    Explicit = "explicit",
+} }
+
 enumeration! { SubnetState {
     Pending = "pending",
     Available = "available",

@@ -18,6 +18,8 @@ use shapes::{
     ec2::{AttachmentStatus, NetworkInterfaceStatus},
 };
 use state::State;
+use std::net::Ipv6Addr;
+use types::Ipv6Net;
 
 /// The network border group's and address pool's owner of lent addresses, as AWS names itself.
 const AMAZON: &str = "amazon";
@@ -155,6 +157,7 @@ fn address_holds(state: &State, row: &NetworkInterface, name: &str, wanted: Want
             wanted.any(shown.map(|public| names::public_dns(public.ip, &row.scope.region)))
         }
         "addresses.primary" => wanted.any(row.addresses.iter().enumerate().map(|(at, _)| at == 0)),
+        "ipv6-addresses.ipv6-address" => wanted.any(&row.ipv6),
         "addresses.private-ip-address" | "private-ip-address" => {
             wanted.any(row.addresses.iter().map(|address| address.ip))
         }
@@ -253,6 +256,13 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
             private_ip_address: Some(address.ip.to_string()),
         }
     };
+    let ipv6 = |(at, address): (usize, &Ipv6Addr)| api::NetworkInterfaceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        public_ipv6_dns_name: None,
+        is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
+    };
+    let ipv6_prefix =
+        |prefix: &Ipv6Net| api::Ipv6PrefixSpecification { ipv6_prefix: Some(prefix.to_string()) };
     let dns_options = |name: &String| api::PublicIpDnsNameOptions {
         dns_hostname_type: Some("public-ipv4-dns-name".to_owned()),
         public_ipv4_dns_name: Some(name.clone()),
@@ -267,7 +277,7 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         description: Some(row.description.clone()),
         groups: Some(security_groups::identifiers(state, &row.groups)),
         interface_type: Some(api::NetworkInterfaceType::Interface),
-        ipv6_addresses: Some(Vec::new()),
+        ipv6_addresses: Some(row.ipv6.iter().enumerate().map(ipv6).collect()),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         outpost_arn: None,
@@ -278,7 +288,8 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         private_ip_address: primary.map(|address| address.ip.to_string()),
         private_ip_addresses: Some(row.addresses.iter().enumerate().map(private).collect()),
         ipv4_prefixes: None,
-        ipv6_prefixes: None,
+        ipv6_prefixes: (!row.ipv6_prefixes.is_empty())
+            .then(|| row.ipv6_prefixes.iter().map(ipv6_prefix).collect()),
         requester_id: Some(row.scope.account.to_string()),
         requester_managed: Some(false),
         source_dest_check: Some(row.source_dest_check),
@@ -288,7 +299,7 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         vpc_id: Some(row.vpc.to_string()),
         deny_all_igw_traffic: Some(false),
         ipv6_native: None,
-        ipv6_address: None,
+        ipv6_address: row.ipv6.first().map(ToString::to_string),
         operator: Some(operator()),
         associated_subnets: None,
         availability_zone_id: Some(row.zone.id()),
@@ -328,13 +339,19 @@ pub fn to_instance_api(state: &State, row: &NetworkInterface) -> api::InstanceNe
         ena_srd_specification: None,
         ena_queue_count: None,
     };
+    let ipv6 = |(at, address): (usize, &Ipv6Addr)| api::InstanceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
+    };
+    let ipv6_prefix =
+        |prefix: &Ipv6Net| api::InstanceIpv6Prefix { ipv6_prefix: Some(prefix.to_string()) };
     let primary = row.addresses.first();
     api::InstanceNetworkInterface {
         association: primary.and_then(|address| address.public.as_ref()).map(association),
         attachment: row.attachment.as_ref().map(attachment),
         description: Some(row.description.clone()),
         groups: Some(security_groups::identifiers(state, &row.groups)),
-        ipv6_addresses: Some(Vec::new()),
+        ipv6_addresses: Some(row.ipv6.iter().enumerate().map(ipv6).collect()),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         owner_id: Some(row.scope.account.to_string()),
@@ -347,7 +364,8 @@ pub fn to_instance_api(state: &State, row: &NetworkInterface) -> api::InstanceNe
         vpc_id: Some(row.vpc.to_string()),
         interface_type: Some(api::NetworkInterfaceType::Interface.to_string()),
         ipv4_prefixes: None,
-        ipv6_prefixes: None,
+        ipv6_prefixes: (!row.ipv6_prefixes.is_empty())
+            .then(|| row.ipv6_prefixes.iter().map(ipv6_prefix).collect()),
         connection_tracking_configuration: None,
         operator: Some(operator()),
     }
