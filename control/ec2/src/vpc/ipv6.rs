@@ -55,7 +55,7 @@ pub fn overlap(one: &Ipv6Net, other: &Ipv6Net) -> bool {
 /// The pool is used up.
 pub(super) fn free_vpc_block(tx: &mut Tx) -> Result<Ipv6Net, Fault> {
     let pool = Settings::of(tx).ipv6_pool;
-    let bits = VPC_PREFIX.checked_sub(pool.prefix_len()).unwrap_or_default();
+    let bits = VPC_PREFIX.saturating_sub(pool.prefix_len());
     let count = 1_u64.checked_shl(u32::from(bits)).unwrap_or(u64::MAX) - 1;
     if count == 0 {
         return Err(errors::ipv6_pool_empty());
