@@ -106,6 +106,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
                 trust_any_key: settings.trust_any_key,
                 loopback_issuers: settings.loopback_issuers,
                 public_pool: settings.public_pool,
+                ipv6_pool: settings.ipv6_pool(paths),
                 vcpu_overcommit: settings.vcpu_overcommit,
                 memory_overcommit_percent: settings.memory_overcommit_percent,
                 audit_days: settings.audit_days,
@@ -118,6 +119,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
             control: paths.run_file("vpc-card.sock"),
             tun_name: Some(tun_name(paths)),
             public_pool: settings.public_pool,
+            public_pool6: settings.ipv6_pool(paths),
             resolvers: settings.resolvers,
         }),
         Role::EbsCard => ebs_card::run(ebs_card::Config {

@@ -54,6 +54,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
         out!("          WARNING: any key is trusted");
     }
     out!("Public IP addresses from {}", settings.public_pool);
+    out!("IPv6 blocks from {}", settings.ipv6_pool(paths));
     let mut well = true;
     let mut line = |name: &str, file: String| {
         let process = Process::noted(&paths.run_file(&file));

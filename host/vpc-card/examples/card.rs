@@ -1,4 +1,4 @@
-//! Runs a card by itself: `card CONTROL-SOCKET TUN|- POOL`.
+//! Runs a card by itself: `card CONTROL-SOCKET TUN|- POOL POOL6`.
 
 struct Stderr;
 
@@ -18,10 +18,10 @@ impl log::Log for Stderr {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(control), Some(tun), Some(pool)) =
-        (arguments.next(), arguments.next(), arguments.next())
+    let (Some(control), Some(tun), Some(pool), Some(pool6)) =
+        (arguments.next(), arguments.next(), arguments.next(), arguments.next())
     else {
-        anyhow::bail!("usage: card CONTROL-SOCKET TUN|- POOL");
+        anyhow::bail!("usage: card CONTROL-SOCKET TUN|- POOL POOL6");
     };
     log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
     let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
@@ -30,6 +30,7 @@ fn main() -> anyhow::Result<()> {
         control: control.into(),
         tun_name: Some(tun).filter(|name| name != "-"),
         public_pool: pool.parse()?,
+        public_pool6: pool6.parse()?,
         resolvers: Vec::new(),
     })
 }

@@ -29,7 +29,7 @@ use std::{
     sync::mpsc::channel,
     thread::JoinHandle,
 };
-use types::{Ipv4Net, NetworkInterfaceId};
+use types::{Ipv4Net, Ipv6Net, NetworkInterfaceId};
 use uplink::tun::Tun;
 use vhost_user::{
     frontend::Switch,
@@ -46,6 +46,8 @@ pub struct Config {
     pub tun_name: Option<String>,
     /// Public addresses: the host routes them here, and its own is the first usable one.
     pub public_pool: Ipv4Net,
+    /// IPv6 addresses of VPCs: the host routes them here, and its own is the first usable one.
+    pub public_pool6: Ipv6Net,
     /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
     pub resolvers: Vec<SocketAddr>,
 }

@@ -1,7 +1,7 @@
 //! A running card: its control socket, and guests by real rings.
 
 use crate::{
-    config::{ANY, POOL, eni, group, ip, net, patch, rule, sg, vpc},
+    config::{ANY, POOL, POOL6, eni, group, ip, net, patch, rule, sg, vpc},
     frames::{arp, dhcp, ping, sums_are_right, tcp, udp},
     frontend::{FEATURES, Frontend, GUEST, INDIRECT, NEXT, WRITE, descriptor},
 };
@@ -53,7 +53,7 @@ impl Rig {
         for config in &mut patch.ports {
             config.socket = self.folder.join(config.port.id.to_string());
             let socket = self.folder.join("service");
-            let address = ip("169.254.169.254");
+            let address = ip("169.254.169.254").into();
             config.services.push(Service {
                 address,
                 port: 80,
@@ -124,6 +124,7 @@ fn start(folder: &Path, resolvers: &[SocketAddr]) -> (Card, BufReader<UnixStream
         control: control.clone(),
         tun_name: None,
         public_pool: net(POOL),
+        public_pool6: POOL6.parse().unwrap(),
         resolvers: resolvers.to_vec(),
     };
     let card = Card::start(&config).unwrap();
