@@ -35,6 +35,8 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         Some(instance) => instance.id.to_string(),
         None => names::host_name(row.primary_ip()?),
     };
+    let is_primary = row.attachment.as_ref().is_some_and(|it| it.device_index == 0);
+    let primary_of = instance.filter(|_| is_primary);
     let address = |address: &network_interfaces::PrivateAddress| network::Address {
         private: address.ip,
         public: address.public.as_ref().map(|public| public.ip),
@@ -50,8 +52,12 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         groups: row.groups.clone(),
         source_dest_check: row.source_dest_check,
         host_name,
-        resource_name: None,
-        metadata_ipv6: false,
+        resource_name: primary_of.map(|row| network::ResourceName {
+            name: row.id.to_string(),
+            a: row.resource_name_dns_a,
+            aaaa: row.resource_name_dns_aaaa,
+        }),
+        metadata_ipv6: instance.is_some_and(|row| row.metadata.ipv6),
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
     })
 }
@@ -106,7 +112,7 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
             match route.target {
                 Target::InternetGateway(_) => network::RouteTarget::InternetGateway,
                 Target::NetworkInterface(id) => network::RouteTarget::Interface(id),
-                Target::EgressOnlyInternetGateway(_) => network::RouteTarget::Blackhole,
+                Target::EgressOnlyInternetGateway(_) => network::RouteTarget::EgressOnlyGateway,
             }
         } else {
             network::RouteTarget::Blackhole
@@ -191,7 +197,10 @@ fn rule(rule: &security_groups::Rule) -> network::Rule {
 pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKey)) {
     interfaces(before, changes, add);
     for change in changes.of::<Instance>() {
-        let part = |row: &Instance| (row.hostname_type.clone(), row.metadata.hop_limit);
+        let part = |row: &Instance| {
+            let dns = (row.resource_name_dns_a, row.resource_name_dns_aaaa);
+            (row.hostname_type.clone(), dns, row.metadata.hop_limit, row.metadata.ipv6)
+        };
         if differs(change, part) {
             for interface in network_interfaces::of_instance(before, change.key) {
                 add(EntryKey::Port(interface.id));
