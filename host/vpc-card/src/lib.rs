@@ -23,7 +23,7 @@ use datapath::{Command, Datapath};
 use engine::Engine;
 use services::forward::Forwarder;
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
     path::PathBuf,
     sync::mpsc::channel,
@@ -58,6 +58,12 @@ impl Config {
     pub fn host_address(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.public_pool.network()).wrapping_add(1))
     }
+
+    /// The host's own address among the IPv6 ones.
+    #[must_use]
+    pub fn host_address6(&self) -> Ipv6Addr {
+        Ipv6Addr::from(u128::from(self.public_pool6.network()) | 1)
+    }
 }
 
 /// A running card; it ends when dropped.
@@ -79,6 +85,11 @@ impl Card {
             match Tun::open(name, config.public_pool, host) {
                 Ok(tun) => {
                     log::info!("uplink: {name}, {} by {host}", config.public_pool);
+                    let host = config.host_address6();
+                    match tun.add_ipv6(name, config.public_pool6, host) {
+                        Ok(()) => log::info!("uplink: {} by {host}", config.public_pool6),
+                        Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
+                    }
                     Some(tun)
                 }
                 Err(error) => {
@@ -89,7 +100,8 @@ impl Card {
         });
         let (commands, receiver) = channel();
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
-        let engine = Engine::new(config.public_pool, host);
+        let engine = Engine::new(config.public_pool, host)
+            .with_ipv6(config.public_pool6, config.host_address6());
         let forwarder = Forwarder::new(config.resolvers.clone());
         let moving = Datapath::new(engine, tun, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];

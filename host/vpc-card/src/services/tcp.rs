@@ -7,7 +7,7 @@
 use super::dns_stream::DnsStream;
 use crate::engine::{
     Port,
-    packet::{ACK, ETHERNET, Packet, SYN, ipv4},
+    packet::{ACK, ETHERNET, Packet, SYN},
 };
 use contracts::card::Service;
 use rustix::{
@@ -25,7 +25,7 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     io::{ErrorKind, Read as _, Write as _},
-    net::{Ipv4Addr, Shutdown},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown},
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -114,8 +114,8 @@ enum Backend {
 struct Connection {
     id: u64,
     handle: SocketHandle,
-    own: (Ipv4Addr, u16),
-    guest: (Ipv4Addr, u16),
+    own: (IpAddr, u16),
+    guest: (IpAddr, u16),
     backend: Backend,
 }
 
@@ -144,13 +144,17 @@ impl Stack {
         let mut interface = Interface::new(config, &mut wire, instant(now));
         // Any address is ours: only those of services are handed to us.
         let own = Ipv4Addr::new(169, 254, 169, 254);
+        let own6 = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
         interface.update_ip_addrs(|addresses| {
-            // One address fits always.
+            // Two addresses fit always.
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(own), 32));
+            let _ = addresses.push(IpCidr::new(IpAddress::Ipv6(own6), 128));
         });
         interface.set_any_ip(true);
-        if let Err(error) = interface.routes_mut().add_default_ipv4_route(own) {
-            log::error!("route of a TCP stack: {error:?}");
+        let routes = interface.routes_mut();
+        let routed = routes.add_default_ipv4_route(own).map(|_| ());
+        if let Err(error) = routed.and(routes.add_default_ipv6_route(own6)) {
+            log::error!("routes of a TCP stack: {error:?}");
         }
         let name = port.config.port.id.to_string();
         let vpc = port.config.port.vpc.to_string();
@@ -169,14 +173,14 @@ impl Stack {
 
     /// Takes a segment of the guest's.
     pub fn receive(&mut self, port: &Port, packet: &Packet, frame: &[u8]) {
-        let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else { return };
-        let guest = (src, packet.ports.0);
-        let own = (dst, packet.ports.1);
+        let guest = (packet.src, packet.ports.0);
+        let own = (packet.dst, packet.ports.1);
         let mut connections = self.connections.iter();
         let known = connections.any(|at| (at.guest, at.own) == (guest, own));
         if packet.flags & (SYN | ACK) == SYN && !known {
             let mut services = port.config.services.iter();
-            let service = services.find(|service| service.address == own.0 && service.port == own.1);
+            let service =
+                services.find(|service| service.address == own.0 && service.port == own.1);
             if let Some(service) = service {
                 let service = service.clone();
                 // The guest asks again, until others have ended.
@@ -186,7 +190,7 @@ impl Stack {
                 let hop_limit = service.hop_limit.max(1);
                 let backend = Backend::Connecting { service, next_ms: 0, until_ms: u64::MAX };
                 self.listen(own, guest, hop_limit, backend);
-            } else if port.is_resolver(own.0.into()) && own.1 == DNS {
+            } else if port.is_resolver(own.0) && own.1 == DNS {
                 if self.connections.len() >= MAX_CONNECTIONS || self.resolved() {
                     return;
                 }
@@ -205,8 +209,8 @@ impl Stack {
 
     fn listen(
         &mut self,
-        own: (Ipv4Addr, u16),
-        guest: (Ipv4Addr, u16),
+        own: (IpAddr, u16),
+        guest: (IpAddr, u16),
         hop_limit: u8,
         backend: Backend,
     ) {
@@ -218,7 +222,7 @@ impl Stack {
         socket.set_timeout(Some(TIMEOUT));
         socket.set_keep_alive(Some(KEEP_ALIVE));
         socket.set_nagle_enabled(false);
-        let address = Some(IpAddress::Ipv4(own.0));
+        let address = Some(IpAddress::from(own.0));
         if socket.listen(IpListenEndpoint { addr: address, port: own.1 }).is_err() {
             return;
         }
