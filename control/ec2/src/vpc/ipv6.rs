@@ -1,10 +1,7 @@
 //! IPv6 blocks and addresses: their sizes, the cloud's pool, and what AWS keeps for itself.
 
 use super::{
-    network_interfaces::NetworkInterface,
-    subnet_reservations::{self, Kind},
-    subnets::Subnet,
-    vpcs::Vpc,
+    network_interfaces::NetworkInterface, subnet_reservations, subnets::Subnet, vpcs::Vpc,
 };
 use crate::{errors, settings::Settings};
 use shapes::Fault;
@@ -14,8 +11,6 @@ use types::{IpNet, Ipv6Net};
 
 /// The size of the blocks that VPCs are given from the cloud's pool, as from Amazon's.
 const VPC_PREFIX: u8 = 56;
-/// The size of a delegated prefix.
-pub(super) const PREFIX: u8 = 80;
 /// How many random blocks or addresses are tried before one is looked for in order.
 const TRIES: usize = 16;
 /// Addresses at a subnet's begin that AWS keeps; the last one it keeps, too.
@@ -110,19 +105,9 @@ fn usable(block: &Ipv6Net) -> (u128, u128) {
     (first + RESERVED, last - 1)
 }
 
-/// Whether an interface of the subnet has the address, or a prefix that has it.
-pub(super) fn is_taken(state: &State, subnet: &Subnet, address: Ipv6Addr) -> bool {
+/// Whether an interface has the address; no two VPCs share one.
+fn is_taken(state: &State, address: Ipv6Addr) -> bool {
     state.find::<NetworkInterface>("ipv6", address).next().is_some()
-        || delegated(state, subnet).any(|prefix| prefix.contains(&address))
-}
-
-/// The prefixes that interfaces of a subnet have.
-pub(super) fn delegated<'a>(
-    state: &'a State,
-    subnet: &Subnet,
-) -> impl Iterator<Item = &'a Ipv6Net> + use<'a> {
-    let interfaces = state.find::<NetworkInterface>("prefixes", subnet.id);
-    interfaces.flat_map(|interface| &interface.ipv6_prefixes)
 }
 
 /// Checks that an interface of the subnet may have this address.
@@ -138,7 +123,7 @@ pub(super) fn check(state: &State, subnet: &Subnet, address: Ipv6Addr) -> Result
     if !(first..=last).contains(&u128::from(address)) {
         return Err(errors::address_reserved());
     }
-    if is_taken(state, subnet, address) { Err(errors::address_in_use()) } else { Ok(()) }
+    if is_taken(state, address) { Err(errors::address_in_use()) } else { Ok(()) }
 }
 
 /// The subnet's IPv6 block.
@@ -149,102 +134,21 @@ pub(super) fn block_of(subnet: &Subnet) -> Result<Ipv6Net, Fault> {
     subnet.ipv6_cidr.map(|(_, block)| block).ok_or_else(|| errors::no_ipv6_block(subnet.id))
 }
 
-/// Checks that an interface of the subnet may have this prefix.
-///
-/// # Errors
-/// The subnet has no IPv6 block or not this prefix, or AWS or an interface has something of it.
-pub(super) fn check_prefix(state: &State, subnet: &Subnet, prefix: Ipv6Net) -> Result<(), Fault> {
-    let block = block_of(subnet)?;
-    if !block.contains(&prefix) {
-        return Err(errors::address_out_of_subnet());
-    }
-    let ((first, last), (from, to)) = (usable(&block), ends(&prefix));
-    if from < first || to > last {
-        return Err(errors::address_reserved());
-    }
-    let mut addresses = addresses(state, subnet);
-    if delegated(state, subnet).any(|other| overlap(other, &prefix))
-        || addresses.any(|ip| prefix.contains(ip))
-    {
-        return Err(errors::address_in_use());
-    }
-    Ok(())
-}
-
-/// The addresses that interfaces of a subnet have.
-fn addresses<'a>(
-    state: &'a State,
-    subnet: &Subnet,
-) -> impl Iterator<Item = &'a Ipv6Addr> + use<'a> {
-    let interfaces = state.find::<NetworkInterface>("subnet", subnet.id);
-    interfaces.flat_map(|interface| &interface.ipv6)
-}
-
 /// An address that nobody has and nobody reserved: a random one, so that none can be guessed.
-/// `taken` and `prefixes` are the caller's own, which no row has yet.
+/// `taken` are the caller's own, which no row has yet.
 ///
 /// # Errors
 /// The subnet has no IPv6 block, or no address is left.
-pub(super) fn free(
-    tx: &mut Tx,
-    subnet: &Subnet,
-    taken: &[Ipv6Addr],
-    prefixes: &[Ipv6Net],
-) -> Result<Ipv6Addr, Fault> {
+pub(super) fn free(tx: &mut Tx, subnet: &Subnet, taken: &[Ipv6Addr]) -> Result<Ipv6Addr, Fault> {
     let block = block_of(subnet)?;
     let reservations = subnet_reservations::of_subnet(tx, subnet.id);
-    let mut kept = reservations.filter_map(|row| v6(row.cidr)).collect::<Vec<_>>();
-    kept.extend(delegated(tx, subnet));
-    kept.extend(prefixes);
-    let left = without(usable(&block), kept.iter().map(ends).collect());
+    let kept = reservations.filter_map(|row| v6(row.cidr)).map(|block| ends(&block)).collect();
+    let left = without(usable(&block), kept);
     let is_free = |state: &State, at: u128| {
         let ip = Ipv6Addr::from(at);
-        !taken.contains(&ip) && state.find::<NetworkInterface>("ipv6", ip).next().is_none()
+        !taken.contains(&ip) && !is_taken(state, ip)
     };
     let found = choose(tx, &left, is_free).map(Ipv6Addr::from);
-    found.ok_or_else(|| errors::insufficient_addresses(subnet.id))
-}
-
-/// A prefix that nobody has anything of: of a range that is reserved for prefixes if there is room,
-/// else of what isn't reserved.
-///
-/// # Errors
-/// The subnet has no IPv6 block, or no prefix is left.
-pub(super) fn free_prefix(
-    tx: &mut Tx,
-    subnet: &Subnet,
-    prefixes: &[Ipv6Net],
-    taken: &[Ipv6Addr],
-) -> Result<Ipv6Net, Fault> {
-    let block = block_of(subnet)?;
-    let host_bits = 128 - u32::from(PREFIX);
-    // Prefixes are numbers here, as addresses are elsewhere.
-    let numbers = |block: &Ipv6Net| {
-        let (first, last) = ends(block);
-        (first >> host_bits, last >> host_bits)
-    };
-    let number = |ip: &Ipv6Addr| u128::from(*ip) >> host_bits;
-    let reservations = subnet_reservations::of_subnet(tx, subnet.id);
-    let reserved =
-        reservations.filter_map(|row| Some((row.kind, v6(row.cidr)?))).collect::<Vec<_>>();
-    let used = delegated(tx, subnet).chain(prefixes).map(numbers);
-    let used = used.chain(addresses(tx, subnet).chain(taken).map(|ip| (number(ip), number(ip))));
-    let (low, high) = numbers(&block);
-    let mut used = used.chain([(low, low), (high, high)]).collect::<Ranges>();
-    let for_prefixes = reserved
-        .iter()
-        .filter(|(kind, block)| *kind == Kind::Prefix && block.prefix_len() <= PREFIX);
-    let mut left = for_prefixes
-        .map(|(_, block)| numbers(block))
-        .flat_map(|range| without(range, used.clone()))
-        .collect::<Ranges>();
-    if left.is_empty() {
-        used.extend(reserved.iter().map(|(_, block)| numbers(block)));
-        left = without((low, high), used);
-    }
-    let found = choose(tx, &left, |_, _| true);
-    let found = found.map(|number| Ipv6Addr::from(number << host_bits));
-    let found = found.and_then(|first| Ipv6Net::new(first, PREFIX).ok());
     found.ok_or_else(|| errors::insufficient_addresses(subnet.id))
 }
 

@@ -238,6 +238,7 @@ fn row_holds(row: &Instance, name: &str, wanted: Wanted<'_>) -> Option<bool> {
         // Instances here have none of these.
         "host-id"
         | "instance-lifecycle"
+        | "network-interface.ipv6-prefixes.ipv6-prefix"
         | "placement-group-name"
         | "platform"
         | "product-code"
@@ -312,10 +313,6 @@ fn interface_holds(
         }
         "network-interface.ipv6-addresses.is-primary-ipv6" => {
             wanted.any(ipv6().filter_map(|at| at.is_primary_ipv6))
-        }
-        "network-interface.ipv6-prefixes.ipv6-prefix" => {
-            let prefixes = cards().filter_map(|card| card.ipv6_prefixes.as_ref()).flatten();
-            wanted.any(prefixes.filter_map(|at| at.ipv6_prefix.as_ref()))
         }
         "network-interface.addresses.association.public-ip" => {
             wanted.any(addresses().filter_map(|at| at.association.as_ref()?.public_ip.as_ref()))

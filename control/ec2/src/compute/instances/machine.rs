@@ -123,6 +123,6 @@ fn interface(state: &State, card: &NetworkInterface) -> Option<Interface> {
         ipv6: card.ipv6.clone(),
         subnet_ipv6: subnet.ipv6_cidr.iter().map(|(_, block)| *block).collect(),
         vpc_ipv6: vpc.ipv6_cidrs.iter().map(|(_, block)| *block).collect(),
-        ipv6_prefixes: card.ipv6_prefixes.clone(),
+        ipv6_prefixes: Vec::new(),
     })
 }

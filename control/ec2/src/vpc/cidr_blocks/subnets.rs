@@ -78,8 +78,7 @@ pub fn disassociate_subnet_cidr_block(
     if subnet.assign_ipv6_on_creation {
         return Err(errors::subnet_block_assigns(text));
     }
-    let has = |row: &NetworkInterface| !row.ipv6.is_empty() || !row.ipv6_prefixes.is_empty();
-    if tx.find::<NetworkInterface>("subnet", subnet.id).any(|row| has(row)) {
+    if tx.find::<NetworkInterface>("subnet", subnet.id).any(|row| !row.ipv6.is_empty()) {
         return Err(errors::subnet_block_in_use(text));
     }
     let reserved = subnet_reservations::of_subnet(tx, subnet.id);

@@ -19,7 +19,6 @@ use shapes::{
 };
 use state::State;
 use std::net::Ipv6Addr;
-use types::Ipv6Net;
 
 /// The network border group's and address pool's owner of lent addresses, as AWS names itself.
 const AMAZON: &str = "amazon";
@@ -261,8 +260,6 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         public_ipv6_dns_name: None,
         is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
     };
-    let ipv6_prefix =
-        |prefix: &Ipv6Net| api::Ipv6PrefixSpecification { ipv6_prefix: Some(prefix.to_string()) };
     let dns_options = |name: &String| api::PublicIpDnsNameOptions {
         dns_hostname_type: Some("public-ipv4-dns-name".to_owned()),
         public_ipv4_dns_name: Some(name.clone()),
@@ -288,8 +285,7 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         private_ip_address: primary.map(|address| address.ip.to_string()),
         private_ip_addresses: Some(row.addresses.iter().enumerate().map(private).collect()),
         ipv4_prefixes: None,
-        ipv6_prefixes: (!row.ipv6_prefixes.is_empty())
-            .then(|| row.ipv6_prefixes.iter().map(ipv6_prefix).collect()),
+        ipv6_prefixes: None,
         requester_id: Some(row.scope.account.to_string()),
         requester_managed: Some(false),
         source_dest_check: Some(row.source_dest_check),
@@ -343,8 +339,6 @@ pub fn to_instance_api(state: &State, row: &NetworkInterface) -> api::InstanceNe
         ipv6_address: Some(address.to_string()),
         is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
     };
-    let ipv6_prefix =
-        |prefix: &Ipv6Net| api::InstanceIpv6Prefix { ipv6_prefix: Some(prefix.to_string()) };
     let primary = row.addresses.first();
     api::InstanceNetworkInterface {
         association: primary.and_then(|address| address.public.as_ref()).map(association),
@@ -364,8 +358,7 @@ pub fn to_instance_api(state: &State, row: &NetworkInterface) -> api::InstanceNe
         vpc_id: Some(row.vpc.to_string()),
         interface_type: Some(api::NetworkInterfaceType::Interface.to_string()),
         ipv4_prefixes: None,
-        ipv6_prefixes: (!row.ipv6_prefixes.is_empty())
-            .then(|| row.ipv6_prefixes.iter().map(ipv6_prefix).collect()),
+        ipv6_prefixes: None,
         connection_tracking_configuration: None,
         operator: Some(operator()),
     }

@@ -1,4 +1,4 @@
-//! IPv6 addresses and prefixes of interfaces.
+//! IPv6 addresses of interfaces.
 
 use super::{NetworkInterface, life::MAX_ADDRESSES};
 use crate::{
@@ -11,7 +11,6 @@ use iam::Request;
 use shapes::{Fault, ec2 as api};
 use state::{State, Tx};
 use std::net::Ipv6Addr;
-use types::Ipv6Net;
 
 /// The IPv6 addresses that an interface shall have; by default those that its subnet gives.
 #[derive(Debug, Clone, Default)]
@@ -20,22 +19,18 @@ pub struct Ipv6Wanted {
     pub addresses: Vec<Ipv6Addr>,
     /// How many addresses, any that are free; none = as the subnet says.
     pub count: Option<u32>,
-    /// Prefixes that are named.
-    pub prefixes: Vec<Ipv6Net>,
-    /// How many prefixes, any that are free.
-    pub prefix_count: u32,
     /// Whether the first address is the primary one, which stays.
     pub primary: bool,
 }
 
 impl Ipv6Wanted {
-    /// What a call asks for: addresses by name or number, prefixes by name or number.
+    /// What a call asks for: addresses by name or by number.
     ///
     /// # Errors
-    /// It asks for both of one kind, or names none, or no number.
+    /// It asks for both, or one is no address or no number.
     pub fn new(
-        (addresses, count): (Option<Vec<api::InstanceIpv6Address>>, Option<i32>),
-        (prefixes, prefix_count): (Vec<Option<String>>, Option<i32>),
+        addresses: Option<Vec<api::InstanceIpv6Address>>,
+        count: Option<i32>,
         primary: Option<bool>,
     ) -> Result<Self, Fault> {
         let mut primary = primary.unwrap_or(false);
@@ -51,79 +46,49 @@ impl Ipv6Wanted {
                 named.push(address);
             }
         }
-        let texts =
-            prefixes.into_iter().map(|text| text.ok_or_else(|| errors::missing("ipv6Prefix")));
-        let prefixes = texts.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { primary, ..Self::by_name_or_number(named, count, &prefixes, prefix_count)? })
+        Ok(Self { primary, ..Self::by_name_or_number(named, count)? })
     }
 
-    fn by_name_or_number(
-        addresses: Vec<Ipv6Addr>,
-        count: Option<i32>,
-        prefixes: &[String],
-        prefix_count: Option<i32>,
-    ) -> Result<Self, Fault> {
+    fn by_name_or_number(addresses: Vec<Ipv6Addr>, count: Option<i32>) -> Result<Self, Fault> {
         let count = count.map(|count| number(count, "ipv6AddressCount")).transpose()?;
-        let prefix_count =
-            prefix_count.map(|count| number(count, "ipv6PrefixCount")).transpose()?;
         if count.is_some_and(|count| count > 0) && !addresses.is_empty() {
             return Err(errors::exclusive("ipv6AddressCount", "ipv6Addresses"));
         }
-        if prefix_count.is_some_and(|count| count > 0) && !prefixes.is_empty() {
-            return Err(errors::exclusive("ipv6PrefixCount", "ipv6Prefixes"));
-        }
-        let prefixes = prefixes.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
-        let prefix_count = prefix_count.unwrap_or_default();
-        Ok(Self { addresses, count, prefixes, prefix_count, primary: false })
+        Ok(Self { addresses, count, primary: false })
     }
 
     /// Whether it names addresses, which one interface only can have.
     #[must_use]
     pub fn is_named(&self) -> bool {
-        !self.addresses.is_empty() || !self.prefixes.is_empty()
+        !self.addresses.is_empty()
     }
 
-    /// How many addresses and prefixes an interface of the subnet has then.
+    /// How many addresses an interface of the subnet has then.
     #[must_use]
     pub fn total(&self, subnet: &Subnet) -> u32 {
-        let named = self.addresses.len() + self.prefixes.len();
-        let named = u32::try_from(named).unwrap_or(u32::MAX);
-        named.saturating_add(self.any(subnet)).saturating_add(self.prefix_count)
+        let named = u32::try_from(self.addresses.len()).unwrap_or(u32::MAX);
+        named.saturating_add(self.any(subnet))
     }
 
     /// How many addresses that aren't named.
     fn any(&self, subnet: &Subnet) -> u32 {
-        let delegated = self.prefix_count > 0 || !self.prefixes.is_empty();
         match self.count {
-            Some(count) if count == 0 && self.primary && self.addresses.is_empty() => 1,
+            Some(0) if self.primary && self.addresses.is_empty() => 1,
             Some(count) => count,
             None if !self.addresses.is_empty() => 0,
-            None if self.primary => 1,
-            None => u32::from(subnet.assign_ipv6_on_creation && !delegated),
+            None => u32::from(self.primary || subnet.assign_ipv6_on_creation),
         }
     }
 
-    /// The addresses and prefixes, which nobody has and nobody else gets.
+    /// The addresses, which nobody has and nobody else gets.
     ///
     /// # Errors
     /// The subnet has no IPv6 block, they are too many, or one can't be had.
-    pub(super) fn take(
-        self,
-        tx: &mut Tx,
-        subnet: &Subnet,
-    ) -> Result<(Vec<Ipv6Addr>, Vec<Ipv6Net>), Fault> {
+    pub(super) fn take(self, tx: &mut Tx, subnet: &Subnet) -> Result<Vec<Ipv6Addr>, Fault> {
         if usize::try_from(self.total(subnet)).unwrap_or(usize::MAX) > MAX_ADDRESSES {
             return Err(errors::ipv6_address_limit());
         }
         let any = self.any(subnet);
-        let mut prefixes: Vec<Ipv6Net> = Vec::new();
-        for prefix in self.prefixes {
-            ipv6::check_prefix(tx, subnet, prefix)?;
-            if prefixes.contains(&prefix) || self.addresses.iter().any(|ip| prefix.contains(ip)) {
-                return Err(errors::address_in_use());
-            }
-            prefixes.push(prefix);
-        }
         let mut addresses: Vec<Ipv6Addr> = Vec::new();
         for ip in self.addresses {
             ipv6::check(tx, subnet, ip)?;
@@ -132,32 +97,17 @@ impl Ipv6Wanted {
             }
             addresses.push(ip);
         }
-        for _ in 0..self.prefix_count {
-            let prefix = ipv6::free_prefix(tx, subnet, &prefixes, &addresses)?;
-            prefixes.push(prefix);
-        }
         for _ in 0..any {
-            let ip = ipv6::free(tx, subnet, &addresses, &prefixes)?;
+            let ip = ipv6::free(tx, subnet, &addresses)?;
             addresses.push(ip);
         }
-        Ok((addresses, prefixes))
+        Ok(addresses)
     }
 }
 
 fn number(count: i32, parameter: &str) -> Result<u32, Fault> {
     let why = "It must not be negative.";
     u32::try_from(count).map_err(|_| errors::invalid_value(count, parameter, why))
-}
-
-fn prefix(text: &str) -> Result<Ipv6Net, Fault> {
-    let block = ipv6::parse(text, "ipv6Prefix")?;
-    match block.prefix_len() {
-        ipv6::PREFIX => Ok(block),
-        _ => {
-            let why = format!("An IPv6 prefix has a length of /{}.", ipv6::PREFIX);
-            Err(errors::invalid_value(text, "ipv6Prefix", why))
-        }
-    }
 }
 
 /// How many IPv6 addresses an interface may have: its instance's type says it.
@@ -169,7 +119,7 @@ fn limit(state: &State, interface: &NetworkInterface) -> u32 {
     kind.map_or(most, |kind| kind.ipv6_per_interface.min(most))
 }
 
-/// Gives an interface IPv6 addresses or prefixes, named or any.
+/// Gives an interface IPv6 addresses, named or any.
 ///
 /// # Errors
 /// The interface doesn't exist, its subnet has no IPv6, one can't be had, or they are too many.
@@ -185,12 +135,14 @@ pub fn assign_ipv6_addresses(
         ipv6_addresses,
         ipv6_address_count,
     } = input;
+    errors::refuse(&[
+        ("Ipv6PrefixCount", ipv6_prefix_count.is_some_and(|count| count != 0)),
+        ("Ipv6Prefixes", ipv6_prefixes.is_some_and(|list| !list.is_empty())),
+    ])?;
     let id = network_interface_id.ok_or_else(|| errors::missing("networkInterfaceId"))?;
     let named = ipv6_addresses.unwrap_or_default();
     let named = named.iter().map(|text| ipv6::address(text)).collect::<Result<Vec<_>, _>>()?;
-    let prefixes = ipv6_prefixes.unwrap_or_default();
-    let wanted =
-        Ipv6Wanted::by_name_or_number(named, ipv6_address_count, &prefixes, ipv6_prefix_count)?;
+    let wanted = Ipv6Wanted::by_name_or_number(named, ipv6_address_count)?;
     let wanted = Ipv6Wanted { count: wanted.count.or(Some(0)), ..wanted };
     let interface = find::<NetworkInterface>(tx, &request.scope, &id)?;
     let subnet = find::<Subnet>(tx, &request.scope, &interface.subnet.to_string())?;
@@ -201,20 +153,16 @@ pub fn assign_ipv6_addresses(
     if interface.ipv6_count().saturating_add(more) > limit(tx, &interface) {
         return Err(errors::ipv6_address_limit());
     }
-    let (addresses, prefixes) = wanted.take(tx, &subnet)?;
-    tx.update::<NetworkInterface>(&interface.id, |row| {
-        row.ipv6.extend(&addresses);
-        row.ipv6_prefixes.extend(&prefixes);
-    });
+    let addresses = wanted.take(tx, &subnet)?;
+    tx.update::<NetworkInterface>(&interface.id, |row| row.ipv6.extend(&addresses));
     Ok(api::AssignIpv6AddressesResult {
         assigned_ipv6_addresses: Some(addresses.iter().map(ToString::to_string).collect()),
-        assigned_ipv6_prefixes: (!prefixes.is_empty())
-            .then(|| prefixes.iter().map(ToString::to_string).collect()),
+        assigned_ipv6_prefixes: None,
         network_interface_id: Some(id),
     })
 }
 
-/// Takes IPv6 addresses or prefixes of an interface away.
+/// Takes IPv6 addresses of an interface away.
 ///
 /// # Errors
 /// The interface doesn't exist, hasn't one of them, or one is its primary.
@@ -225,19 +173,16 @@ pub fn unassign_ipv6_addresses(
 ) -> Result<api::UnassignIpv6AddressesResult, Fault> {
     let api::UnassignIpv6AddressesRequest { ipv6_prefixes, network_interface_id, ipv6_addresses } =
         input;
+    errors::refuse(&[("Ipv6Prefixes", ipv6_prefixes.is_some_and(|list| !list.is_empty()))])?;
     let id = network_interface_id.ok_or_else(|| errors::missing("networkInterfaceId"))?;
-    let (addresses, prefixes) =
-        (ipv6_addresses.unwrap_or_default(), ipv6_prefixes.unwrap_or_default());
-    if addresses.is_empty() && prefixes.is_empty() {
-        return Err(errors::either("ipv6Addresses", "ipv6Prefixes"));
+    let addresses = ipv6_addresses.unwrap_or_default();
+    if addresses.is_empty() {
+        return Err(errors::missing("ipv6Addresses"));
     }
     let parsed = addresses.iter().map(|text| ipv6::address(text));
     let addresses = parsed.collect::<Result<Vec<_>, _>>()?;
-    let prefixes = prefixes.iter().map(|text| prefix(text)).collect::<Result<Vec<_>, _>>()?;
     let interface = find::<NetworkInterface>(tx, &request.scope, &id)?;
-    let known = addresses.iter().all(|ip| interface.ipv6.contains(ip))
-        && prefixes.iter().all(|prefix| interface.ipv6_prefixes.contains(prefix));
-    if !known {
+    if !addresses.iter().all(|ip| interface.ipv6.contains(ip)) {
         return Err(errors::not_assigned(id));
     }
     let primary = interface.ipv6.first().filter(|_| interface.primary_ipv6);
@@ -246,13 +191,11 @@ pub fn unassign_ipv6_addresses(
     }
     tx.update::<NetworkInterface>(&interface.id, |row| {
         row.ipv6.retain(|ip| !addresses.contains(ip));
-        row.ipv6_prefixes.retain(|prefix| !prefixes.contains(prefix));
     });
     Ok(api::UnassignIpv6AddressesResult {
         network_interface_id: Some(id),
         unassigned_ipv6_addresses: Some(addresses.iter().map(ToString::to_string).collect()),
-        unassigned_ipv6_prefixes: (!prefixes.is_empty())
-            .then(|| prefixes.iter().map(ToString::to_string).collect()),
+        unassigned_ipv6_prefixes: None,
     })
 }
 
@@ -269,9 +212,9 @@ pub(super) fn set_primary(interface: &mut NetworkInterface, on: bool) -> Result<
 }
 
 impl NetworkInterface {
-    /// How many IPv6 addresses and prefixes it has, which AWS counts together.
+    /// How many IPv6 addresses it has.
     #[must_use]
     pub fn ipv6_count(&self) -> u32 {
-        u32::try_from(self.ipv6.len() + self.ipv6_prefixes.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.ipv6.len()).unwrap_or(u32::MAX)
     }
 }

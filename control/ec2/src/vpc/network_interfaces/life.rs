@@ -91,7 +91,7 @@ pub(super) fn create_with(
         taken.push(ip);
     }
     let primary_ipv6 = ipv6.primary;
-    let (ipv6, ipv6_prefixes) = ipv6.take(tx, subnet)?;
+    let ipv6 = ipv6.take(tx, subnet)?;
     let interface = NetworkInterface {
         id: tx.new_id(),
         scope: scope.clone(),
@@ -103,7 +103,6 @@ pub(super) fn create_with(
         addresses: taken.into_iter().map(|ip| PrivateAddress { ip, public: None }).collect(),
         ipv6,
         primary_ipv6,
-        ipv6_prefixes,
         groups,
         source_dest_check,
         attachment: None,

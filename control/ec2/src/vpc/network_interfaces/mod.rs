@@ -26,9 +26,8 @@ use std::{
     sync::Arc,
 };
 use types::{
-    AllocationId, AssociationId, AvailabilityZone, InstanceId, Ipv6Net, Mac,
-    NetworkInterfaceAttachmentId, NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags,
-    Timestamp, VpcId,
+    AllocationId, AssociationId, AvailabilityZone, InstanceId, Mac, NetworkInterfaceAttachmentId,
+    NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags, Timestamp, VpcId,
 };
 
 /// A network interface.
@@ -49,9 +48,6 @@ pub struct NetworkInterface {
     /// Whether the first IPv6 address is the primary one, which stays.
     #[serde(default)]
     pub primary_ipv6: bool,
-    /// IPv6 prefixes, whose addresses all lead to the interface.
-    #[serde(default)]
-    pub ipv6_prefixes: Vec<Ipv6Net>,
     pub groups: Vec<SecurityGroupId>,
     pub source_dest_check: bool,
     pub attachment: Option<Attachment>,
@@ -107,9 +103,6 @@ impl Row for NetworkInterface {
         }
         for address in &self.ipv6 {
             add("ipv6", address);
-        }
-        if !self.ipv6_prefixes.is_empty() {
-            add("prefixes", &self.subnet);
         }
         if let Some(attachment) = &self.attachment {
             add("instance", &attachment.instance);
@@ -186,16 +179,13 @@ fn create_from(
     errors::refuse(&[
         ("Ipv4Prefixes", ipv4_prefixes.is_some_and(|list| !list.is_empty())),
         ("Ipv4PrefixCount", ipv4_prefix_count.is_some_and(|count| count != 0)),
+        ("Ipv6Prefixes", ipv6_prefixes.is_some_and(|list| !list.is_empty())),
+        ("Ipv6PrefixCount", ipv6_prefix_count.is_some_and(|count| count != 0)),
         ("InterfaceType", interface_type.is_some()),
         ("ConnectionTrackingSpecification", connection_tracking_specification.is_some()),
         ("Operator", operator.is_some()),
     ])?;
-    let prefixes = ipv6_prefixes.unwrap_or_default().into_iter();
-    let ipv6 = Ipv6Wanted::new(
-        (ipv6_addresses, ipv6_address_count),
-        (prefixes.map(|one| one.ipv6_prefix).collect(), ipv6_prefix_count),
-        enable_primary_ipv6,
-    )?;
+    let ipv6 = Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, enable_primary_ipv6)?;
     let tags = tags::from_specifications(tag_specifications, ResourceType::NetworkInterface)?;
     let scope = &request.scope;
     let subnet_id = subnet_id.ok_or_else(|| errors::missing("subnetId"))?;

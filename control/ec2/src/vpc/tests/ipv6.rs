@@ -1,13 +1,14 @@
-//! IPv6: blocks of VPCs and subnets, addresses and prefixes of interfaces, reservations.
+//! IPv6: blocks of VPCs and subnets, addresses of interfaces, routes, reservations.
 
 use crate::{
     compute::instances::InstanceState,
     settings::Settings,
     vpc::{
         cidr_blocks::{self, subnets as subnet_blocks},
-        desired,
+        desired, egress_only_internet_gateways as egress_only,
         network_acls::NetworkAcl,
         network_interfaces::{self as enis, NetworkInterface},
+        route_tables as tables,
         security_groups::SecurityGroup,
         subnet_reservations as reservations,
         subnets::{self, Subnet},
@@ -15,6 +16,7 @@ use crate::{
         vpcs::{self, Vpc},
     },
 };
+use contracts::network::RouteTarget;
 use shapes::{Fault, ec2 as api};
 use state::Tx;
 use std::{collections::BTreeSet, net::Ipv6Addr};
@@ -452,43 +454,6 @@ fn addresses_come_and_go() {
 }
 
 #[test]
-fn prefixes() {
-    let mut tx = tx();
-    let (_, subnet, block) = dual_stack(&mut tx);
-    let reserved = nth(block, 76, 3);
-    reserve(&mut tx, &subnet, &reserved.to_string(), true).unwrap();
-    let made = create(&mut tx, &subnet, |input| input.ipv6_prefix_count = Some(16)).unwrap();
-    let id = made.network_interface_id.unwrap();
-    let prefixes = |tx: &Tx| {
-        let row = tx.get::<NetworkInterface>(&id.parse().unwrap()).unwrap();
-        row.ipv6_prefixes.iter().copied().collect::<BTreeSet<_>>()
-    };
-    assert_eq!(prefixes(&tx), reserved.subnets(80).unwrap().collect(), "the reserved ones first");
-    assign(&mut tx, &id, |input| input.ipv6_prefix_count = Some(1)).unwrap();
-    let free = prefixes(&tx).into_iter().find(|prefix| !reserved.contains(prefix)).unwrap();
-    assert!(block.contains(&free) && free.prefix_len() == 80);
-    for (text, expected) in [
-        (nth(block, 80, 0).to_string(), "InvalidParameterValue"),
-        (nth(block, 96, 99).to_string(), "InvalidParameterValue"),
-        (free.to_string(), "InvalidIPAddress.InUse"),
-        ("fd00::/80".to_owned(), "InvalidParameterValue"),
-    ] {
-        let result = assign(&mut tx, &id, |input| input.ipv6_prefixes = Some(vec![text.clone()]));
-        assert_eq!(code(result), expected, "{text}");
-    }
-    let inside = free.hosts().nth(5).unwrap().to_string();
-    let taken = create(&mut tx, &subnet, |input| input.ipv6_addresses = named(&[inside]));
-    assert_eq!(code(taken), "InvalidIPAddress.InUse");
-    let input = api::UnassignIpv6AddressesRequest {
-        network_interface_id: s(&id),
-        ipv6_prefixes: Some(vec![free.to_string()]),
-        ..Default::default()
-    };
-    enis::unassign_ipv6_addresses(&mut tx, &request(), input).unwrap();
-    assert!(!prefixes(&tx).contains(&free));
-}
-
-#[test]
 fn reserved_addresses_are_given_by_name_only() {
     let mut tx = tx();
     let (_, subnet, block) = dual_stack(&mut tx);
@@ -557,6 +522,64 @@ fn no_address_is_left_of_a_reserved_block() {
     reserve(&mut tx, &subnet, &block.to_string(), false).unwrap();
     let none = create(&mut tx, &subnet, |input| input.ipv6_address_count = Some(1));
     assert_eq!(code(none), "InsufficientFreeAddressesInSubnet");
-    let none = create(&mut tx, &subnet, |input| input.ipv6_prefix_count = Some(1));
-    assert_eq!(code(none), "InsufficientFreeAddressesInSubnet");
+    let prefix = create(&mut tx, &subnet, |input| input.ipv6_prefix_count = Some(1));
+    assert_eq!(code(prefix), "UnsupportedOperation");
+}
+
+#[test]
+fn hosts_are_told() {
+    let mut tx = tx();
+    let (vpc, subnet, block) = dual_stack(&mut tx);
+    let made = create(&mut tx, &subnet, |input| input.ipv6_address_count = Some(1)).unwrap();
+    let ip = addresses(&made)[0];
+    let input =
+        api::CreateEgressOnlyInternetGatewayRequest { vpc_id: s(&vpc), ..Default::default() };
+    let gateway = egress_only::create_egress_only_internet_gateway(&mut tx, &request(), input);
+    let gateway = gateway.unwrap().egress_only_internet_gateway.unwrap();
+    let gateway = gateway.egress_only_internet_gateway_id;
+    let id = vpc.parse().unwrap();
+    let route = |destination: &str, v4: &str| api::CreateRouteRequest {
+        route_table_id: s(&tables::main_of(&tx, id).unwrap().id.to_string()),
+        destination_ipv6_cidr_block: s(destination).filter(|text| !text.is_empty()),
+        destination_cidr_block: s(v4).filter(|text| !text.is_empty()),
+        egress_only_internet_gateway_id: gateway.clone(),
+        ..Default::default()
+    };
+    let (out, within, v4) =
+        (route("::/0", ""), route(&block.to_string(), ""), route("", "0.0.0.0/0"));
+    tables::create_route(&mut tx, &request(), out).unwrap();
+    for wrong in [within, v4] {
+        assert_eq!(code(tables::create_route(&mut tx, &request(), wrong)), "InvalidParameterValue");
+    }
+    let told = |tx: &Tx| {
+        let told = desired::subnet(tx, subnet.parse().unwrap()).unwrap();
+        assert_eq!(told.ipv6_cidr, Some(block));
+        let routes = told.routes.into_iter().map(|route| (route.destination, route.target));
+        let v6 = routes.filter(|(to, _)| matches!(to, IpNet::V6(_))).collect::<Vec<_>>();
+        let entries = told.acl.iter().filter(|entry| matches!(entry.cidr, IpNet::V6(_)));
+        assert_eq!(entries.count(), 2);
+        v6
+    };
+    let own = IpNet::V6(tx.get::<Vpc>(&id).unwrap().ipv6_cidrs[0].1);
+    let everywhere = IpNet::V6(Ipv6Net::default());
+    assert_eq!(
+        told(&tx),
+        [(own, RouteTarget::Local), (everywhere, RouteTarget::EgressOnlyGateway)]
+    );
+    assert_eq!(IpNet::V6(desired::vpc(&tx, id).unwrap().ipv6_cidrs[0]), own);
+    let group = tx.find::<SecurityGroup>("vpc", id).next().unwrap().id;
+    let members = desired::group(&tx, group).unwrap().members;
+    assert!(members.contains(&ip.into()) && members.len() == 2, "{members:?}");
+
+    let (before, _) = tx.finish();
+    let mut tx = crate::vpc::testing::begin(&before);
+    let input = api::DeleteEgressOnlyInternetGatewayRequest {
+        egress_only_internet_gateway_id: gateway,
+        ..Default::default()
+    };
+    egress_only::delete_egress_only_internet_gateway(&mut tx, &request(), input).unwrap();
+    assert_eq!(told(&tx)[1].1, RouteTarget::Blackhole);
+    let mut keys = Vec::new();
+    desired::affected(&before, &tx.finish().1, &mut |key| keys.push(key));
+    assert_eq!(keys, [contracts::host::EntryKey::Subnet(subnet.parse().unwrap())]);
 }

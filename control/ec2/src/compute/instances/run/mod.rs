@@ -232,11 +232,7 @@ fn check(
         address: private_ip_address,
         groups: security_group_ids.unwrap_or_default(),
         group_names: security_groups.unwrap_or_default(),
-        ipv6: Ipv6Wanted::new(
-            (ipv6_addresses, ipv6_address_count),
-            (Vec::new(), None),
-            enable_primary_ipv6,
-        )?,
+        ipv6: Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, enable_primary_ipv6)?,
     };
     let (cards, public) = cards(tx, request, net, network_interfaces, zone.as_ref(), kind, max)?;
     let subnet = cards.first().map(|card| card.subnet.clone());

@@ -242,6 +242,7 @@ fn card(
         ("NetworkInterface.InterfaceType", interface_type.is_some_and(|kind| kind != "interface")),
         ("NetworkInterface.NetworkCardIndex", network_card_index.is_some_and(|at| at != 0)),
         ("NetworkInterface.Ipv4Prefix", ipv4_prefixes.is_some() || ipv4_prefix_count.is_some()),
+        ("NetworkInterface.Ipv6Prefix", ipv6_prefixes.is_some() || ipv6_prefix_count.is_some()),
         ("NetworkInterface.EnaSrdSpecification", ena_srd_specification.is_some()),
         (
             "NetworkInterface.ConnectionTrackingSpecification",
@@ -253,12 +254,7 @@ fn card(
             private_ip_addresses.as_ref().is_some_and(|list| list.len() > 1),
         ),
     ])?;
-    let prefixes = ipv6_prefixes.unwrap_or_default().into_iter();
-    let ipv6 = Ipv6Wanted::new(
-        (ipv6_addresses, ipv6_address_count),
-        (prefixes.map(|one| one.ipv6_prefix).collect(), ipv6_prefix_count),
-        primary_ipv6,
-    )?;
+    let ipv6 = Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, primary_ipv6)?;
     let index = device_index.map_or(Ok(0), u32::try_from).map_err(|_| {
         errors::invalid_value(
             device_index.unwrap_or_default(),
