@@ -117,6 +117,8 @@ ids! {
     InternetGatewayId = "igw";
     /// An egress-only internet gateway.
     EgressOnlyInternetGatewayId = "eigw";
+    /// A NAT gateway.
+    NatGatewayId = "nat";
     /// A route table.
     RouteTableId = "rtb";
     /// A route table's association with a subnet, or as a VPC's main table.

@@ -187,6 +187,20 @@ faults! {
     /// A gateway that translates public addresses.
     mapped_addresses(vpc) => "DependencyViolation", 400, "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.";
 
+    nat_gateway_limit(zone) => "NatGatewayLimitExceeded", 400, "The maximum number of NAT gateways in Availability Zone {zone} has been reached.";
+    nat_gateway_not_found(id) => "NatGatewayNotFound", 400, "NAT gateway {id} was not found";
+    nat_gateway_malformed(id) => "NatGatewayMalformed", 400, "NAT gateway {id} is malformed";
+    /// A gateway that a call can't change now.
+    nat_gateway_state(id, state) => "IncorrectState", 400, "NAT gateway {id} is in state {state}; it must be available.";
+    nat_gateway_busy(id) => "IncorrectState", 400, "NAT gateway {id} has addresses on their way; wait until that is done.";
+    nat_gateway_connectivity(id, is, needed) => "InvalidParameterValue", 400, "NAT gateway {id} is a {is} NAT gateway; this operation is for {needed} ones.";
+    nat_address_limit(limit) => "PrivateIpAddressLimitExceeded", 400, "A NAT gateway may have {limit} private IP addresses.";
+    /// The primary address, which stays as long as the gateway.
+    primary_nat_address() => "InvalidParameterValue", 400, "The primary address of a NAT gateway can not be taken away.";
+    private_nat_with_elastic() => "InvalidParameterCombination", 400, "A private NAT gateway can not have an Elastic IP address: AllocationId and SecondaryAllocationIds are for public ones.";
+    public_nat_with_count() => "InvalidParameterCombination", 400, "SecondaryPrivateIpAddressCount is for private NAT gateways.";
+    more_private_than_elastic() => "InvalidParameterCombination", 400, "Each private IP address of a public NAT gateway needs an Elastic IP address.";
+
     /// A route that exists.
     route_exists(destination) => "RouteAlreadyExists", 400, "The route identified by {destination} already exists.";
     /// A route that doesn't exist, to delete.
@@ -199,11 +213,13 @@ faults! {
     route_within_vpc(destination) => "InvalidParameterValue", 400, "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.";
     /// A route of IPv4 to a gateway of IPv6.
     route_of_ipv4(destination, gateway) => "InvalidParameterValue", 400, "The destination {destination} is of IPv4: the egress-only internet gateway {gateway} takes IPv6 only.";
+    /// A route of IPv6 to a gateway of IPv4.
+    route_of_ipv6(destination, gateway) => "InvalidParameterValue", 400, "The destination {destination} is of IPv6: the NAT gateway {gateway} takes IPv4 only.";
     egress_only_gateway_limit() => "EgressOnlyInternetGatewayLimitExceeded", 400, "The maximum number of egress-only internet gateways has been reached.";
     /// A VPC that has an egress-only gateway already.
     vpc_has_egress_only_gateway(vpc) => "InvalidParameterValue", 400, "Network {vpc} already has an egress-only internet gateway attached";
     /// A route without a target, or with several.
-    one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId or NetworkInterfaceId.";
+    one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId, NatGatewayId or NetworkInterfaceId.";
     /// Resources of different VPCs.
     different_networks(one, one_id, other, other_id) => "InvalidParameterValue", 400, "{one} {one_id} and {other} {other_id} belong to different networks";
     /// A subnet that has a route table.
@@ -263,6 +279,10 @@ faults! {
     address_out_of_subnet() => "InvalidParameterValue", 400, "Address does not fall within the subnet's address range";
     /// An address that AWS keeps for itself.
     address_reserved() => "InvalidParameterValue", 400, "Address is in subnet's reserved address range";
+    /// Addresses that an interface doesn't have.
+    addresses_not_assigned(interface) => "InvalidParameterValue", 400, "Some of the specified addresses are not assigned to interface {interface}";
+    /// The primary address, which stays as long as the interface.
+    primary_address(ip) => "InvalidParameterValue", 400, "The address {ip} is the primary private IP address of the network interface and can not be unassigned.";
     /// A text that is no IPv4 address.
     not_an_address(text) => "InvalidParameterValue", 400, "invalid value for parameter address: {text}";
     /// An interface that is attached, to delete.
@@ -312,6 +332,10 @@ faults! {
     reservation_overlaps(cidr) => "InvalidParameterValue", 400, "Reservation CIDR {cidr} has overlap with existing reserved CIDR block";
     reservation_limit() => "SubnetCidrReservationLimitExceeded", 400, "The maximum number of CIDR reservations of the subnet has been reached.";
 
+    /// An interface that a service of the cloud uses.
+    managed_interface(id) => "OperationNotPermitted", 400, "The network interface '{id}' is managed by a service and can not be changed.";
+    /// What belongs to a service's resource.
+    not_permitted_to_access() => "AuthFailure", 403, "You do not have permission to access the specified resource.";
     /// A public address that isn't the caller's.
     address_not_found(address) => "InvalidAddress.NotFound", 400, "Address '{address}' not found.";
     /// A public address that somebody has.

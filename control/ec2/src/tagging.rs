@@ -11,7 +11,7 @@ use crate::{
     vpc::{
         addresses::Address, dhcp_options::DhcpOptions,
         egress_only_internet_gateways::EgressOnlyInternetGateway,
-        internet_gateways::InternetGateway, network_acls::NetworkAcl,
+        internet_gateways::InternetGateway, nat_gateways::NatGateway, network_acls::NetworkAcl,
         network_interfaces::NetworkInterface, route_tables::RouteTable,
         security_groups::SecurityGroup, subnet_reservations::SubnetReservation, subnets::Subnet,
         vpcs::Vpc,
@@ -42,6 +42,7 @@ macro_rules! for_each_resource {
             Instance,
             InternetGateway,
             KeyPair,
+            NatGateway,
             NetworkAcl,
             NetworkInterface,
             RouteTable,

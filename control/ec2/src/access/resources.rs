@@ -15,6 +15,7 @@ use crate::{
         dhcp_options::DhcpOptions,
         egress_only_internet_gateways::EgressOnlyInternetGateway,
         internet_gateways::InternetGateway,
+        nat_gateways::NatGateway,
         network_acls::NetworkAcl,
         network_interfaces::NetworkInterface,
         route_tables::RouteTable,
@@ -53,6 +54,7 @@ impl Place<'_> {
             | Type::Instance
             | Type::Interface
             | Type::KeyPair
+            | Type::NatGateway
             | Type::NetworkAcl
             | Type::RouteTable
             | Type::SecurityGroup
@@ -75,6 +77,7 @@ impl Place<'_> {
             | Type::Image
             | Type::Instance
             | Type::Interface
+            | Type::NatGateway
             | Type::NetworkAcl
             | Type::RouteTable
             | Type::SecurityGroup
@@ -141,6 +144,7 @@ impl Place<'_> {
             Type::DhcpOptions => self.plain::<DhcpOptions>(kind, id),
             Type::EgressOnlyGateway => self.plain::<EgressOnlyInternetGateway>(kind, id),
             Type::SubnetReservation => self.plain::<SubnetReservation>(kind, id),
+            Type::NatGateway => self.plain::<NatGateway>(kind, id),
             Type::NetworkAcl => self.network_acl(id),
             Type::Gateway => {
                 self.plain::<InternetGateway>(kind, id).with("ec2:InternetGatewayID", id)
@@ -406,6 +410,7 @@ const fn prefix_of(kind: Type) -> &'static str {
         Type::Instance => <Instance as state::Row>::Key::PREFIX,
         Type::Interface => <NetworkInterface as state::Row>::Key::PREFIX,
         Type::KeyPair => <KeyPair as state::Row>::Key::PREFIX,
+        Type::NatGateway => <NatGateway as state::Row>::Key::PREFIX,
         Type::NetworkAcl => <NetworkAcl as state::Row>::Key::PREFIX,
         Type::RouteTable => <RouteTable as state::Row>::Key::PREFIX,
         Type::SecurityGroup => <SecurityGroup as state::Row>::Key::PREFIX,

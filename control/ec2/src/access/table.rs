@@ -11,6 +11,7 @@ pub(super) enum Type {
     Instance,
     Interface,
     KeyPair,
+    NatGateway,
     NetworkAcl,
     RouteTable,
     SecurityGroup,
@@ -24,7 +25,7 @@ pub(super) enum Type {
 
 impl Type {
     /// All of them.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Address,
         Self::DhcpOptions,
         Self::EgressOnlyGateway,
@@ -33,6 +34,7 @@ impl Type {
         Self::Instance,
         Self::Interface,
         Self::KeyPair,
+        Self::NatGateway,
         Self::NetworkAcl,
         Self::RouteTable,
         Self::SecurityGroup,
@@ -55,6 +57,7 @@ impl Type {
             Self::Instance => "instance",
             Self::Interface => "network-interface",
             Self::KeyPair => "key-pair",
+            Self::NatGateway => "natgateway",
             Self::NetworkAcl => "network-acl",
             Self::RouteTable => "route-table",
             Self::SecurityGroup => "security-group",
@@ -84,7 +87,8 @@ pub(super) enum Part {
 use Part::{Any, Each, New, Tagged};
 use Type::{
     Address, DhcpOptions, EgressOnlyGateway, Gateway, Image, Instance, Interface, KeyPair,
-    NetworkAcl, RouteTable, SecurityGroup, SecurityGroupRule, Subnet, SubnetReservation, Vpc,
+    NatGateway, NetworkAcl, RouteTable, SecurityGroup, SecurityGroupRule, Subnet,
+    SubnetReservation, Vpc,
 };
 
 const INSTANCES: &[Part] = &[Each(Instance, "InstanceIds")];
@@ -143,10 +147,29 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "CreateInternetGateway" => &[New(Gateway)],
         "DeleteInternetGateway" => GATEWAY,
         "AttachInternetGateway" | "DetachInternetGateway" => GATEWAY_AND_VPC,
+        "CreateNatGateway" => &[
+            New(NatGateway),
+            Each(Subnet, "SubnetId"),
+            Each(Address, "AllocationId"),
+            Each(Address, "SecondaryAllocationIds"),
+        ],
+        "AssociateNatGatewayAddress" => {
+            &[Each(NatGateway, "NatGatewayId"), Each(Address, "AllocationIds")]
+        }
+        "DisassociateNatGatewayAddress" => {
+            &[Each(NatGateway, "NatGatewayId"), Each(Address, "AssociationIds")]
+        }
+        "DeleteNatGateway"
+        | "AssignPrivateNatGatewayAddress"
+        | "UnassignPrivateNatGatewayAddress" => &[Each(NatGateway, "NatGatewayId")],
         "CreateNetworkInterface" => {
             &[New(Interface), Each(Subnet, "SubnetId"), Each(SecurityGroup, "Groups")]
         }
-        "DeleteNetworkInterface" | "AssignIpv6Addresses" | "UnassignIpv6Addresses" => INTERFACE,
+        "DeleteNetworkInterface"
+        | "AssignIpv6Addresses"
+        | "AssignPrivateIpAddresses"
+        | "UnassignIpv6Addresses"
+        | "UnassignPrivateIpAddresses" => INTERFACE,
         "AttachNetworkInterface" => {
             &[Each(Instance, "InstanceId"), Each(Interface, "NetworkInterfaceId")]
         }
@@ -225,6 +248,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         | "DescribeInstances"
         | "DescribeInternetGateways"
         | "DescribeKeyPairs"
+        | "DescribeNatGateways"
         | "DescribeNetworkAcls"
         | "DescribeNetworkInterfaces"
         | "DescribePrefixLists"

@@ -5,6 +5,7 @@ use super::{
     egress_only_internet_gateways::EgressOnlyInternetGateway,
     internet_gateways::InternetGateway,
     names,
+    nat_gateways::NatGateway,
     network_acls::{self, NetworkAcl},
     network_interfaces::{self, NetworkInterface},
     route_tables::{self, RouteTable, Target},
@@ -113,6 +114,7 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
                 Target::InternetGateway(_) => network::RouteTarget::InternetGateway,
                 Target::NetworkInterface(id) => network::RouteTarget::Interface(id),
                 Target::EgressOnlyInternetGateway(_) => network::RouteTarget::EgressOnlyGateway,
+                Target::NatGateway(id) => network::RouteTarget::NatGateway(id),
             }
         } else {
             network::RouteTarget::Blackhole
@@ -236,6 +238,15 @@ pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKe
     }
     for change in changes.of::<EgressOnlyInternetGateway>() {
         both(change).for_each(|row| subnets_of(before, row.vpc, add));
+    }
+    for change in changes.of::<NatGateway>() {
+        add(EntryKey::NatGateway(change.key));
+        if differs(change, NatGateway::is_available) {
+            let tables = before.find::<RouteTable>("target", change.key);
+            tables.for_each(|table| table_subnets(before, table, add));
+            // The subnet may have nothing else that a host needs.
+            both(change).for_each(|row| add(EntryKey::Subnet(row.subnet)));
+        }
     }
     for change in changes.of::<RouteTable>() {
         if differs(change, |row| (row.routes.clone(), row.associations.clone())) {

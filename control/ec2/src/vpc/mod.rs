@@ -11,6 +11,7 @@ pub mod egress_only_internet_gateways;
 pub mod internet_gateways;
 mod ipv6;
 pub mod names;
+pub mod nat_gateways;
 pub mod network_acls;
 pub mod network_interfaces;
 pub mod prefix_lists;

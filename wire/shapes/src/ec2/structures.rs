@@ -254,68 +254,158 @@ impl Structure for AllocateAddressResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct AssignIpv6AddressesRequest {
-    pub ipv6_prefix_count: Option<i32>,
-    pub ipv6_prefixes: Option<Vec<String>>,
+pub struct AssignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub ipv4_prefix_count: Option<i32>,
     pub network_interface_id: Option<String>,
-    pub ipv6_addresses: Option<Vec<String>>,
-    pub ipv6_address_count: Option<i32>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub allow_reassignment: Option<bool>,
 }
 
-impl Members for AssignIpv6AddressesRequest {
+impl Members for AssignPrivateIpAddressesRequest {
     fn member(&self, index: usize) -> Option<View<'_>> {
         match index {
-            0 => view(&self.ipv6_prefix_count),
-            1 => view(&self.ipv6_prefixes),
+            0 => view(&self.ipv4_prefixes),
+            1 => view(&self.ipv4_prefix_count),
             2 => view(&self.network_interface_id),
-            3 => view(&self.ipv6_addresses),
-            4 => view(&self.ipv6_address_count),
+            3 => view(&self.private_ip_addresses),
+            4 => view(&self.secondary_private_ip_address_count),
+            5 => view(&self.allow_reassignment),
             _ => None,
         }
     }
 }
 
-impl Structure for AssignIpv6AddressesRequest {
-    const SCHEMA: &'static Schema = &schemas::ASSIGN_IPV6_ADDRESSES_REQUEST;
+impl Structure for AssignPrivateIpAddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST;
 
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
-            0 => self.ipv6_prefix_count = Shape::from_value(value),
-            1 => self.ipv6_prefixes = Shape::from_value(value),
+            0 => self.ipv4_prefixes = Shape::from_value(value),
+            1 => self.ipv4_prefix_count = Shape::from_value(value),
             2 => self.network_interface_id = Shape::from_value(value),
-            3 => self.ipv6_addresses = Shape::from_value(value),
-            4 => self.ipv6_address_count = Shape::from_value(value),
+            3 => self.private_ip_addresses = Shape::from_value(value),
+            4 => self.secondary_private_ip_address_count = Shape::from_value(value),
+            5 => self.allow_reassignment = Shape::from_value(value),
             _ => {}
         }
     }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct AssignIpv6AddressesResult {
-    pub assigned_ipv6_addresses: Option<Vec<String>>,
-    pub assigned_ipv6_prefixes: Option<Vec<String>>,
+pub struct AssignPrivateIpAddressesResult {
     pub network_interface_id: Option<String>,
+    pub assigned_private_ip_addresses: Option<Vec<AssignedPrivateIpAddress>>,
+    pub assigned_ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
 }
 
-impl Members for AssignIpv6AddressesResult {
+impl Members for AssignPrivateIpAddressesResult {
     fn member(&self, index: usize) -> Option<View<'_>> {
         match index {
-            0 => view(&self.assigned_ipv6_addresses),
-            1 => view(&self.assigned_ipv6_prefixes),
-            2 => view(&self.network_interface_id),
+            0 => view(&self.network_interface_id),
+            1 => view(&self.assigned_private_ip_addresses),
+            2 => view(&self.assigned_ipv4_prefixes),
             _ => None,
         }
     }
 }
 
-impl Structure for AssignIpv6AddressesResult {
-    const SCHEMA: &'static Schema = &schemas::ASSIGN_IPV6_ADDRESSES_RESULT;
+impl Structure for AssignPrivateIpAddressesResult {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_IP_ADDRESSES_RESULT;
 
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
-            0 => self.assigned_ipv6_addresses = Shape::from_value(value),
-            1 => self.assigned_ipv6_prefixes = Shape::from_value(value),
-            2 => self.network_interface_id = Shape::from_value(value),
+            0 => self.network_interface_id = Shape::from_value(value),
+            1 => self.assigned_private_ip_addresses = Shape::from_value(value),
+            2 => self.assigned_ipv4_prefixes = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub private_ip_address_count: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for AssignPrivateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.private_ip_addresses),
+            2 => view(&self.private_ip_address_count),
+            3 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.private_ip_addresses = Shape::from_value(value),
+            2 => self.private_ip_address_count = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for AssignPrivateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignedPrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl Members for AssignedPrivateIpAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.private_ip_address),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignedPrivateIpAddress {
+    const SCHEMA: &'static Schema = &schemas::ASSIGNED_PRIVATE_IP_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.private_ip_address = Shape::from_value(value),
             _ => {}
         }
     }
@@ -489,6 +579,74 @@ impl Structure for AssociateIamInstanceProfileResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub allocation_ids: Option<Vec<String>>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Members for AssociateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.allocation_ids),
+            2 => view(&self.private_ip_addresses),
+            3 => view(&self.dry_run),
+            4 => view(&self.availability_zone),
+            5 => view(&self.availability_zone_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.allocation_ids = Shape::from_value(value),
+            2 => self.private_ip_addresses = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            4 => self.availability_zone = Shape::from_value(value),
+            5 => self.availability_zone_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for AssociateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssociateRouteTableRequest {
     pub gateway_id: Option<String>,
     pub public_ipv4_pool: Option<String>,
@@ -548,68 +706,6 @@ impl Structure for AssociateRouteTableResult {
         match index {
             0 => self.association_id = Shape::from_value(value),
             1 => self.association_state = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AssociateSubnetCidrBlockRequest {
-    pub ipv6_ipam_pool_id: Option<String>,
-    pub ipv6_netmask_length: Option<i32>,
-    pub subnet_id: Option<String>,
-    pub ipv6_cidr_block: Option<String>,
-}
-
-impl Members for AssociateSubnetCidrBlockRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.ipv6_ipam_pool_id),
-            1 => view(&self.ipv6_netmask_length),
-            2 => view(&self.subnet_id),
-            3 => view(&self.ipv6_cidr_block),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for AssociateSubnetCidrBlockRequest {
-    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.ipv6_ipam_pool_id = Shape::from_value(value),
-            1 => self.ipv6_netmask_length = Shape::from_value(value),
-            2 => self.subnet_id = Shape::from_value(value),
-            3 => self.ipv6_cidr_block = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct AssociateSubnetCidrBlockResult {
-    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
-    pub subnet_id: Option<String>,
-}
-
-impl Members for AssociateSubnetCidrBlockResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.ipv6_cidr_block_association),
-            1 => view(&self.subnet_id),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for AssociateSubnetCidrBlockResult {
-    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_SUBNET_CIDR_BLOCK_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
-            1 => self.subnet_id = Shape::from_value(value),
             _ => {}
         }
     }
@@ -1140,6 +1236,37 @@ impl Structure for AvailabilityZone {
             11 => self.geography = Shape::from_value(value),
             12 => self.sub_geography = Shape::from_value(value),
             13 => self.state = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AvailabilityZoneAddress {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub allocation_ids: Option<Vec<String>>,
+}
+
+impl Members for AvailabilityZoneAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.availability_zone),
+            1 => view(&self.availability_zone_id),
+            2 => view(&self.allocation_ids),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AvailabilityZoneAddress {
+    const SCHEMA: &'static Schema = &schemas::AVAILABILITY_ZONE_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.availability_zone = Shape::from_value(value),
+            1 => self.availability_zone_id = Shape::from_value(value),
+            2 => self.allocation_ids = Shape::from_value(value),
             _ => {}
         }
     }
@@ -1743,68 +1870,6 @@ impl Structure for CreateDhcpOptionsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct CreateEgressOnlyInternetGatewayRequest {
-    pub client_token: Option<String>,
-    pub dry_run: Option<bool>,
-    pub vpc_id: Option<String>,
-    pub tag_specifications: Option<Vec<TagSpecification>>,
-}
-
-impl Members for CreateEgressOnlyInternetGatewayRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.client_token),
-            1 => view(&self.dry_run),
-            2 => view(&self.vpc_id),
-            3 => view(&self.tag_specifications),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for CreateEgressOnlyInternetGatewayRequest {
-    const SCHEMA: &'static Schema = &schemas::CREATE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.client_token = Shape::from_value(value),
-            1 => self.dry_run = Shape::from_value(value),
-            2 => self.vpc_id = Shape::from_value(value),
-            3 => self.tag_specifications = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct CreateEgressOnlyInternetGatewayResult {
-    pub client_token: Option<String>,
-    pub egress_only_internet_gateway: Option<EgressOnlyInternetGateway>,
-}
-
-impl Members for CreateEgressOnlyInternetGatewayResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.client_token),
-            1 => view(&self.egress_only_internet_gateway),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for CreateEgressOnlyInternetGatewayResult {
-    const SCHEMA: &'static Schema = &schemas::CREATE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.client_token = Shape::from_value(value),
-            1 => self.egress_only_internet_gateway = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateInternetGatewayRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
@@ -1889,6 +1954,95 @@ impl Structure for CreateKeyPairRequest {
             2 => self.tag_specifications = Shape::from_value(value),
             3 => self.key_format = Shape::from_value(value),
             4 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayRequest {
+    pub availability_mode: Option<AvailabilityMode>,
+    pub allocation_id: Option<String>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub availability_zone_addresses: Option<Vec<AvailabilityZoneAddress>>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub private_ip_address: Option<String>,
+    pub secondary_allocation_ids: Option<Vec<String>>,
+    pub secondary_private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+}
+
+impl Members for CreateNatGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.availability_mode),
+            1 => view(&self.allocation_id),
+            2 => view(&self.client_token),
+            3 => view(&self.dry_run),
+            4 => view(&self.subnet_id),
+            5 => view(&self.vpc_id),
+            6 => view(&self.availability_zone_addresses),
+            7 => view(&self.tag_specifications),
+            8 => view(&self.connectivity_type),
+            9 => view(&self.private_ip_address),
+            10 => view(&self.secondary_allocation_ids),
+            11 => view(&self.secondary_private_ip_addresses),
+            12 => view(&self.secondary_private_ip_address_count),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNatGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NAT_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.availability_mode = Shape::from_value(value),
+            1 => self.allocation_id = Shape::from_value(value),
+            2 => self.client_token = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            4 => self.subnet_id = Shape::from_value(value),
+            5 => self.vpc_id = Shape::from_value(value),
+            6 => self.availability_zone_addresses = Shape::from_value(value),
+            7 => self.tag_specifications = Shape::from_value(value),
+            8 => self.connectivity_type = Shape::from_value(value),
+            9 => self.private_ip_address = Shape::from_value(value),
+            10 => self.secondary_allocation_ids = Shape::from_value(value),
+            11 => self.secondary_private_ip_addresses = Shape::from_value(value),
+            12 => self.secondary_private_ip_address_count = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayResult {
+    pub client_token: Option<String>,
+    pub nat_gateway: Option<NatGateway>,
+}
+
+impl Members for CreateNatGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.client_token),
+            1 => view(&self.nat_gateway),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNatGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NAT_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.client_token = Shape::from_value(value),
+            1 => self.nat_gateway = Shape::from_value(value),
             _ => {}
         }
     }
@@ -2359,71 +2513,6 @@ impl Structure for CreateSecurityGroupResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct CreateSubnetCidrReservationRequest {
-    pub subnet_id: Option<String>,
-    pub cidr: Option<String>,
-    pub reservation_type: Option<SubnetCidrReservationType>,
-    pub description: Option<String>,
-    pub dry_run: Option<bool>,
-    pub tag_specifications: Option<Vec<TagSpecification>>,
-}
-
-impl Members for CreateSubnetCidrReservationRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.subnet_id),
-            1 => view(&self.cidr),
-            2 => view(&self.reservation_type),
-            3 => view(&self.description),
-            4 => view(&self.dry_run),
-            5 => view(&self.tag_specifications),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for CreateSubnetCidrReservationRequest {
-    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_CIDR_RESERVATION_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.subnet_id = Shape::from_value(value),
-            1 => self.cidr = Shape::from_value(value),
-            2 => self.reservation_type = Shape::from_value(value),
-            3 => self.description = Shape::from_value(value),
-            4 => self.dry_run = Shape::from_value(value),
-            5 => self.tag_specifications = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct CreateSubnetCidrReservationResult {
-    pub subnet_cidr_reservation: Option<SubnetCidrReservation>,
-}
-
-impl Members for CreateSubnetCidrReservationResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.subnet_cidr_reservation),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for CreateSubnetCidrReservationResult {
-    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_CIDR_RESERVATION_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.subnet_cidr_reservation = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateSubnetRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub availability_zone: Option<String>,
@@ -2741,59 +2830,6 @@ impl Structure for DeleteDhcpOptionsResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct DeleteEgressOnlyInternetGatewayRequest {
-    pub dry_run: Option<bool>,
-    pub egress_only_internet_gateway_id: Option<String>,
-}
-
-impl Members for DeleteEgressOnlyInternetGatewayRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.dry_run),
-            1 => view(&self.egress_only_internet_gateway_id),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DeleteEgressOnlyInternetGatewayRequest {
-    const SCHEMA: &'static Schema = &schemas::DELETE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.dry_run = Shape::from_value(value),
-            1 => self.egress_only_internet_gateway_id = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DeleteEgressOnlyInternetGatewayResult {
-    pub return_code: Option<bool>,
-}
-
-impl Members for DeleteEgressOnlyInternetGatewayResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.return_code),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DeleteEgressOnlyInternetGatewayResult {
-    const SCHEMA: &'static Schema = &schemas::DELETE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.return_code = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteInternetGatewayRequest {
     pub dry_run: Option<bool>,
     pub internet_gateway_id: Option<String>,
@@ -2890,6 +2926,59 @@ impl Structure for DeleteKeyPairResult {
         match index {
             0 => self.r#return = Shape::from_value(value),
             1 => self.key_pair_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Members for DeleteNatGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.nat_gateway_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNatGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NAT_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.nat_gateway_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayResult {
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Members for DeleteNatGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNatGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NAT_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
             _ => {}
         }
     }
@@ -3179,59 +3268,6 @@ impl Structure for DeleteSecurityGroupResult {
         match index {
             0 => self.r#return = Shape::from_value(value),
             1 => self.group_id = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DeleteSubnetCidrReservationRequest {
-    pub subnet_cidr_reservation_id: Option<String>,
-    pub dry_run: Option<bool>,
-}
-
-impl Members for DeleteSubnetCidrReservationRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.subnet_cidr_reservation_id),
-            1 => view(&self.dry_run),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DeleteSubnetCidrReservationRequest {
-    const SCHEMA: &'static Schema = &schemas::DELETE_SUBNET_CIDR_RESERVATION_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.subnet_cidr_reservation_id = Shape::from_value(value),
-            1 => self.dry_run = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DeleteSubnetCidrReservationResult {
-    pub deleted_subnet_cidr_reservation: Option<SubnetCidrReservation>,
-}
-
-impl Members for DeleteSubnetCidrReservationResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.deleted_subnet_cidr_reservation),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DeleteSubnetCidrReservationResult {
-    const SCHEMA: &'static Schema = &schemas::DELETE_SUBNET_CIDR_RESERVATION_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.deleted_subnet_cidr_reservation = Shape::from_value(value),
             _ => {}
         }
     }
@@ -3668,71 +3704,6 @@ impl Structure for DescribeDhcpOptionsResult {
         match index {
             0 => self.next_token = Shape::from_value(value),
             1 => self.dhcp_options = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DescribeEgressOnlyInternetGatewaysRequest {
-    pub dry_run: Option<bool>,
-    pub egress_only_internet_gateway_ids: Option<Vec<String>>,
-    pub max_results: Option<i32>,
-    pub next_token: Option<String>,
-    pub filters: Option<Vec<Filter>>,
-}
-
-impl Members for DescribeEgressOnlyInternetGatewaysRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.dry_run),
-            1 => view(&self.egress_only_internet_gateway_ids),
-            2 => view(&self.max_results),
-            3 => view(&self.next_token),
-            4 => view(&self.filters),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DescribeEgressOnlyInternetGatewaysRequest {
-    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.dry_run = Shape::from_value(value),
-            1 => self.egress_only_internet_gateway_ids = Shape::from_value(value),
-            2 => self.max_results = Shape::from_value(value),
-            3 => self.next_token = Shape::from_value(value),
-            4 => self.filters = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DescribeEgressOnlyInternetGatewaysResult {
-    pub egress_only_internet_gateways: Option<Vec<EgressOnlyInternetGateway>>,
-    pub next_token: Option<String>,
-}
-
-impl Members for DescribeEgressOnlyInternetGatewaysResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.egress_only_internet_gateways),
-            1 => view(&self.next_token),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DescribeEgressOnlyInternetGatewaysResult {
-    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.egress_only_internet_gateways = Shape::from_value(value),
-            1 => self.next_token = Shape::from_value(value),
             _ => {}
         }
     }
@@ -4398,6 +4369,71 @@ impl Structure for DescribeKeyPairsResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.key_pairs = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub nat_gateway_ids: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for DescribeNatGatewaysRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.filter),
+            2 => view(&self.max_results),
+            3 => view(&self.nat_gateway_ids),
+            4 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeNatGatewaysRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_NAT_GATEWAYS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.filter = Shape::from_value(value),
+            2 => self.max_results = Shape::from_value(value),
+            3 => self.nat_gateway_ids = Shape::from_value(value),
+            4 => self.next_token = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysResult {
+    pub nat_gateways: Option<Vec<NatGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for DescribeNatGatewaysResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateways),
+            1 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeNatGatewaysResult {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_NAT_GATEWAYS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateways = Shape::from_value(value),
+            1 => self.next_token = Shape::from_value(value),
             _ => {}
         }
     }
@@ -5505,6 +5541,68 @@ impl Structure for DisassociateIamInstanceProfileResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub association_ids: Option<Vec<String>>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for DisassociateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.association_ids),
+            2 => view(&self.max_drain_duration_seconds),
+            3 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.association_ids = Shape::from_value(value),
+            2 => self.max_drain_duration_seconds = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for DisassociateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DisassociateRouteTableRequest {
     pub dry_run: Option<bool>,
     pub association_id: Option<String>,
@@ -5545,59 +5643,6 @@ impl Structure for DisassociateRouteTableResponse {
     const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_ROUTE_TABLE_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DisassociateSubnetCidrBlockRequest {
-    pub association_id: Option<String>,
-}
-
-impl Members for DisassociateSubnetCidrBlockRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.association_id),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DisassociateSubnetCidrBlockRequest {
-    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.association_id = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DisassociateSubnetCidrBlockResult {
-    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
-    pub subnet_id: Option<String>,
-}
-
-impl Members for DisassociateSubnetCidrBlockResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.ipv6_cidr_block_association),
-            1 => view(&self.subnet_id),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for DisassociateSubnetCidrBlockResult {
-    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_SUBNET_CIDR_BLOCK_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
-            1 => self.subnet_id = Shape::from_value(value),
-            _ => {}
-        }
-    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -6030,37 +6075,6 @@ impl Structure for EfaInfo {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.maximum_efa_interfaces = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct EgressOnlyInternetGateway {
-    pub attachments: Option<Vec<InternetGatewayAttachment>>,
-    pub egress_only_internet_gateway_id: Option<String>,
-    pub tags: Option<Vec<Tag>>,
-}
-
-impl Members for EgressOnlyInternetGateway {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.attachments),
-            1 => view(&self.egress_only_internet_gateway_id),
-            2 => view(&self.tags),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for EgressOnlyInternetGateway {
-    const SCHEMA: &'static Schema = &schemas::EGRESS_ONLY_INTERNET_GATEWAY;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.attachments = Shape::from_value(value),
-            1 => self.egress_only_internet_gateway_id = Shape::from_value(value),
-            2 => self.tags = Shape::from_value(value),
             _ => {}
         }
     }
@@ -6565,74 +6579,6 @@ impl Structure for GetInstanceMetadataDefaultsResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.account_level = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct GetSubnetCidrReservationsRequest {
-    pub filters: Option<Vec<Filter>>,
-    pub subnet_id: Option<String>,
-    pub dry_run: Option<bool>,
-    pub next_token: Option<String>,
-    pub max_results: Option<i32>,
-}
-
-impl Members for GetSubnetCidrReservationsRequest {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.filters),
-            1 => view(&self.subnet_id),
-            2 => view(&self.dry_run),
-            3 => view(&self.next_token),
-            4 => view(&self.max_results),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for GetSubnetCidrReservationsRequest {
-    const SCHEMA: &'static Schema = &schemas::GET_SUBNET_CIDR_RESERVATIONS_REQUEST;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.filters = Shape::from_value(value),
-            1 => self.subnet_id = Shape::from_value(value),
-            2 => self.dry_run = Shape::from_value(value),
-            3 => self.next_token = Shape::from_value(value),
-            4 => self.max_results = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct GetSubnetCidrReservationsResult {
-    pub subnet_ipv4_cidr_reservations: Option<Vec<SubnetCidrReservation>>,
-    pub subnet_ipv6_cidr_reservations: Option<Vec<SubnetCidrReservation>>,
-    pub next_token: Option<String>,
-}
-
-impl Members for GetSubnetCidrReservationsResult {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.subnet_ipv4_cidr_reservations),
-            1 => view(&self.subnet_ipv6_cidr_reservations),
-            2 => view(&self.next_token),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for GetSubnetCidrReservationsResult {
-    const SCHEMA: &'static Schema = &schemas::GET_SUBNET_CIDR_RESERVATIONS_RESULT;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.subnet_ipv4_cidr_reservations = Shape::from_value(value),
-            1 => self.subnet_ipv6_cidr_reservations = Shape::from_value(value),
-            2 => self.next_token = Shape::from_value(value),
             _ => {}
         }
     }
@@ -10088,6 +10034,174 @@ impl Structure for Monitoring {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGateway {
+    pub create_time: Option<types::Timestamp>,
+    pub delete_time: Option<types::Timestamp>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+    pub nat_gateway_id: Option<String>,
+    pub provisioned_bandwidth: Option<ProvisionedBandwidth>,
+    pub state: Option<NatGatewayState>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub availability_mode: Option<AvailabilityMode>,
+    pub auto_scaling_ips: Option<AutoScalingIpsState>,
+    pub auto_provision_zones: Option<AutoProvisionZonesState>,
+    pub attached_appliances: Option<Vec<NatGatewayAttachedAppliance>>,
+    pub route_table_id: Option<String>,
+}
+
+impl Members for NatGateway {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.create_time),
+            1 => view(&self.delete_time),
+            2 => view(&self.failure_code),
+            3 => view(&self.failure_message),
+            4 => view(&self.nat_gateway_addresses),
+            5 => view(&self.nat_gateway_id),
+            6 => view(&self.provisioned_bandwidth),
+            7 => view(&self.state),
+            8 => view(&self.subnet_id),
+            9 => view(&self.vpc_id),
+            10 => view(&self.tags),
+            11 => view(&self.connectivity_type),
+            12 => view(&self.availability_mode),
+            13 => view(&self.auto_scaling_ips),
+            14 => view(&self.auto_provision_zones),
+            15 => view(&self.attached_appliances),
+            16 => view(&self.route_table_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGateway {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.create_time = Shape::from_value(value),
+            1 => self.delete_time = Shape::from_value(value),
+            2 => self.failure_code = Shape::from_value(value),
+            3 => self.failure_message = Shape::from_value(value),
+            4 => self.nat_gateway_addresses = Shape::from_value(value),
+            5 => self.nat_gateway_id = Shape::from_value(value),
+            6 => self.provisioned_bandwidth = Shape::from_value(value),
+            7 => self.state = Shape::from_value(value),
+            8 => self.subnet_id = Shape::from_value(value),
+            9 => self.vpc_id = Shape::from_value(value),
+            10 => self.tags = Shape::from_value(value),
+            11 => self.connectivity_type = Shape::from_value(value),
+            12 => self.availability_mode = Shape::from_value(value),
+            13 => self.auto_scaling_ips = Shape::from_value(value),
+            14 => self.auto_provision_zones = Shape::from_value(value),
+            15 => self.attached_appliances = Shape::from_value(value),
+            16 => self.route_table_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAddress {
+    pub allocation_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip: Option<String>,
+    pub public_ip: Option<String>,
+    pub association_id: Option<String>,
+    pub is_primary: Option<bool>,
+    pub failure_message: Option<String>,
+    pub status: Option<NatGatewayAddressStatus>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Members for NatGatewayAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.allocation_id),
+            1 => view(&self.network_interface_id),
+            2 => view(&self.private_ip),
+            3 => view(&self.public_ip),
+            4 => view(&self.association_id),
+            5 => view(&self.is_primary),
+            6 => view(&self.failure_message),
+            7 => view(&self.status),
+            8 => view(&self.availability_zone),
+            9 => view(&self.availability_zone_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGatewayAddress {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.allocation_id = Shape::from_value(value),
+            1 => self.network_interface_id = Shape::from_value(value),
+            2 => self.private_ip = Shape::from_value(value),
+            3 => self.public_ip = Shape::from_value(value),
+            4 => self.association_id = Shape::from_value(value),
+            5 => self.is_primary = Shape::from_value(value),
+            6 => self.failure_message = Shape::from_value(value),
+            7 => self.status = Shape::from_value(value),
+            8 => self.availability_zone = Shape::from_value(value),
+            9 => self.availability_zone_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAttachedAppliance {
+    pub r#type: Option<NatGatewayApplianceType>,
+    pub appliance_arn: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub attachment_state: Option<NatGatewayApplianceState>,
+    pub modification_state: Option<NatGatewayApplianceModifyState>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+}
+
+impl Members for NatGatewayAttachedAppliance {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.r#type),
+            1 => view(&self.appliance_arn),
+            2 => view(&self.vpc_endpoint_id),
+            3 => view(&self.attachment_state),
+            4 => view(&self.modification_state),
+            5 => view(&self.failure_code),
+            6 => view(&self.failure_message),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGatewayAttachedAppliance {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY_ATTACHED_APPLIANCE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.r#type = Shape::from_value(value),
+            1 => self.appliance_arn = Shape::from_value(value),
+            2 => self.vpc_endpoint_id = Shape::from_value(value),
+            3 => self.attachment_state = Shape::from_value(value),
+            4 => self.modification_state = Shape::from_value(value),
+            5 => self.failure_code = Shape::from_value(value),
+            6 => self.failure_message = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkAcl {
     pub associations: Option<Vec<NetworkAclAssociation>>,
     pub entries: Option<Vec<NetworkAclEntry>>,
@@ -11238,6 +11352,43 @@ impl Structure for PropagatingVgw {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.gateway_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvisionedBandwidth {
+    pub provision_time: Option<types::Timestamp>,
+    pub provisioned: Option<String>,
+    pub request_time: Option<types::Timestamp>,
+    pub requested: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Members for ProvisionedBandwidth {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.provision_time),
+            1 => view(&self.provisioned),
+            2 => view(&self.request_time),
+            3 => view(&self.requested),
+            4 => view(&self.status),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ProvisionedBandwidth {
+    const SCHEMA: &'static Schema = &schemas::PROVISIONED_BANDWIDTH;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.provision_time = Shape::from_value(value),
+            1 => self.provisioned = Shape::from_value(value),
+            2 => self.request_time = Shape::from_value(value),
+            3 => self.requested = Shape::from_value(value),
+            4 => self.status = Shape::from_value(value),
             _ => {}
         }
     }
@@ -13087,49 +13238,6 @@ impl Structure for SubnetCidrBlockState {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SubnetCidrReservation {
-    pub subnet_cidr_reservation_id: Option<String>,
-    pub subnet_id: Option<String>,
-    pub cidr: Option<String>,
-    pub reservation_type: Option<SubnetCidrReservationType>,
-    pub owner_id: Option<String>,
-    pub description: Option<String>,
-    pub tags: Option<Vec<Tag>>,
-}
-
-impl Members for SubnetCidrReservation {
-    fn member(&self, index: usize) -> Option<View<'_>> {
-        match index {
-            0 => view(&self.subnet_cidr_reservation_id),
-            1 => view(&self.subnet_id),
-            2 => view(&self.cidr),
-            3 => view(&self.reservation_type),
-            4 => view(&self.owner_id),
-            5 => view(&self.description),
-            6 => view(&self.tags),
-            _ => None,
-        }
-    }
-}
-
-impl Structure for SubnetCidrReservation {
-    const SCHEMA: &'static Schema = &schemas::SUBNET_CIDR_RESERVATION;
-
-    fn set_member(&mut self, index: usize, value: Value) {
-        match index {
-            0 => self.subnet_cidr_reservation_id = Shape::from_value(value),
-            1 => self.subnet_id = Shape::from_value(value),
-            2 => self.cidr = Shape::from_value(value),
-            3 => self.reservation_type = Shape::from_value(value),
-            4 => self.owner_id = Shape::from_value(value),
-            5 => self.description = Shape::from_value(value),
-            6 => self.tags = Shape::from_value(value),
-            _ => {}
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetIpv6CidrBlockAssociation {
     pub association_id: Option<String>,
     pub ipv6_cidr_block: Option<String>,
@@ -13316,62 +13424,108 @@ impl Structure for TerminateInstancesResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct UnassignIpv6AddressesRequest {
-    pub ipv6_prefixes: Option<Vec<String>>,
+pub struct UnassignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
     pub network_interface_id: Option<String>,
-    pub ipv6_addresses: Option<Vec<String>>,
+    pub private_ip_addresses: Option<Vec<String>>,
 }
 
-impl Members for UnassignIpv6AddressesRequest {
+impl Members for UnassignPrivateIpAddressesRequest {
     fn member(&self, index: usize) -> Option<View<'_>> {
         match index {
-            0 => view(&self.ipv6_prefixes),
+            0 => view(&self.ipv4_prefixes),
             1 => view(&self.network_interface_id),
-            2 => view(&self.ipv6_addresses),
+            2 => view(&self.private_ip_addresses),
             _ => None,
         }
     }
 }
 
-impl Structure for UnassignIpv6AddressesRequest {
-    const SCHEMA: &'static Schema = &schemas::UNASSIGN_IPV6_ADDRESSES_REQUEST;
+impl Structure for UnassignPrivateIpAddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST;
 
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
-            0 => self.ipv6_prefixes = Shape::from_value(value),
+            0 => self.ipv4_prefixes = Shape::from_value(value),
             1 => self.network_interface_id = Shape::from_value(value),
-            2 => self.ipv6_addresses = Shape::from_value(value),
+            2 => self.private_ip_addresses = Shape::from_value(value),
             _ => {}
         }
     }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct UnassignIpv6AddressesResult {
-    pub network_interface_id: Option<String>,
-    pub unassigned_ipv6_addresses: Option<Vec<String>>,
-    pub unassigned_ipv6_prefixes: Option<Vec<String>>,
+pub struct UnassignPrivateIpAddressesResponse {}
+
+impl Members for UnassignPrivateIpAddressesResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
 }
 
-impl Members for UnassignIpv6AddressesResult {
+impl Structure for UnassignPrivateIpAddressesResponse {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_IP_ADDRESSES_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for UnassignPrivateNatGatewayAddressRequest {
     fn member(&self, index: usize) -> Option<View<'_>> {
         match index {
-            0 => view(&self.network_interface_id),
-            1 => view(&self.unassigned_ipv6_addresses),
-            2 => view(&self.unassigned_ipv6_prefixes),
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.private_ip_addresses),
+            2 => view(&self.max_drain_duration_seconds),
+            3 => view(&self.dry_run),
             _ => None,
         }
     }
 }
 
-impl Structure for UnassignIpv6AddressesResult {
-    const SCHEMA: &'static Schema = &schemas::UNASSIGN_IPV6_ADDRESSES_RESULT;
+impl Structure for UnassignPrivateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST;
 
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
-            0 => self.network_interface_id = Shape::from_value(value),
-            1 => self.unassigned_ipv6_addresses = Shape::from_value(value),
-            2 => self.unassigned_ipv6_prefixes = Shape::from_value(value),
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.private_ip_addresses = Shape::from_value(value),
+            2 => self.max_drain_duration_seconds = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for UnassignPrivateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignPrivateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
             _ => {}
         }
     }
@@ -13977,18 +14131,21 @@ crate::value::structures! {
     AddressAttribute,
     AllocateAddressRequest,
     AllocateAddressResult,
-    AssignIpv6AddressesRequest,
-    AssignIpv6AddressesResult,
+    AssignPrivateIpAddressesRequest,
+    AssignPrivateIpAddressesResult,
+    AssignPrivateNatGatewayAddressRequest,
+    AssignPrivateNatGatewayAddressResult,
+    AssignedPrivateIpAddress,
     AssociateAddressRequest,
     AssociateAddressResult,
     AssociateDhcpOptionsRequest,
     AssociateDhcpOptionsResponse,
     AssociateIamInstanceProfileRequest,
     AssociateIamInstanceProfileResult,
+    AssociateNatGatewayAddressRequest,
+    AssociateNatGatewayAddressResult,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
-    AssociateSubnetCidrBlockRequest,
-    AssociateSubnetCidrBlockResult,
     AssociateVpcCidrBlockRequest,
     AssociateVpcCidrBlockResult,
     AttachInternetGatewayRequest,
@@ -14004,6 +14161,7 @@ crate::value::structures! {
     AuthorizeSecurityGroupIngressRequest,
     AuthorizeSecurityGroupIngressResult,
     AvailabilityZone,
+    AvailabilityZoneAddress,
     AvailabilityZoneGeography,
     AvailabilityZoneMessage,
     AvailabilityZoneSubGeography,
@@ -14025,11 +14183,11 @@ crate::value::structures! {
     CreateDefaultVpcResult,
     CreateDhcpOptionsRequest,
     CreateDhcpOptionsResult,
-    CreateEgressOnlyInternetGatewayRequest,
-    CreateEgressOnlyInternetGatewayResult,
     CreateInternetGatewayRequest,
     CreateInternetGatewayResult,
     CreateKeyPairRequest,
+    CreateNatGatewayRequest,
+    CreateNatGatewayResult,
     CreateNetworkAclEntryRequest,
     CreateNetworkAclEntryResponse,
     CreateNetworkAclRequest,
@@ -14042,8 +14200,6 @@ crate::value::structures! {
     CreateRouteTableResult,
     CreateSecurityGroupRequest,
     CreateSecurityGroupResult,
-    CreateSubnetCidrReservationRequest,
-    CreateSubnetCidrReservationResult,
     CreateSubnetRequest,
     CreateSubnetResult,
     CreateTagsRequest,
@@ -14054,12 +14210,12 @@ crate::value::structures! {
     DefaultConnectionTrackingConfiguration,
     DeleteDhcpOptionsRequest,
     DeleteDhcpOptionsResponse,
-    DeleteEgressOnlyInternetGatewayRequest,
-    DeleteEgressOnlyInternetGatewayResult,
     DeleteInternetGatewayRequest,
     DeleteInternetGatewayResponse,
     DeleteKeyPairRequest,
     DeleteKeyPairResult,
+    DeleteNatGatewayRequest,
+    DeleteNatGatewayResult,
     DeleteNetworkAclEntryRequest,
     DeleteNetworkAclEntryResponse,
     DeleteNetworkAclRequest,
@@ -14072,8 +14228,6 @@ crate::value::structures! {
     DeleteRouteTableResponse,
     DeleteSecurityGroupRequest,
     DeleteSecurityGroupResult,
-    DeleteSubnetCidrReservationRequest,
-    DeleteSubnetCidrReservationResult,
     DeleteSubnetRequest,
     DeleteSubnetResponse,
     DeleteTagsRequest,
@@ -14090,8 +14244,6 @@ crate::value::structures! {
     DescribeAvailabilityZonesResult,
     DescribeDhcpOptionsRequest,
     DescribeDhcpOptionsResult,
-    DescribeEgressOnlyInternetGatewaysRequest,
-    DescribeEgressOnlyInternetGatewaysResult,
     DescribeIamInstanceProfileAssociationsRequest,
     DescribeIamInstanceProfileAssociationsResult,
     DescribeImageAttributeRequest,
@@ -14112,6 +14264,8 @@ crate::value::structures! {
     DescribeInternetGatewaysResult,
     DescribeKeyPairsRequest,
     DescribeKeyPairsResult,
+    DescribeNatGatewaysRequest,
+    DescribeNatGatewaysResult,
     DescribeNetworkAclsRequest,
     DescribeNetworkAclsResult,
     DescribeNetworkInterfacesRequest,
@@ -14148,10 +14302,10 @@ crate::value::structures! {
     DisassociateAddressResponse,
     DisassociateIamInstanceProfileRequest,
     DisassociateIamInstanceProfileResult,
+    DisassociateNatGatewayAddressRequest,
+    DisassociateNatGatewayAddressResult,
     DisassociateRouteTableRequest,
     DisassociateRouteTableResponse,
-    DisassociateSubnetCidrBlockRequest,
-    DisassociateSubnetCidrBlockResult,
     DisassociateVpcCidrBlockRequest,
     DisassociateVpcCidrBlockResult,
     DiskInfo,
@@ -14164,7 +14318,6 @@ crate::value::structures! {
     EbsStatusDetails,
     EbsStatusSummary,
     EfaInfo,
-    EgressOnlyInternetGateway,
     ElasticGpuAssociation,
     ElasticGpuSpecification,
     ElasticInferenceAccelerator,
@@ -14183,8 +14336,6 @@ crate::value::structures! {
     GetConsoleOutputResult,
     GetInstanceMetadataDefaultsRequest,
     GetInstanceMetadataDefaultsResult,
-    GetSubnetCidrReservationsRequest,
-    GetSubnetCidrReservationsResult,
     GpuDeviceInfo,
     GpuDeviceMemoryInfo,
     GpuInfo,
@@ -14276,6 +14427,9 @@ crate::value::structures! {
     MonitorInstancesRequest,
     MonitorInstancesResult,
     Monitoring,
+    NatGateway,
+    NatGatewayAddress,
+    NatGatewayAttachedAppliance,
     NetworkAcl,
     NetworkAclAssociation,
     NetworkAclEntry,
@@ -14307,6 +14461,7 @@ crate::value::structures! {
     ProcessorInfo,
     ProductCode,
     PropagatingVgw,
+    ProvisionedBandwidth,
     PtrUpdateStatus,
     PublicIpDnsNameOptions,
     RebootInstancesRequest,
@@ -14351,15 +14506,16 @@ crate::value::structures! {
     StopInstancesResult,
     Subnet,
     SubnetCidrBlockState,
-    SubnetCidrReservation,
     SubnetIpv6CidrBlockAssociation,
     Tag,
     TagDescription,
     TagSpecification,
     TerminateInstancesRequest,
     TerminateInstancesResult,
-    UnassignIpv6AddressesRequest,
-    UnassignIpv6AddressesResult,
+    UnassignPrivateIpAddressesRequest,
+    UnassignPrivateIpAddressesResponse,
+    UnassignPrivateNatGatewayAddressRequest,
+    UnassignPrivateNatGatewayAddressResult,
     UnmonitorInstancesRequest,
     UnmonitorInstancesResult,
     UserIdGroupPair,

@@ -12,6 +12,7 @@ use super::{
     describe::{Query, describe},
     egress_only_internet_gateways::EgressOnlyInternetGateway,
     internet_gateways::InternetGateway,
+    nat_gateways::NatGateway,
     network_interfaces::NetworkInterface,
     vpcs::Vpc,
 };
@@ -28,7 +29,7 @@ use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
 use std::{fmt::Display, ops::RangeInclusive, sync::Arc};
 use types::{
-    EgressOnlyInternetGatewayId, InternetGatewayId, IpNet, NetworkInterfaceId,
+    EgressOnlyInternetGatewayId, InternetGatewayId, IpNet, NatGatewayId, NetworkInterfaceId,
     RouteTableAssociationId, RouteTableId, Scope, SubnetId, Tags, VpcId,
 };
 
@@ -62,6 +63,7 @@ pub enum Target {
     InternetGateway(InternetGatewayId),
     NetworkInterface(NetworkInterfaceId),
     EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
+    NatGateway(NatGatewayId),
 }
 
 /// A route table's association: with a subnet, or as its VPC's main table.
@@ -93,6 +95,7 @@ impl Row for RouteTable {
                 Target::InternetGateway(gateway) => add("target", &gateway),
                 Target::NetworkInterface(interface) => add("target", &interface),
                 Target::EgressOnlyInternetGateway(gateway) => add("target", &gateway),
+                Target::NatGateway(gateway) => add("target", &gateway),
             }
         }
     }
@@ -235,6 +238,7 @@ fn route_holds(route: &api::Route, name: &str, wanted: Wanted<'_>) -> bool {
         }
         "route.gateway-id" => wanted.any(route.gateway_id.as_ref()),
         "route.instance-id" => wanted.any(route.instance_id.as_ref()),
+        "route.nat-gateway-id" => wanted.any(route.nat_gateway_id.as_ref()),
         "route.origin" => wanted.any(route.origin),
         "route.state" => wanted.any(route.state),
         _ => false,
@@ -293,6 +297,9 @@ pub fn is_active(state: &State, vpc: VpcId, target: Target) -> bool {
         }
         Target::EgressOnlyInternetGateway(id) => {
             state.get::<EgressOnlyInternetGateway>(&id).is_some_and(|gateway| gateway.vpc == vpc)
+        }
+        Target::NatGateway(id) => {
+            state.get::<NatGateway>(&id).is_some_and(|row| row.is_available())
         }
     }
 }
@@ -368,6 +375,7 @@ impl Route {
             Target::EgressOnlyInternetGateway(id) => {
                 route.egress_only_internet_gateway_id = Some(id.to_string());
             }
+            Target::NatGateway(id) => route.nat_gateway_id = Some(id.to_string()),
             Target::NetworkInterface(id) => {
                 route.network_interface_id = Some(id.to_string());
                 let interface = state.get::<NetworkInterface>(&id);

@@ -4,12 +4,13 @@ use super::{Route, RouteTable, Target, local_blocks};
 use crate::{
     compute::instances::Instance,
     errors,
-    resource::find,
+    resource::{find, not_found},
     vpc::{
         cidr,
         egress_only_internet_gateways::EgressOnlyInternetGateway,
         internet_gateways::InternetGateway,
         ipv6,
+        nat_gateways::NatGateway,
         network_interfaces::{self, NetworkInterface},
     },
 };
@@ -61,12 +62,16 @@ pub fn create_route(
         ("CoreNetworkArn", core_network_arn.is_some()),
         ("OdbNetworkArn", odb_network_arn.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
-        ("NatGatewayId", nat_gateway_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
     let destination = destination(destination_cidr_block, destination_ipv6_cidr_block)?;
-    let named =
-        Named { gateway_id, egress_only_internet_gateway_id, instance_id, network_interface_id };
+    let named = Named {
+        gateway_id,
+        egress_only_internet_gateway_id,
+        instance_id,
+        network_interface_id,
+        nat_gateway_id,
+    };
     let target = named.target(tx, request, &table)?;
     let locals = local_blocks(tx, table.vpc);
     if locals.contains(&destination) || table.routes.iter().any(|r| r.destination == destination) {
@@ -118,7 +123,6 @@ pub fn replace_route(
         ("CoreNetworkArn", core_network_arn.is_some()),
         ("OdbNetworkArn", odb_network_arn.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
-        ("NatGatewayId", nat_gateway_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
     let destination = destination(destination_cidr_block, destination_ipv6_cidr_block)?;
@@ -130,8 +134,13 @@ pub fn replace_route(
         (false, true) => return Err(errors::no_route_to_replace(destination)),
         (false, false) => {}
     }
-    let named =
-        Named { gateway_id, egress_only_internet_gateway_id, instance_id, network_interface_id };
+    let named = Named {
+        gateway_id,
+        egress_only_internet_gateway_id,
+        instance_id,
+        network_interface_id,
+        nat_gateway_id,
+    };
     let target = named.target(tx, request, &table)?;
     check_within_vpc(&locals, destination, target)?;
     let at = table.routes.iter().position(|route| route.destination == destination);
@@ -196,12 +205,16 @@ fn check_within_vpc(locals: &[IpNet], destination: IpNet, target: Target) -> Res
         Target::EgressOnlyInternetGateway(id) if matches!(destination, IpNet::V4(_)) => {
             Err(errors::route_of_ipv4(destination, id))
         }
+        Target::NatGateway(id) if matches!(destination, IpNet::V6(_)) => {
+            Err(errors::route_of_ipv6(destination, id))
+        }
         Target::InternetGateway(_) | Target::EgressOnlyInternetGateway(_) if within => {
             Err(errors::route_within_vpc(destination))
         }
         Target::InternetGateway(_)
         | Target::EgressOnlyInternetGateway(_)
-        | Target::NetworkInterface(_) => Ok(()),
+        | Target::NetworkInterface(_)
+        | Target::NatGateway(_) => Ok(()),
     }
 }
 
@@ -211,19 +224,36 @@ struct Named {
     egress_only_internet_gateway_id: Option<String>,
     instance_id: Option<String>,
     network_interface_id: Option<String>,
+    nat_gateway_id: Option<String>,
 }
 
 impl Named {
     fn target(self, state: &State, request: &Request, table: &RouteTable) -> Result<Target, Fault> {
         let scope = &request.scope;
-        if let Some(id) = &self.egress_only_internet_gateway_id {
-            let others = [&self.gateway_id, &self.instance_id, &self.network_interface_id];
-            return match others.into_iter().any(Option::is_some) {
-                true => Err(errors::one_target()),
-                false => egress_only(state, request, table, id),
-            };
+        let Self {
+            gateway_id,
+            egress_only_internet_gateway_id,
+            instance_id,
+            network_interface_id,
+            nat_gateway_id,
+        } = self;
+        let named = [
+            &gateway_id,
+            &egress_only_internet_gateway_id,
+            &instance_id,
+            &network_interface_id,
+            &nat_gateway_id,
+        ];
+        if named.into_iter().flatten().count() != 1 {
+            return Err(errors::one_target());
         }
-        let interface = match (self.gateway_id, self.instance_id, self.network_interface_id) {
+        if let Some(id) = egress_only_internet_gateway_id {
+            return egress_only(state, request, table, &id);
+        }
+        if let Some(id) = nat_gateway_id {
+            return nat_gateway(state, request, table, &id);
+        }
+        let interface = match (gateway_id, instance_id, network_interface_id) {
             (Some(id), None, None) => return gateway(state, request, table, &id),
             (None, Some(id), None) => {
                 let instance = find::<Instance>(state, scope, &id)?;
@@ -269,4 +299,21 @@ fn egress_only(
         return Err(errors::different_networks(one, table.id, other, id));
     }
     Ok(Target::EgressOnlyInternetGateway(gateway.id))
+}
+
+fn nat_gateway(
+    state: &State,
+    request: &Request,
+    table: &RouteTable,
+    id: &str,
+) -> Result<Target, Fault> {
+    let gateway = find::<NatGateway>(state, &request.scope, id)?;
+    if !gateway.is_alive() {
+        return Err(not_found::<NatGateway>(&[id]));
+    }
+    if gateway.vpc != table.vpc {
+        let (one, other) = ("route table", "nat gateway");
+        return Err(errors::different_networks(one, table.id, other, id));
+    }
+    Ok(Target::NatGateway(gateway.id))
 }

@@ -5,6 +5,7 @@ mod addresses;
 mod desired;
 mod interfaces;
 mod ipv6;
+mod nat_gateways;
 mod networks;
 mod property;
 mod routes;
