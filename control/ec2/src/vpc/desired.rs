@@ -60,6 +60,7 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         }),
         metadata_ipv6: instance.is_some_and(|row| row.metadata.ipv6),
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
+        connections: None,
     })
 }
 
