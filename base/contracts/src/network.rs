@@ -1,8 +1,8 @@
 //! The network as cards know it: ports, subnets, VPCs and groups of rules.
 
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
-use types::{Ipv4Net, Mac, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use types::{IpNet, Ipv4Net, Ipv6Net, Mac, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
 
 /// A network interface as a switch port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Port {
     /// Its addresses, primary first; packets with another source are dropped while
     /// `source_dest_check`.
     pub addresses: Vec<Address>,
+    /// Its IPv6 addresses, which nothing translates.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
     /// Its security groups.
     pub groups: Vec<SecurityGroupId>,
     /// Whether only its own addresses may be its packets' source and destination.
@@ -46,6 +49,9 @@ pub struct Vpc {
     pub id: VpcId,
     /// Its blocks, the primary first; the resolver is at the primary's base + 2.
     pub cidrs: Vec<Ipv4Net>,
+    /// Its IPv6 blocks.
+    #[serde(default)]
+    pub ipv6_cidrs: Vec<Ipv6Net>,
     /// Whether the resolver answers.
     pub dns_support: bool,
     /// Whether public host names resolve.
@@ -85,6 +91,9 @@ pub struct Subnet {
     pub vpc: VpcId,
     /// Its block; the router is at base + 1.
     pub cidr: Ipv4Net,
+    /// Its IPv6 block; the router is at a link-local address.
+    #[serde(default)]
+    pub ipv6_cidr: Option<Ipv6Net>,
     /// The routes of its route table; the longest prefix wins.
     pub routes: Vec<Route>,
     /// Its network ACL: in number order, the first match decides, none = deny. The direction is
@@ -96,7 +105,7 @@ pub struct Subnet {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
     /// Destinations.
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     /// Where they go.
     pub target: RouteTarget,
 }
@@ -126,7 +135,7 @@ pub struct Group {
     /// What may go out.
     pub egress: Vec<Rule>,
     /// The private addresses of its members' interfaces, on any host.
-    pub members: Vec<Ipv4Addr>,
+    pub members: Vec<IpAddr>,
 }
 
 /// What a rule allows.
@@ -149,6 +158,8 @@ pub enum Traffic {
     Udp { from: u16, to: u16 },
     /// ICMP of this type and code; none = all.
     Icmp { kind: Option<u8>, code: Option<u8> },
+    /// ICMP for IPv6 of this type and code; none = all.
+    Icmp6 { kind: Option<u8>, code: Option<u8> },
     /// Another IP protocol.
     Protocol(u8),
 }
@@ -157,7 +168,7 @@ pub enum Traffic {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Peer {
     /// Addresses of this block.
-    Cidr(Ipv4Net),
+    Cidr(IpNet),
     /// Members of this group, by their private addresses.
     Group(SecurityGroupId),
 }
@@ -174,5 +185,5 @@ pub struct AclEntry {
     /// The traffic.
     pub traffic: Traffic,
     /// Source (ingress) or destination (egress).
-    pub cidr: Ipv4Net,
+    pub cidr: IpNet,
 }

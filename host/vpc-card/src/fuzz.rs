@@ -22,11 +22,13 @@ use rustix::{
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
 };
 use std::{fs::File, net::Ipv4Addr, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
-use types::{Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId};
+use types::{
+    IpNet, Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId,
+};
 
 /// An engine with one port, 10.0.0.10 and public 198.18.0.10, in an open VPC.
 fn engine() -> Engine {
-    let any = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+    let any = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
     let cidr = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 24);
     let pool = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 24);
     let (vpc, subnet) = (VpcId::from_number(1), SubnetId::from_number(1));
@@ -42,6 +44,7 @@ fn engine() -> Engine {
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 9001,
         addresses: vec![Address { private: Ipv4Addr::new(10, 0, 0, 10), public }],
+        ipv6: Vec::new(),
         groups: vec![group],
         source_dest_check: true,
         host_name: "ip-10-0-0-10".to_owned(),
@@ -56,6 +59,7 @@ fn engine() -> Engine {
             vpcs: vec![contracts::network::Vpc {
                 id: vpc,
                 cidrs: vec![cidr],
+                ipv6_cidrs: Vec::new(),
                 dns_support: true,
                 dns_hostnames: true,
                 private_domain: "ec2.internal".to_owned(),
@@ -66,8 +70,9 @@ fn engine() -> Engine {
                 id: subnet,
                 vpc,
                 cidr,
+                ipv6_cidr: None,
                 routes: vec![
-                    route(cidr, RouteTarget::Local),
+                    route(cidr.into(), RouteTarget::Local),
                     route(any, RouteTarget::InternetGateway),
                 ],
                 acl: vec![open(true), open(false)],

@@ -9,7 +9,7 @@ use super::{
     route_tables::{self, RouteTable, Target},
     security_groups::{self, SecurityGroup},
     subnets::Subnet,
-    traffic::{ICMP, Protocol, TCP, UDP},
+    traffic::{ICMP, ICMPV6, Protocol, TCP, UDP},
     vpcs::Vpc,
 };
 use crate::compute::instances::Instance;
@@ -17,7 +17,7 @@ use contracts::{host::EntryKey, network};
 use shapes::ec2::HostnameType;
 use state::{Change, ChangeSet, Row, State};
 use std::{collections::BTreeSet, net::Ipv4Addr};
-use types::{IpNet, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
+use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
 
 /// The MTU of every port: AWS's jumbo frames.
 const MTU: u16 = 9001;
@@ -45,6 +45,7 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         mac: row.mac,
         mtu: MTU,
         addresses: row.addresses.iter().map(address).collect(),
+        ipv6: Vec::new(),
         groups: row.groups.clone(),
         source_dest_check: row.source_dest_check,
         host_name,
@@ -70,6 +71,7 @@ pub fn vpc(state: &State, id: VpcId) -> Option<network::Vpc> {
     Some(network::Vpc {
         id,
         cidrs: row.cidrs.iter().map(|(_, cidr)| *cidr).collect(),
+        ipv6_cidrs: Vec::new(),
         dns_support: row.dns_support,
         dns_hostnames: row.dns_hostnames,
         private_domain: row.scope.region.private_domain(),
@@ -94,7 +96,7 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
     let local = network::RouteTarget::Local;
     let mut routes = blocks
         .iter()
-        .map(|(_, block)| network::Route { destination: *block, target: local.clone() })
+        .map(|(_, block)| network::Route { destination: (*block).into(), target: local.clone() })
         .collect::<Vec<_>>();
     let table = route_tables::of_subnet(state, id, row.vpc);
     routes.extend(table.into_iter().flat_map(|table| &table.routes).map(|route| {
@@ -106,12 +108,12 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
         } else {
             network::RouteTarget::Blackhole
         };
-        network::Route { destination: route.destination, target }
+        network::Route { destination: route.destination.into(), target }
     }));
     let entries = network_acls::of_subnet(state, id).map_or(&[][..], |acl| &acl.entries);
     let mut acl = entries.iter().map(acl_entry).collect::<Vec<_>>();
     acl.sort_by_key(|entry| (entry.egress, entry.number));
-    Some(network::Subnet { id, vpc: row.vpc, cidr: row.cidr, routes, acl })
+    Some(network::Subnet { id, vpc: row.vpc, cidr: row.cidr, ipv6_cidr: None, routes, acl })
 }
 
 fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
@@ -122,6 +124,9 @@ fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
         Some(TCP) => network::Traffic::Tcp { from, to },
         Some(UDP) => network::Traffic::Udp { from, to },
         Some(ICMP) => network::Traffic::Icmp { kind: narrow(entry.from), code: narrow(entry.to) },
+        Some(ICMPV6) => {
+            network::Traffic::Icmp6 { kind: narrow(entry.from), code: narrow(entry.to) }
+        }
         Some(number) => network::Traffic::Protocol(number),
     };
     network::AclEntry {
@@ -129,7 +134,7 @@ fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
         egress: entry.egress,
         allow: entry.allow,
         traffic,
-        cidr: entry.cidr,
+        cidr: entry.cidr.into(),
     }
 }
 
@@ -139,11 +144,11 @@ pub fn group(state: &State, id: SecurityGroupId) -> Option<network::Group> {
     let row = state.get::<SecurityGroup>(&id)?;
     let rules = |egress| {
         let rules = row.rules.iter().filter(move |rule| rule.egress == egress);
-        rules.filter_map(rule).collect::<Vec<_>>()
+        rules.map(rule).collect::<Vec<_>>()
     };
     let interfaces = state.find::<NetworkInterface>("group", id);
-    let members =
-        interfaces.flat_map(|interface| interface.addresses.iter().map(|address| address.ip));
+    let members = interfaces
+        .flat_map(|interface| interface.addresses.iter().map(|address| address.ip.into()));
     Some(network::Group {
         id,
         vpc: row.vpc,
@@ -153,11 +158,9 @@ pub fn group(state: &State, id: SecurityGroupId) -> Option<network::Group> {
     })
 }
 
-/// A rule about IPv4; none of rules about IPv6, which no port has.
-fn rule(rule: &security_groups::Rule) -> Option<network::Rule> {
+fn rule(rule: &security_groups::Rule) -> network::Rule {
     let peer = match rule.peer {
-        security_groups::Peer::Cidr(IpNet::V4(block)) => network::Peer::Cidr(block),
-        security_groups::Peer::Cidr(IpNet::V6(_)) => return None,
+        security_groups::Peer::Cidr(block) => network::Peer::Cidr(block),
         security_groups::Peer::Group(group, _) => network::Peer::Group(group),
     };
     let port = |value: Option<i32>, all| value.and_then(|v| u16::try_from(v).ok()).unwrap_or(all);
@@ -170,9 +173,12 @@ fn rule(rule: &security_groups::Rule) -> Option<network::Rule> {
         Protocol::Number(ICMP) => {
             network::Traffic::Icmp { kind: part(rule.from), code: part(rule.to) }
         }
+        Protocol::Number(ICMPV6) => {
+            network::Traffic::Icmp6 { kind: part(rule.from), code: part(rule.to) }
+        }
         Protocol::Number(number) => network::Traffic::Protocol(number),
     };
-    Some(network::Rule { traffic, peer })
+    network::Rule { traffic, peer }
 }
 
 /// Calls `add` with each entry that a change set may have changed; some may come twice.

@@ -140,6 +140,7 @@ fn port_entry() -> Entry {
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 9001,
         addresses: Vec::new(),
+        ipv6: Vec::new(),
         groups: Vec::new(),
         source_dest_check: true,
         host_name: "ip-10-0-0-1".to_owned(),

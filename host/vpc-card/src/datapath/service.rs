@@ -5,7 +5,7 @@ use crate::{
     counters::Reason,
     engine::{
         Engine, PortIndex, Verdict,
-        packet::{ETHERNET, Frame, Packet, mac},
+        packet::{ETHERNET, Frame, Packet, ipv4, mac},
     },
     services::{
         Datagram, dhcp,
@@ -54,10 +54,13 @@ impl Datapath {
     ) -> Result<(), Reason> {
         let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
         let query = frame.get(packet.transport + 8..packet.end).ok_or(Reason::Malformed)?;
+        let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else {
+            return Err(Reason::Ipv6);
+        };
         let back = Datagram {
             macs: (port.mac(), mac(frame, 0).unwrap_or_default()),
-            src: (packet.dst, packet.ports.1),
-            dst: (packet.src, packet.ports.0),
+            src: (dst, packet.ports.1),
+            dst: (src, packet.ports.0),
         };
         // No answer is cut into fragments.
         let most = usize::from(port.config.port.mtu).saturating_sub(UDP_HEADERS);

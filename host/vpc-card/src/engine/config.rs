@@ -2,7 +2,7 @@
 
 use super::{
     Engine, Port, PortIndex,
-    packet::{ICMP, TCP, UDP},
+    packet::{ICMP, ICMP6, TCP, UDP},
 };
 use contracts::{
     card::VpcPatch,
@@ -10,10 +10,10 @@ use contracts::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
-use types::{Ipv4Net, SecurityGroupId};
+use types::{IpNet, SecurityGroupId};
 
 /// A subnet, ready for the router.
 #[derive(Debug)]
@@ -36,9 +36,18 @@ impl Subnet {
         Self { router, router_mac: [0x0e, 0xfb, a, b, c, d], config }
     }
 
+    /// Whether an address is of the subnet.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => self.config.cidr.contains(&address),
+            IpAddr::V6(address) => self.config.ipv6_cidr.is_some_and(|net| net.contains(&address)),
+        }
+    }
+
     /// Where a destination's packets go.
     #[must_use]
-    pub fn route(&self, destination: Ipv4Addr) -> Option<&RouteTarget> {
+    pub fn route(&self, destination: IpAddr) -> Option<&RouteTarget> {
         let mut routes = self.config.routes.iter();
         routes.find(|route| route.destination.contains(&destination)).map(|route| &route.target)
     }
@@ -47,8 +56,8 @@ impl Subnet {
 /// The other end of a compiled rule.
 #[derive(Debug)]
 enum Peers {
-    Net(Ipv4Net),
-    Members(Arc<HashSet<Ipv4Addr>>),
+    Net(IpNet),
+    Members(Members),
 }
 
 #[derive(Debug)]
@@ -74,13 +83,13 @@ pub struct Question {
     /// ICMP's type and code.
     pub icmp: (u8, u8),
     /// The other end.
-    pub peer: Ipv4Addr,
+    pub peer: IpAddr,
 }
 
 /// The answer of rules that allow a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allowed {
-    /// A rule for all addresses (0.0.0.0/0) allows it.
+    /// A rule for all addresses (0.0.0.0/0 or ::/0) allows it.
     pub any_peer: bool,
 }
 
@@ -112,10 +121,10 @@ impl Rules {
                 continue;
             }
             match &rule.peers {
+                Peers::Net(net) if !net.contains(&question.peer) => {}
                 Peers::Net(net) if net.prefix_len() == 0 => {
                     return Some(Allowed { any_peer: true });
                 }
-                Peers::Net(net) if !net.contains(&question.peer) => {}
                 Peers::Members(members) if !members.contains(&question.peer) => {}
                 Peers::Net(_) | Peers::Members(_) => answer = Some(Allowed { any_peer: false }),
             }
@@ -123,18 +132,22 @@ impl Rules {
         answer
     }
 
-    /// Whether a rule allows all of a protocol to or from all addresses.
+    /// Whether a rule allows all of a protocol to or from all addresses of the peer's family.
     #[must_use]
-    pub fn allow_all(&self, ingress: bool, protocol: u8) -> bool {
+    pub fn allow_all(&self, ingress: bool, protocol: u8, peer: IpAddr) -> bool {
         self.side(ingress).iter().any(|rule| {
             let all = match rule.traffic {
                 Traffic::All => true,
                 Traffic::Tcp { from: 0..=1, to: u16::MAX } => protocol == TCP,
                 Traffic::Udp { from: 0..=1, to: u16::MAX } => protocol == UDP,
-                Traffic::Tcp { .. } | Traffic::Udp { .. } | Traffic::Icmp { .. } => false,
+                Traffic::Tcp { .. }
+                | Traffic::Udp { .. }
+                | Traffic::Icmp { .. }
+                | Traffic::Icmp6 { .. } => false,
                 Traffic::Protocol(number) => number == protocol,
             };
-            all && matches!(&rule.peers, Peers::Net(net) if net.prefix_len() == 0)
+            let any = |net: &IpNet| net.prefix_len() == 0 && net.contains(&peer);
+            all && matches!(&rule.peers, Peers::Net(net) if any(net))
         })
     }
 }
@@ -147,8 +160,8 @@ pub fn matches(traffic: Traffic, question: &Question) -> bool {
         Traffic::All => true,
         Traffic::Tcp { from, to } => protocol == TCP && (from..=to).contains(&port),
         Traffic::Udp { from, to } => protocol == UDP && (from..=to).contains(&port),
-        Traffic::Icmp { kind, code } => {
-            protocol == ICMP
+        Traffic::Icmp { kind, code } | Traffic::Icmp6 { kind, code } => {
+            protocol == (if matches!(traffic, Traffic::Icmp { .. }) { ICMP } else { ICMP6 })
                 && kind.is_none_or(|kind| kind == icmp.0)
                 && code.is_none_or(|code| code == icmp.1)
         }
@@ -156,7 +169,7 @@ pub fn matches(traffic: Traffic, question: &Question) -> bool {
     }
 }
 
-type Members = Arc<HashSet<Ipv4Addr>>;
+type Members = Arc<HashSet<IpAddr>>;
 
 impl Engine {
     /// Changes the configuration; what stays the same keeps its flows and counters.
@@ -262,10 +275,13 @@ impl Engine {
             let Some(port) = port else { continue };
             let config = &port.config.port;
             for address in &config.addresses {
-                self.by_address.insert((config.vpc, address.private), PortIndex(at));
+                self.by_address.insert((config.vpc, address.private.into()), PortIndex(at));
                 if let Some(public) = address.public {
                     self.by_public.insert(public, (PortIndex(at), address.private));
                 }
+            }
+            for &address in &config.ipv6 {
+                self.by_address.insert((config.vpc, address.into()), PortIndex(at));
             }
             port.vpc = self.vpcs.get(&config.vpc).cloned();
             port.subnet = self.subnets.get(&config.subnet).cloned();

@@ -3,7 +3,7 @@
 use super::packet::{ACK, FIN, ICMP, Packet, RST, SYN, TCP, UDP};
 use std::{
     collections::{HashMap, VecDeque},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 /// Flows that one port may have; more are refused.
@@ -48,8 +48,8 @@ impl Direction {
 /// A flow's identity as its port sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlowKey {
-    local: (Ipv4Addr, u16),
-    remote: (Ipv4Addr, u16),
+    local: (IpAddr, u16),
+    remote: (IpAddr, u16),
     protocol: u8,
 }
 
@@ -230,7 +230,7 @@ pub struct FragmentTable {
 
 #[derive(Debug)]
 struct FragmentEntry {
-    key: (Ipv4Addr, Ipv4Addr, u8, u16),
+    key: (IpAddr, IpAddr, u8, u16),
     ports: (u16, u16),
     icmp: (u8, u8),
     until: u64,

@@ -17,7 +17,11 @@ use contracts::{
 };
 use flow::{Direction, FlowTable, FragmentTable};
 use packet::{ETHERNET, Frame, Packet, UDP};
-use std::{collections::HashMap, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 use types::{Ipv4Net, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
 
 /// Largest packet that leaves by the internet gateway.
@@ -81,8 +85,12 @@ impl Port {
 
     /// Whether an address is this port's.
     #[must_use]
-    pub fn owns(&self, address: Ipv4Addr) -> bool {
-        self.config.port.addresses.iter().any(|own| own.private == address)
+    pub fn owns(&self, address: IpAddr) -> bool {
+        let port = &self.config.port;
+        match address {
+            IpAddr::V4(address) => port.addresses.iter().any(|own| own.private == address),
+            IpAddr::V6(address) => port.ipv6.contains(&address),
+        }
     }
 
     /// The public address of one of the port's private ones.
@@ -94,8 +102,8 @@ impl Port {
 
     /// Whether an address is the VPC resolver's.
     #[must_use]
-    pub fn is_resolver(&self, address: Ipv4Addr) -> bool {
-        address == RESOLVER || self.resolver() == Some(address)
+    pub fn is_resolver(&self, address: IpAddr) -> bool {
+        address == RESOLVER || self.resolver().is_some_and(|own| address == own)
     }
 
     /// The VPC resolver's address: the primary block's base + 2.
@@ -107,8 +115,8 @@ impl Port {
 
     /// Whether the guest offers a TCP service at this address.
     #[must_use]
-    pub fn has_service(&self, address: Ipv4Addr) -> bool {
-        self.config.services.iter().any(|service| service.address == address)
+    pub fn has_service(&self, address: IpAddr) -> bool {
+        self.config.services.iter().any(|service| address == service.address)
     }
 
     fn take_dns_token(&mut self, now: u64) -> bool {
@@ -153,7 +161,7 @@ pub struct Engine {
     public_pool: Option<(Ipv4Net, Ipv4Addr)>,
     ports: Vec<Option<Port>>,
     by_id: HashMap<NetworkInterfaceId, PortIndex>,
-    by_address: HashMap<(VpcId, Ipv4Addr), PortIndex>,
+    by_address: HashMap<(VpcId, IpAddr), PortIndex>,
     by_public: HashMap<Ipv4Addr, (PortIndex, Ipv4Addr)>,
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
@@ -194,20 +202,22 @@ impl Engine {
 
     /// The port of a VPC that has a private address.
     #[must_use]
-    pub fn by_address(&self, vpc: VpcId, address: Ipv4Addr) -> Option<PortIndex> {
+    pub fn by_address(&self, vpc: VpcId, address: IpAddr) -> Option<PortIndex> {
         self.by_address.get(&(vpc, address)).copied()
     }
 
     /// The port that has a public address, and the private address behind it.
     #[must_use]
-    pub fn by_public(&self, address: Ipv4Addr) -> Option<(PortIndex, Ipv4Addr)> {
+    pub fn by_public(&self, address: IpAddr) -> Option<(PortIndex, Ipv4Addr)> {
+        let IpAddr::V4(address) = address else { return None };
         self.by_public.get(&address).copied()
     }
 
     /// Whether packets to this public address must not leave by the uplink: the pool's
     /// addresses that no port has would come straight back.
     #[must_use]
-    pub fn is_unused_public(&self, address: Ipv4Addr) -> bool {
+    pub fn is_unused_public(&self, address: IpAddr) -> bool {
+        let IpAddr::V4(address) = address else { return false };
         self.public_pool.is_some_and(|(pool, host)| pool.contains(&address) && address != host)
     }
 
@@ -274,13 +284,13 @@ impl Engine {
             return Ok(verdict);
         }
         if packet.dst.is_multicast()
-            || packet.dst.is_broadcast()
+            || packet.dst == Ipv4Addr::BROADCAST
             || packet.dst == subnet.config.cidr.broadcast()
         {
             return Err(Reason::Multicast);
         }
         filter::check(port, Direction::Egress, &packet, frame, now)?;
-        if subnet.config.cidr.contains(&packet.dst) {
+        if subnet.contains(packet.dst) {
             let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
             let from = self.port(index).map(Port::mac).unwrap_or_default();
             return self.deliver(to, None, Some(from), packet, frame, now);
@@ -298,7 +308,7 @@ impl Engine {
     ) -> Result<Option<Verdict>, Reason> {
         let whole = packet.fragment == packet::Fragment::Whole;
         if packet.protocol == UDP && packet.ports == (68, 67) {
-            let ours = packet.dst == subnet.router || packet.dst.is_broadcast();
+            let ours = packet.dst == subnet.router || packet.dst == Ipv4Addr::BROADCAST;
             return if ours && whole { Ok(Some(Verdict::Dhcp)) } else { Err(Reason::DhcpIgnored) };
         }
         let dns = packet.ports.1 == 53 && matches!(packet.protocol, UDP | packet::TCP);
@@ -325,7 +335,7 @@ impl Engine {
                 Err(Reason::NoService)
             };
         }
-        if packet.dst.is_link_local() || port.is_resolver(packet.dst) {
+        if is_link_local(packet.dst) || port.is_resolver(packet.dst) {
             return Err(Reason::NoService);
         }
         Ok(None)
@@ -480,6 +490,15 @@ impl Engine {
         }
         packet.set_destination(frame, private);
         self.deliver(to, None, None, packet, frame, now)
+    }
+}
+
+/// Whether an address is good on its link only.
+#[must_use]
+pub fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::checksum::{Sum, checksum};
 use crate::counters::Reason;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Length of an Ethernet header.
 pub const ETHERNET: usize = 14;
@@ -11,6 +11,8 @@ pub const MAX_FRAME: usize = ETHERNET + 65_535;
 
 /// ICMP's protocol number.
 pub const ICMP: u8 = 1;
+/// The protocol number of ICMP for IPv6.
+pub const ICMP6: u8 = 58;
 /// TCP's protocol number.
 pub const TCP: u8 = 6;
 /// UDP's protocol number.
@@ -95,6 +97,15 @@ pub fn address(bytes: &[u8], at: usize) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::from(bytes))
 }
 
+/// An IPv4 address; none of others.
+#[must_use]
+pub fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
 /// Six bytes as an Ethernet address.
 #[must_use]
 pub fn mac(bytes: &[u8], at: usize) -> Option<[u8; 6]> {
@@ -112,13 +123,13 @@ pub enum Fragment {
     Later,
 }
 
-/// What layers ask of an IPv4 packet.
+/// What layers ask of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Packet {
     /// Source.
-    pub src: Ipv4Addr,
+    pub src: IpAddr,
     /// Destination.
-    pub dst: Ipv4Addr,
+    pub dst: IpAddr,
     /// IP protocol.
     pub protocol: u8,
     /// Time to live.
@@ -202,8 +213,8 @@ impl Packet {
         bytes.get(at + size - 1)?;
         let fragment = word(bytes, at + 6)?;
         Some(Self {
-            src: address(bytes, at + 12)?,
-            dst: address(bytes, at + 16)?,
+            src: address(bytes, at + 12)?.into(),
+            dst: address(bytes, at + 16)?.into(),
             protocol: *bytes.get(at + 9)?,
             ttl: *bytes.get(at + 8)?,
             id: word(bytes, at + 4)?,
@@ -272,14 +283,14 @@ impl Packet {
     pub fn set_source(&mut self, frame: &mut Frame<'_>, to: Ipv4Addr) {
         self.translate(frame, ETHERNET + 12, to);
         self.translate_quoted(frame, 16, self.src, to);
-        self.src = to;
+        self.src = to.into();
     }
 
     /// Translates the destination address.
     pub fn set_destination(&mut self, frame: &mut Frame<'_>, to: Ipv4Addr) {
         self.translate(frame, ETHERNET + 16, to);
         self.translate_quoted(frame, 12, self.dst, to);
-        self.dst = to;
+        self.dst = to.into();
     }
 
     fn translate(&self, frame: &mut Frame<'_>, at: usize, to: Ipv4Addr) {
@@ -301,10 +312,10 @@ impl Packet {
 
     /// An ICMP error quotes the packet of the other direction: its opposite address is
     /// translated along, and the quoted checksums, as the sender of that packet knows them.
-    fn translate_quoted(&self, frame: &mut Frame<'_>, side: usize, from: Ipv4Addr, to: Ipv4Addr) {
+    fn translate_quoted(&self, frame: &mut Frame<'_>, side: usize, from: IpAddr, to: Ipv4Addr) {
         let Some(inner) = self.quoted(frame) else { return };
         let start = self.transport + 8;
-        if address(frame.bytes(), start + side) != Some(from) {
+        if address(frame.bytes(), start + side).map(IpAddr::V4) != Some(from) {
             return;
         }
         let delta = replace_address(frame, start + side, to);

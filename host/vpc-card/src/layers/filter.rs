@@ -119,7 +119,7 @@ fn is_untracked(port: &Port, direction: Direction, packet: &Packet, answer: Allo
     }
     let all = |direction: Direction| {
         let ingress = direction == Direction::Ingress;
-        port.groups.iter().any(|rules| rules.allow_all(ingress, packet.protocol))
+        port.groups.iter().any(|rules| rules.allow_all(ingress, packet.protocol, packet.src))
     };
     let back = direction.reverse();
     (answer.any_peer && all(back))

@@ -7,10 +7,12 @@ use crate::{
         packet::{Frame, Packet},
     },
 };
+use std::net::IpAddr;
 
 /// Gives a packet that leaves its public source address; without one it cannot leave.
 pub fn outward(port: &Port, packet: &mut Packet, frame: &mut Frame<'_>) -> Result<(), Reason> {
-    let public = port.public_of(packet.src).ok_or(Reason::NoPublicAddress)?;
+    let IpAddr::V4(private) = packet.src else { return Err(Reason::Ipv6) };
+    let public = port.public_of(private).ok_or(Reason::NoPublicAddress)?;
     packet.set_source(frame, public);
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::{
         packet::{Frame, Packet, mac, word},
     },
 };
+use std::net::Ipv4Addr;
 
 /// Checks a frame's Ethernet source; answers its type.
 pub fn ethernet(port: &Port, frame: &Frame<'_>) -> Result<u16, Reason> {
@@ -21,7 +22,7 @@ pub fn ethernet(port: &Port, frame: &Frame<'_>) -> Result<u16, Reason> {
 pub fn source(port: &Port, packet: &Packet) -> Result<(), Reason> {
     let routes = !port.config.port.source_dest_check;
     let sane = !packet.src.is_multicast()
-        && !packet.src.is_broadcast()
+        && packet.src != Ipv4Addr::BROADCAST
         && !packet.src.is_loopback()
         && !packet.src.is_unspecified();
     if port.owns(packet.src) || (routes && sane) { Ok(()) } else { Err(Reason::SpoofedIp) }

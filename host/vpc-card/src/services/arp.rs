@@ -3,7 +3,7 @@
 use crate::{
     counters::Reason,
     engine::{
-        Engine, Port, PortIndex, RESOLVER, Verdict,
+        Engine, Port, PortIndex, Verdict,
         config::Subnet,
         packet::{ETHERNET, Frame, address, mac, word},
     },
@@ -25,7 +25,7 @@ pub fn answer(engine: &Engine, index: PortIndex, frame: &mut Frame<'_>) -> Resul
     let sender_mac = mac(arp, 8).ok_or(Reason::Malformed)?;
     let sender = address(arp, 14).ok_or(Reason::Malformed)?;
     let target = address(arp, 24).ok_or(Reason::Malformed)?;
-    if sender_mac != port.mac() || !(sender.is_unspecified() || port.owns(sender)) {
+    if sender_mac != port.mac() || !(sender.is_unspecified() || port.owns(sender.into())) {
         return Err(Reason::SpoofedArp);
     }
     if word(arp, 6) != Some(REQUEST) {
@@ -45,16 +45,16 @@ pub fn answer(engine: &Engine, index: PortIndex, frame: &mut Frame<'_>) -> Resul
 /// The Ethernet address behind an address, as this port shall see it.
 fn resolve(engine: &Engine, port: &Port, subnet: &Subnet, target: Ipv4Addr) -> Option<[u8; 6]> {
     // The question for one's own address asks whether somebody else has it: nobody does.
-    if port.owns(target) {
+    if port.owns(target.into()) {
         return None;
     }
-    let service = target == RESOLVER || port.is_resolver(target) || port.has_service(target);
+    let service = port.is_resolver(target.into()) || port.has_service(target.into());
     if target == subnet.router || service {
         return Some(subnet.router_mac);
     }
     if !subnet.config.cidr.contains(&target) {
         return None;
     }
-    let neighbour = engine.by_address(subnet.config.vpc, target)?;
+    let neighbour = engine.by_address(subnet.config.vpc, target.into())?;
     engine.port(neighbour).map(Port::mac)
 }

@@ -124,7 +124,7 @@ fn decide(port: &Port, subnet: &Subnet, message: &Message) -> Option<u8> {
             };
             Some(if wanted == own { ACK } else { NAK })
         }
-        INFORM if port.owns(message.client) => Some(ACK),
+        INFORM if port.owns(message.client.into()) => Some(ACK),
         // Decline and release change nothing: the address is the port's for good.
         _ => None,
     }

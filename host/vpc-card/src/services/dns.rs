@@ -226,7 +226,7 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
         && vpc.dns_hostnames
         && let Some(public) = dashed(&host, "ec2-")
     {
-        let behind = engine.by_public(public).and_then(|(index, private)| {
+        let behind = engine.by_public(public.into()).and_then(|(index, private)| {
             // From inside the VPC a public name leads to the private address.
             let inside = engine.port(index)?.config.port.vpc == vpc.id;
             Some(if inside { private } else { public })
@@ -255,7 +255,7 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
 /// The address of a host of the VPC: by the name that goes with an address, or by a port's own.
 fn host_by_name(engine: &Engine, vpc: VpcId, host: &str) -> Option<Ipv4Addr> {
     if let Some(address) = dashed(host, "ip-") {
-        return engine.by_address(vpc, address).map(|_| address);
+        return engine.by_address(vpc, address.into()).map(|_| address);
     }
     let mut ports = engine.ports().map(|(_, port)| &port.config.port);
     let port = ports.find(|port| port.vpc == vpc && port.host_name.eq_ignore_ascii_case(host))?;
@@ -263,7 +263,7 @@ fn host_by_name(engine: &Engine, vpc: VpcId, host: &str) -> Option<Ipv4Addr> {
 }
 
 fn name_of(engine: &Engine, vpc: VpcId, address: Ipv4Addr) -> Option<String> {
-    let port = &engine.port(engine.by_address(vpc, address)?)?.config.port;
+    let port = &engine.port(engine.by_address(vpc, address.into())?)?.config.port;
     let primary = port.addresses.first().is_some_and(|own| own.private == address);
     if primary && !port.host_name.is_empty() {
         return Some(port.host_name.clone());

@@ -3,7 +3,7 @@
 use crate::engine::{
     Verdict,
     checksum::{Sum, checksum},
-    packet::{ETHERNET, Fragment, Frame, ICMP, Packet, is_icmp_error, write_ipv4},
+    packet::{ETHERNET, Fragment, Frame, ICMP, Packet, ipv4, is_icmp_error, write_ipv4},
 };
 use std::net::Ipv4Addr;
 
@@ -15,8 +15,9 @@ pub fn echo_reply(packet: &Packet, frame: &mut Frame<'_>) -> bool {
     if packet.protocol != ICMP || packet.icmp != (8, 0) || packet.fragment != Fragment::Whole {
         return false;
     }
-    frame.write(ETHERNET + 12, &packet.dst.octets());
-    frame.write(ETHERNET + 16, &packet.src.octets());
+    let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else { return false };
+    frame.write(ETHERNET + 12, &dst.octets());
+    frame.write(ETHERNET + 16, &src.octets());
     let at = packet.transport;
     let old = frame.bytes().get(at + 2..at + 4).and_then(|sum| sum.try_into().ok());
     let mut delta = Sum::default();
@@ -36,6 +37,7 @@ pub fn error(
     router: Ipv4Addr,
     (to, from): ([u8; 6], [u8; 6]),
 ) -> Verdict {
+    let Some(to_address) = ipv4(packet.src) else { return Verdict::Drop };
     let about_error = packet.protocol == ICMP && is_icmp_error(packet.icmp.0);
     if about_error || packet.fragment == Fragment::Later || packet.src.is_multicast() {
         return Verdict::Drop;
@@ -50,7 +52,7 @@ pub fn error(
     message[26..28].copy_from_slice(&parameter.to_be_bytes());
     let sum = checksum(&message[20..len]);
     message[22..24].copy_from_slice(&sum.to_be_bytes());
-    write_ipv4(&mut message[..len], ICMP, 64, router, packet.src);
+    write_ipv4(&mut message[..len], ICMP, 64, router, to_address);
     if ETHERNET + len > frame.buf.len() {
         return Verdict::Drop;
     }

@@ -7,7 +7,7 @@
 use super::dns_stream::DnsStream;
 use crate::engine::{
     Port,
-    packet::{ACK, ETHERNET, Packet, SYN},
+    packet::{ACK, ETHERNET, Packet, SYN, ipv4},
 };
 use contracts::card::Service;
 use rustix::{
@@ -169,8 +169,9 @@ impl Stack {
 
     /// Takes a segment of the guest's.
     pub fn receive(&mut self, port: &Port, packet: &Packet, frame: &[u8]) {
-        let guest = (packet.src, packet.ports.0);
-        let own = (packet.dst, packet.ports.1);
+        let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else { return };
+        let guest = (src, packet.ports.0);
+        let own = (dst, packet.ports.1);
         let mut connections = self.connections.iter();
         let known = connections.any(|at| (at.guest, at.own) == (guest, own));
         if packet.flags & (SYN | ACK) == SYN && !known {
@@ -185,7 +186,7 @@ impl Stack {
                 let hop_limit = service.hop_limit.max(1);
                 let backend = Backend::Connecting { service, next_ms: 0, until_ms: u64::MAX };
                 self.listen(own, guest, hop_limit, backend);
-            } else if port.is_resolver(own.0) && own.1 == DNS {
+            } else if port.is_resolver(own.0.into()) && own.1 == DNS {
                 if self.connections.len() >= MAX_CONNECTIONS || self.resolved() {
                     return;
                 }

@@ -41,6 +41,7 @@ pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> Por
             mac: Mac(mac(number)),
             mtu: 9001,
             addresses: vec![Address { private: ip(private), public: public.map(ip) }],
+            ipv6: Vec::new(),
             groups: vec![sg(u64::from(number))],
             source_dest_check: true,
             host_name: format!("ip-{}", private.replace('.', "-")),
@@ -56,6 +57,7 @@ pub fn vpc(number: u64) -> Vpc {
     Vpc {
         id: VpcId::from_number(number),
         cidrs: vec![net("10.0.0.0/16")],
+        ipv6_cidrs: Vec::new(),
         dns_support: true,
         dns_hostnames: true,
         private_domain: "ec2.internal".to_owned(),
@@ -65,18 +67,19 @@ pub fn vpc(number: u64) -> Vpc {
 }
 
 pub fn subnet(number: u64, cidr: &str) -> Subnet {
-    let route = |destination, target| Route { destination: net(destination), target };
+    let route = |destination, target| Route { destination: net(destination).into(), target };
     let all = |egress| AclEntry {
         number: 100,
         egress,
         allow: true,
         traffic: Traffic::All,
-        cidr: net(ANY),
+        cidr: net(ANY).into(),
     };
     Subnet {
         id: SubnetId::from_number(number),
         vpc: VpcId::from_number(if number < 10 { 1 } else { 2 }),
         cidr: net(cidr),
+        ipv6_cidr: None,
         routes: vec![
             route("10.0.0.0/16", RouteTarget::Local),
             route(ANY, RouteTarget::InternetGateway),
@@ -86,7 +89,7 @@ pub fn subnet(number: u64, cidr: &str) -> Subnet {
 }
 
 pub fn rule(traffic: Traffic, cidr: &str) -> Rule {
-    Rule { traffic, peer: Peer::Cidr(net(cidr)) }
+    Rule { traffic, peer: Peer::Cidr(net(cidr).into()) }
 }
 
 pub fn group(number: u64, ingress: Vec<Rule>, members: &[&str]) -> Group {
@@ -95,7 +98,7 @@ pub fn group(number: u64, ingress: Vec<Rule>, members: &[&str]) -> Group {
         vpc: VpcId::from_number(1),
         ingress,
         egress: vec![rule(Traffic::All, ANY)],
-        members: members.iter().map(|text| ip(text)).collect(),
+        members: members.iter().map(|text| ip(text).into()).collect(),
     }
 }
 

@@ -216,7 +216,7 @@ fn acls_hold_between_subnets_only() {
         egress,
         allow: false,
         traffic: Traffic::All,
-        cidr: net(cidr),
+        cidr: net(cidr).into(),
     };
     subnets[0].acl.push(deny(50, false, "10.0.0.0/16"));
     bench.engine.apply(VpcPatch { subnets, ..VpcPatch::default() }, 0);
@@ -287,7 +287,7 @@ fn routes_lead_to_interfaces_and_nowhere() {
         ("192.0.2.0/24", RouteTarget::Interface(eni(2))),
         ("192.0.2.128/25", RouteTarget::Blackhole),
     ] {
-        subnets[0].routes.push(Route { destination: net(destination), target });
+        subnets[0].routes.push(Route { destination: net(destination).into(), target });
     }
     bench.engine.apply(VpcPatch { subnets, ..VpcPatch::default() }, 0);
     let frame = ping(1, "10.0.1.11", "192.0.2.1");

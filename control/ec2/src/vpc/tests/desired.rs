@@ -78,6 +78,7 @@ fn groups() {
         (Protocol::Number(17), Some(53), Some(53), everywhere),
         (Protocol::Number(1), Some(8), None, everywhere),
         (Protocol::Number(1), None, None, everywhere),
+        (Protocol::Number(58), Some(128), None, v6),
         (Protocol::Number(50), None, None, everywhere),
         (Protocol::All, None, None, v6),
     ];
@@ -97,9 +98,11 @@ fn groups() {
         network::Traffic::Udp { from: 53, to: 53 },
         network::Traffic::Icmp { kind: Some(8), code: None },
         network::Traffic::Icmp { kind: None, code: None },
+        network::Traffic::Icmp6 { kind: Some(128), code: None },
         network::Traffic::Protocol(50),
+        network::Traffic::All,
     ];
-    assert_eq!(traffic, expected, "rules about IPv6 are left out");
+    assert_eq!(traffic, expected);
     assert_eq!(group.ingress[0].peer, network::Peer::Group(id));
 }
 
