@@ -116,7 +116,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         Role::Agent => agent::run(agent_config(paths, &settings)?),
         Role::VpcCard => vpc_card::run(vpc_card::Config {
             control: paths.run_file("vpc-card.sock"),
-            tun_name: Some(tun_name(paths)),
+            uplink: vpc_card::Way::Tun(tun_name(paths)),
             public_pool: settings.public_pool,
             resolvers: settings.resolvers,
         }),

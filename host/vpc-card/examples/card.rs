@@ -1,4 +1,4 @@
-//! Runs a card by itself: `card CONTROL-SOCKET TUN|- POOL`.
+//! Runs a card by itself: `card CONTROL-SOCKET TUN|sockets|- POOL`.
 
 struct Stderr;
 
@@ -21,14 +21,18 @@ fn main() -> anyhow::Result<()> {
     let (Some(control), Some(tun), Some(pool)) =
         (arguments.next(), arguments.next(), arguments.next())
     else {
-        anyhow::bail!("usage: card CONTROL-SOCKET TUN|- POOL");
+        anyhow::bail!("usage: card CONTROL-SOCKET TUN|sockets|- POOL");
     };
     log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
     let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
     log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
     vpc_card::run(vpc_card::Config {
         control: control.into(),
-        tun_name: Some(tun).filter(|name| name != "-"),
+        uplink: match tun.as_str() {
+            "-" => vpc_card::Way::None,
+            "sockets" => vpc_card::Way::Sockets,
+            _ => vpc_card::Way::Tun(tun),
+        },
         public_pool: pool.parse()?,
         resolvers: Vec::new(),
     })

@@ -30,7 +30,11 @@ use std::{
     thread::JoinHandle,
 };
 use types::{Ipv4Net, NetworkInterfaceId};
-use uplink::tun::Tun;
+use uplink::{
+    Uplink,
+    sockets::{Pool, Sockets},
+    tun::Tun,
+};
 use vhost_user::{
     frontend::Switch,
     ring::Ring,
@@ -42,12 +46,24 @@ use vhost_user::{
 pub struct Config {
     /// Where the agent connects.
     pub control: PathBuf,
-    /// Name of the TUN device that is the uplink; none = no uplink.
-    pub tun_name: Option<String>,
-    /// Public addresses: the host routes them here, and its own is the first usable one.
+    /// The way out.
+    pub uplink: Way,
+    /// Public addresses, of which the first usable one is the host's own. With a TUN device the
+    /// host routes them here; with sockets they are loopback addresses.
     pub public_pool: Ipv4Net,
     /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
     pub resolvers: Vec<SocketAddr>,
+}
+
+/// A way out of the VPCs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// None: no public addresses.
+    None,
+    /// A TUN device of this name.
+    Tun(String),
+    /// Sockets of the host's, for which no privilege is needed.
+    Sockets,
 }
 
 impl Config {
@@ -55,6 +71,30 @@ impl Config {
     #[must_use]
     pub fn host_address(&self) -> Ipv4Addr {
         Ipv4Addr::from(u32::from(self.public_pool.network()).wrapping_add(1))
+    }
+
+    /// Opens the way out. A card that can't is of use all the same, for what stays inside.
+    fn open_uplink(&self) -> Option<Uplink> {
+        let opened = match &self.uplink {
+            Way::None => return None,
+            Way::Tun(name) => {
+                Tun::open(name, self.public_pool, self.host_address()).map(Uplink::Tun)
+            }
+            Way::Sockets => Pool::new(self.public_pool)
+                .with_context(|| format!("{} can't be public addresses", self.public_pool))
+                .and_then(Sockets::start)
+                .map(Uplink::Sockets),
+        };
+        match opened {
+            Ok(uplink) => {
+                log::info!("uplink: {:?}, {}", self.uplink, self.public_pool);
+                Some(uplink)
+            }
+            Err(error) => {
+                log::error!("no uplink, so no public addresses: {error:#}");
+                None
+            }
+        }
     }
 }
 
@@ -72,24 +112,15 @@ impl Card {
     /// # Errors
     /// The control socket cannot be made, or the system is out of resources.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
-        let host = config.host_address();
-        let tun = config.tun_name.as_deref().and_then(|name| {
-            match Tun::open(name, config.public_pool, host) {
-                Ok(tun) => {
-                    log::info!("uplink: {name}, {} by {host}", config.public_pool);
-                    Some(tun)
-                }
-                Err(error) => {
-                    log::error!("no uplink, so no public addresses: {error:#}");
-                    None
-                }
-            }
-        });
+        let uplink = config.open_uplink();
         let (commands, receiver) = channel();
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
-        let engine = Engine::new(config.public_pool, host);
+        let engine = match &uplink {
+            Some(Uplink::Sockets(sockets)) => Engine::with_twins(sockets.pool()),
+            Some(Uplink::Tun(_)) | None => Engine::new(config.public_pool, config.host_address()),
+        };
         let forwarder = Forwarder::new(config.resolvers.clone());
-        let moving = Datapath::new(engine, tun, forwarder, receiver, datapath.waker.clone())?;
+        let moving = Datapath::new(engine, uplink, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];
         let (requests, receiver) = channel();
         let server = ServerLink { requests, waker: sys::Waker::new()? };

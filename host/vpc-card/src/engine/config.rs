@@ -60,6 +60,15 @@ enum Peers {
     Members(Members),
 }
 
+impl Peers {
+    fn has(&self, peer: IpAddr) -> bool {
+        match self {
+            Self::Net(net) => net.contains(&peer),
+            Self::Members(members) => members.contains(&peer),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct CompiledRule {
     traffic: Traffic,
@@ -130,6 +139,11 @@ impl Rules {
             }
         }
         answer
+    }
+
+    /// What may come in from somebody.
+    pub fn open_to(&self, peer: IpAddr) -> impl Iterator<Item = Traffic> {
+        self.ingress.iter().filter(move |rule| rule.peers.has(peer)).map(|rule| rule.traffic)
     }
 
     /// Whether a rule allows all of a protocol to or from all addresses of the peer's family.
@@ -220,7 +234,10 @@ impl Engine {
         self.groups.extend(groups.into_iter().map(|group| (group.id, group)));
         // The first configuration after a start is of ports whose guests may have talked before.
         let fresh = std::mem::replace(&mut self.configured, true);
-        for config in ports {
+        for mut config in ports {
+            for address in &mut config.port.addresses {
+                address.public = address.public.and_then(|public| self.known_as(public));
+            }
             match self.by_id.get(&config.port.id) {
                 Some(&index) => {
                     if let Some(port) = self.port_mut(index) {

@@ -3,12 +3,14 @@
 pub mod checksum;
 pub mod config;
 pub mod flow;
+pub mod openings;
 pub mod packet;
 
 use crate::{
     counters::{Counters, Reason},
     layers::{acl, filter, nat, router, spoof},
     services::{arp, icmp},
+    uplink::sockets::Pool,
 };
 use config::{Rules, Subnet};
 use contracts::{
@@ -167,6 +169,8 @@ pub struct Engine {
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
     uplink_fragments: FragmentTable,
+    /// How public addresses are known here, if not as they are.
+    twins: Option<Pool>,
     configured: bool,
 }
 
@@ -175,6 +179,18 @@ impl Engine {
     #[must_use]
     pub fn new(pool: Ipv4Net, host: Ipv4Addr) -> Self {
         Self { public_pool: Some((pool, host)), ..Self::default() }
+    }
+
+    /// A switch without ports, to which public addresses of the pool are their twins.
+    #[must_use]
+    pub fn with_twins(pool: Pool) -> Self {
+        Self { twins: Some(pool), ..Self::new(pool.inside(), pool.host()) }
+    }
+
+    /// A public address as it is known here; none if the uplink doesn't have it.
+    #[must_use]
+    pub fn known_as(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.twins.map_or(Some(public), |pool| pool.twin_of(public))
     }
 
     /// Where the port with this ID is.

@@ -19,7 +19,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 use vpc_card::{
-    Card, Config,
+    Card, Config, Way,
     engine::packet::{ACK, FIN, SYN},
 };
 
@@ -122,7 +122,7 @@ fn start(folder: &Path, resolvers: &[SocketAddr]) -> (Card, BufReader<UnixStream
     let control = folder.join("card.sock");
     let config = Config {
         control: control.clone(),
-        tun_name: None,
+        uplink: Way::None,
         public_pool: net(POOL),
         resolvers: resolvers.to_vec(),
     };

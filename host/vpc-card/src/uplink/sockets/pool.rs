@@ -47,9 +47,13 @@ impl Pool {
         Ipv4Net::new(network, self.outside.prefix_len()).unwrap_or(self.outside)
     }
 
-    /// A public address as guests see it.
+    /// A public address as guests see it; none if it isn't of the pool.
     #[must_use]
-    pub fn twin(&self, public: Ipv4Addr) -> Ipv4Addr {
+    pub fn twin_of(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.outside.contains(&public).then(|| self.twin(public))
+    }
+
+    fn twin(&self, public: Ipv4Addr) -> Ipv4Addr {
         Ipv4Addr::from(TWINS | u32::from(public) & TWIN_MASK)
     }
 

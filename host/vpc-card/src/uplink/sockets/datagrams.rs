@@ -1,0 +1,209 @@
+//! UDP flows and echo requests: each has a socket of the host's, and ends when it is silent.
+
+use super::packets::{self, Packet};
+use crate::engine::packet::word;
+use rustix::{
+    io::Errno,
+    net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with},
+};
+use std::{
+    io::{self, ErrorKind},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket},
+    sync::Arc,
+};
+
+/// A flow that nobody answered, in ms.
+const SINGLE_MS: u64 = 30_000;
+/// A conversation.
+const STREAM_MS: u64 = 180_000;
+/// One of a service that answers once, after its answer.
+const ANSWERED_MS: u64 = 10_000;
+const ECHO_MS: u64 = 30_000;
+/// DNS and NTP: a question, an answer.
+const ANSWER_ONCE: [u16; 2] = [53, 123];
+/// Bytes of the last packet that are kept to be quoted.
+const QUOTE: usize = 60;
+
+/// A flow as the guest sees it; an echo flow has the identifier as both ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Whether it is of echo requests.
+    pub echo: bool,
+    /// The guest's end.
+    pub guest: SocketAddrV4,
+    /// The other end.
+    pub peer: SocketAddrV4,
+}
+
+enum Socket {
+    /// Of this flow alone, connected.
+    Own(UdpSocket),
+    /// A listener's, with the caller.
+    Shared(Arc<UdpSocket>, SocketAddr),
+}
+
+/// A flow.
+pub struct Flow {
+    /// Who talks to whom.
+    pub key: Key,
+    /// When its timer rings, as its owner has noted it.
+    pub scheduled: Option<u64>,
+    socket: Socket,
+    sent: u64,
+    received: u64,
+    seen_ms: u64,
+    /// The first bytes of the guest's last packet.
+    last: Vec<u8>,
+    id: u16,
+}
+
+/// A socket for a flow of the guest's to `to`, from this address if one is given.
+///
+/// # Errors
+/// There is no way, or no permission for echo requests.
+pub fn dial(echo: bool, to: SocketAddrV4, from: Option<Ipv4Addr>) -> Result<UdpSocket, Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let protocol = if echo { ipproto::ICMP } else { ipproto::UDP };
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(protocol))?;
+    if let Some(from) = from {
+        bind(&socket, &SocketAddrV4::new(from, 0))?;
+    }
+    connect(&socket, &SocketAddrV4::new(*to.ip(), if echo { 0 } else { to.port() }))?;
+    Ok(UdpSocket::from(socket))
+}
+
+impl Flow {
+    /// A flow that the guest begins.
+    #[must_use]
+    pub fn outward(key: Key, socket: UdpSocket, now: u64) -> Self {
+        Self::new(key, Socket::Own(socket), now)
+    }
+
+    /// A flow that somebody begins who calls a listener.
+    #[must_use]
+    pub fn inward(key: Key, listener: Arc<UdpSocket>, caller: SocketAddr, now: u64) -> Self {
+        Self::new(key, Socket::Shared(listener, caller), now)
+    }
+
+    fn new(key: Key, socket: Socket, now: u64) -> Self {
+        Self {
+            key,
+            scheduled: None,
+            socket,
+            sent: 0,
+            received: 0,
+            seen_ms: now,
+            last: Vec::new(),
+            id: 0,
+        }
+    }
+
+    /// The socket to wait for, if it is the flow's own.
+    #[must_use]
+    pub fn own(&self) -> Option<&UdpSocket> {
+        match &self.socket {
+            Socket::Own(socket) => Some(socket),
+            Socket::Shared(..) => None,
+        }
+    }
+
+    /// Whether it is of this caller of a listener.
+    #[must_use]
+    pub fn is_of(&self, listener: &Arc<UdpSocket>, by: SocketAddr) -> bool {
+        match &self.socket {
+            Socket::Own(_) => false,
+            Socket::Shared(socket, caller) => Arc::ptr_eq(socket, listener) && *caller == by,
+        }
+    }
+
+    /// When it ends if nothing comes.
+    #[must_use]
+    pub fn until_ms(&self) -> u64 {
+        let once = self.sent == self.received && ANSWER_ONCE.contains(&self.key.peer.port());
+        let idle = match (self.sent, self.received) {
+            _ if self.key.echo => ECHO_MS,
+            (1.., 1..) if once => ANSWERED_MS,
+            (sent, received) if sent.min(received) > 1 => STREAM_MS,
+            _ => SINGLE_MS,
+        };
+        self.seen_ms + idle
+    }
+
+    /// How long it has been silent: the time of its last packet.
+    #[must_use]
+    pub fn seen_ms(&self) -> u64 {
+        self.seen_ms
+    }
+
+    /// Sends a guest's packet on.
+    ///
+    /// # Errors
+    /// The host can't send it.
+    pub fn send(&mut self, packet: &Packet<'_>, now: u64) -> io::Result<()> {
+        self.seen_ms = now;
+        self.sent += 1;
+        self.last.clear();
+        let quote = packet.bytes.len().min(QUOTE);
+        self.last.extend_from_slice(packet.bytes.get(..quote).unwrap_or_default());
+        let payload = if self.key.echo { Some(packet.body) } else { packet.datagram() };
+        let payload = payload.unwrap_or_default();
+        let sent = match &self.socket {
+            Socket::Own(socket) => socket.send(payload),
+            Socket::Shared(socket, caller) => socket.send_to(payload, caller),
+        };
+        match sent {
+            Ok(_) => Ok(()),
+            // As on any full link.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes one datagram from the flow's own socket; none if there is none.
+    pub fn receive(&mut self, bytes: &mut [u8], now: u64, out: &mut Vec<Vec<u8>>) -> bool {
+        let Socket::Own(socket) = &self.socket else { return false };
+        match socket.recv(bytes) {
+            Ok(len) => {
+                self.deliver(bytes.get(..len).unwrap_or_default(), now, out);
+                true
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => {
+                self.complain(&error, out);
+                true
+            }
+        }
+    }
+
+    /// Makes packets of what came from the other end.
+    pub fn deliver(&mut self, bytes: &[u8], now: u64, out: &mut Vec<Vec<u8>>) {
+        self.seen_ms = now;
+        self.received += 1;
+        self.id = self.id.wrapping_add(1);
+        let Key { echo, guest, peer } = self.key;
+        if !echo {
+            out.extend(packets::udp(peer, guest, self.id, bytes));
+            return;
+        }
+        // The kernel's identifier is its own; the guest knows its own.
+        if let (Some([0, 0]), Some(sequence)) = (bytes.get(..2), word(bytes, 6)) {
+            let [a, b] = guest.port().to_be_bytes();
+            let [c, d] = sequence.to_be_bytes();
+            let rest = bytes.get(8..).unwrap_or_default();
+            out.extend(packets::icmp(*peer.ip(), *guest.ip(), (0, 0), [a, b, c, d], rest));
+        }
+    }
+
+    /// Tells the guest what the host was told of its packets.
+    pub fn complain(&self, error: &io::Error, out: &mut Vec<Vec<u8>>) {
+        let code = match error.raw_os_error().map(Errno::from_raw_os_error) {
+            Some(Errno::CONNREFUSED) => 3,
+            Some(Errno::NETUNREACH | Errno::NETDOWN) => 0,
+            Some(Errno::HOSTUNREACH | Errno::HOSTDOWN) => 1,
+            Some(Errno::ACCESS | Errno::PERM) => 13,
+            _ => return,
+        };
+        let Key { guest, peer, .. } = self.key;
+        out.extend(packets::unreachable(*peer.ip(), *guest.ip(), code, &self.last));
+    }
+}
