@@ -27,6 +27,7 @@ fn main() -> anyhow::Result<()> {
     let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
     log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
     vpc_card::run(vpc_card::Config {
+        owner: format!("{control}.owner").into(),
         control: control.into(),
         uplink: match tun.as_str() {
             "-" => vpc_card::Way::None,

@@ -12,6 +12,7 @@ pub mod datapath;
 pub mod engine;
 pub mod fuzz;
 pub mod layers;
+pub mod owner;
 pub mod services;
 mod sys;
 pub mod uplink;
@@ -46,6 +47,8 @@ use vhost_user::{
 pub struct Config {
     /// Where the agent connects.
     pub control: PathBuf,
+    /// Where the cloud's owner connects.
+    pub owner: PathBuf,
     /// The way out.
     pub uplink: Way,
     /// Public addresses, of which the first usable one is the host's own. With a TUN device the
@@ -132,6 +135,7 @@ impl Card {
         threads.push(spawn("vhost-user", move || serving.serve())?);
         let control = Control::new(datapath.clone(), server.clone());
         control::listen(&config.control, control)?;
+        owner::listen(&config.owner, datapath.clone())?;
         Ok(Self { datapath, server, threads })
     }
 }
@@ -196,13 +200,13 @@ impl Switch for PortSwitch {
 /// The card cannot be started.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::block()?;
-    let control = config.control.clone();
+    let sockets = [config.control.clone(), config.owner.clone()];
     let card = Card::start(&config)?;
-    log::info!("the VPC card listens at {}", control.display());
+    log::info!("the VPC card listens at {}", config.control.display());
     signals.wait();
     drop(card);
     // The agent finds nobody at a socket that is not there, and need not try.
-    drop(std::fs::remove_file(control));
+    sockets.iter().for_each(|path| drop(std::fs::remove_file(path)));
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use port::PortIo;
 use rustix::event::epoll::Event;
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::mpsc::{Receiver, Sender},
     time::{Duration, Instant},
 };
@@ -53,6 +53,8 @@ pub enum Command {
     Stop(NetworkInterfaceId, usize, Sender<Option<Box<Ring>>>),
     /// Give a ring another call.
     SetCall(NetworkInterfaceId, usize, Option<OwnedFd>),
+    /// Connect an interface's guest, at a TCP port, with a stream of its owner's.
+    OpenTunnel(NetworkInterfaceId, u16, UnixStream),
     /// End.
     End,
 }
@@ -237,6 +239,7 @@ impl Datapath {
                     ring.set_call(call);
                 }
             }
+            Command::OpenTunnel(id, port, stream) => self.open_tunnel(id, port, stream, now),
             Command::End => {}
         }
     }

@@ -343,6 +343,12 @@ impl Engine {
         {
             return if whole { Ok(Some(Verdict::Tcp)) } else { Err(Reason::Fragment) };
         }
+        let answer = packet.protocol == packet::TCP
+            && packet.flags & (packet::SYN | packet::ACK) != packet::SYN;
+        if packet.dst == subnet.router && answer && whole {
+            // Of a tunnel that the router opened, or nobody's.
+            return Ok(Some(Verdict::Tcp));
+        }
         if packet.dst == subnet.router {
             return if icmp::echo_reply(packet, frame) {
                 frame.address(port.mac(), subnet.router_mac);

@@ -8,4 +8,6 @@ mod dns;
 mod engine;
 mod frames;
 mod frontend;
+mod guest;
 mod properties;
+mod sockets;

@@ -160,7 +160,13 @@ impl Flow {
     }
 
     /// Takes one datagram from the flow's own socket; none if there is none.
-    pub fn receive(&mut self, bytes: &mut [u8], now: u64, out: &mut Vec<Vec<u8>>) -> bool {
+    pub fn receive(
+        &mut self,
+        bytes: &mut [u8],
+        now: u64,
+        router: Ipv4Addr,
+        out: &mut Vec<Vec<u8>>,
+    ) -> bool {
         let Socket::Own(socket) = &self.socket else { return false };
         match socket.recv(bytes) {
             Ok(len) => {
@@ -169,7 +175,7 @@ impl Flow {
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
             Err(error) => {
-                self.complain(&error, out);
+                self.complain(&error, router, out);
                 true
             }
         }
@@ -194,8 +200,9 @@ impl Flow {
         }
     }
 
-    /// Tells the guest what the host was told of its packets.
-    pub fn complain(&self, error: &io::Error, out: &mut Vec<Vec<u8>>) {
+    /// Tells the guest what the host was told of its packets; `router` tells it but for a closed
+    /// port.
+    pub fn complain(&self, error: &io::Error, router: Ipv4Addr, out: &mut Vec<Vec<u8>>) {
         let code = match error.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::CONNREFUSED) => 3,
             Some(Errno::NETUNREACH | Errno::NETDOWN) => 0,
@@ -204,6 +211,7 @@ impl Flow {
             _ => return,
         };
         let Key { guest, peer, .. } = self.key;
-        out.extend(packets::unreachable(*peer.ip(), *guest.ip(), code, &self.last));
+        let from = if code == 3 { *peer.ip() } else { router };
+        out.extend(packets::unreachable(from, *guest.ip(), code, &self.last));
     }
 }

@@ -47,7 +47,13 @@ impl Listeners {
     }
 
     /// Opens and closes sockets, so that there is one for each open port.
-    pub fn change(&mut self, openings: &Openings, pool: &Pool, poller: &Poller, key: fn(u64) -> u64) {
+    pub fn change(
+        &mut self,
+        openings: &Openings,
+        pool: &Pool,
+        poller: &Poller,
+        key: fn(u64) -> u64,
+    ) {
         let gone: Vec<Place> =
             self.places.keys().filter(|place| !openings.ports.contains(place)).copied().collect();
         for place in gone {

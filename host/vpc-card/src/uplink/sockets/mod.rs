@@ -18,6 +18,7 @@ pub use pool::{Pool, Reach};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -165,6 +166,12 @@ impl AsFd for Sockets {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.to_guests.waker.as_fd()
     }
+}
+
+/// Whether the kernel lets this user send echo requests.
+#[must_use]
+pub fn can_ping() -> bool {
+    datagrams::dial(true, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0), None).is_ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

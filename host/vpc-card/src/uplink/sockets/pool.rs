@@ -100,9 +100,13 @@ impl Pool {
     }
 }
 
-/// Whether an address is one of the host's.
+/// Whether an address is one of the host's: then it would call itself from there.
 fn is_own(address: Ipv4Addr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    let from = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 #[cfg(test)]
@@ -141,8 +145,17 @@ mod tests {
         assert_eq!(pool.reach(ip("192.0.2.1")), Reach::World(ip("192.0.2.1")));
         assert_eq!(pool.reach(ip("198.18.4.1")), Reach::Host(ip("127.64.4.1")));
         for text in [
-            "127.0.0.1", "127.64.4.1", "127.64.4.9", "127.0.0.53", "198.18.4.9", "0.0.0.0", "0.1.2.3",
-            "169.254.169.254", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+            "127.0.0.1",
+            "127.64.4.1",
+            "127.64.4.9",
+            "127.0.0.53",
+            "198.18.4.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
         ] {
             assert_eq!(pool.reach(ip(text)), Reach::Nowhere, "{text}");
         }

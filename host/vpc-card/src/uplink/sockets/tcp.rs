@@ -177,7 +177,8 @@ impl Flow {
     pub fn inward(key: Key, host: TcpStream, now: u64) -> Option<Self> {
         let mut flow = Self::new(key, host, Stage::Open, now);
         let mut stack = Stack::new(key, now);
-        let (local, remote) = ((key.peer.ip(), key.peer.port()), (key.guest.ip(), key.guest.port()));
+        let (local, remote) =
+            ((key.peer.ip(), key.peer.port()), (key.guest.ip(), key.guest.port()));
         let socket = stack.sockets.get_mut::<tcp::Socket<'_>>(stack.handle);
         let local = (IpAddress::Ipv4(*local.0), local.1);
         let remote = (IpAddress::Ipv4(*remote.0), remote.1);
@@ -224,7 +225,7 @@ impl Flow {
     }
 
     /// Looks whether the other end has answered; packets for the guest go to `out`.
-    pub fn connected(&mut self, now: u64, out: &mut Vec<Vec<u8>>) {
+    pub fn connected(&mut self, now: u64, router: Ipv4Addr, out: &mut Vec<Vec<u8>>) {
         let Stage::Dialing { syn, .. } = &mut self.stage else { return };
         let syn = std::mem::take(syn);
         match sockopt::socket_error(&self.host) {
@@ -239,7 +240,7 @@ impl Flow {
             // An event of something else.
             Ok(Ok(())) => self.stage = Stage::Dialing { syn, until_ms: self.moved_ms + DIAL_MS },
             Ok(Err(error)) | Err(error) => {
-                refuse(refusal(error), &syn, out);
+                refuse(refusal(error), &syn, router, out);
                 self.stage = Stage::Over;
             }
         }
@@ -334,13 +335,13 @@ impl Stack {
     }
 }
 
-/// Tells a guest that its packet came to nothing.
-pub fn refuse(refusal: Refusal, packet: &[u8], out: &mut Vec<Vec<u8>>) {
+/// Tells a guest that its packet came to nothing; of what can't be reached, `router` tells.
+pub fn refuse(refusal: Refusal, packet: &[u8], router: Ipv4Addr, out: &mut Vec<Vec<u8>>) {
     let Some(packet) = Packet::parse(packet) else { return };
     match refusal {
         Refusal::Reset => out.extend(packets::reset(&packet)),
         Refusal::Unreachable(code) => {
-            out.extend(packets::unreachable(packet.dst, packet.src, code, packet.bytes));
+            out.extend(packets::unreachable(router, packet.src, code, packet.bytes));
         }
         Refusal::Silence => {}
     }

@@ -19,8 +19,7 @@ use crate::{
 };
 use rustix::{io::Errno, net::sockopt};
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket},
     sync::{Arc, Mutex, mpsc::Receiver},
@@ -156,7 +155,7 @@ pub struct Worker {
     listeners: Listeners,
     fragments: Fragments,
     /// When flows want to be looked at.
-    timers: BinaryHeap<Reverse<(u64, u64)>>,
+    timers: BTreeSet<(u64, u64)>,
     /// TCP flows that have something to do.
     due: HashSet<u64>,
     /// Packets to guests.
@@ -197,7 +196,7 @@ impl Worker {
             usage: HashMap::new(),
             listeners: Listeners::default(),
             fragments: Fragments::default(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             due: HashSet::new(),
             out: Vec::new(),
             counts: Counts::default(),
@@ -216,7 +215,7 @@ impl Worker {
     pub fn run(mut self) -> anyhow::Result<()> {
         let mut events = Vec::new();
         loop {
-            let timeout = self.timers.peek().map(|Reverse((at, _))| until(self.now(), *at));
+            let timeout = self.timers.first().map(|(at, _)| until(self.now(), *at));
             self.poller.wait_into(timeout, &mut events)?;
             let now = self.now();
             for event in &events {
@@ -307,7 +306,12 @@ impl Worker {
             Reach::Host(to) => (to, self.pool.public(*guest.ip())),
             Reach::Nowhere => {
                 self.counts.forbidden += 1;
-                tcp::refuse(tcp::Refusal::Unreachable(13), packet.bytes, &mut self.out);
+                tcp::refuse(
+                    tcp::Refusal::Unreachable(13),
+                    packet.bytes,
+                    self.pool.host(),
+                    &mut self.out,
+                );
                 return;
             }
         };
@@ -316,7 +320,9 @@ impl Worker {
         }
         match tcp::dial(SocketAddrV4::new(to, key.peer.port()), from) {
             Ok(host) => self.begin(tcp::Flow::outward(key, host, packet.bytes, now)),
-            Err(error) => tcp::refuse(tcp::refusal(error), packet.bytes, &mut self.out),
+            Err(error) => {
+                tcp::refuse(tcp::refusal(error), packet.bytes, self.pool.host(), &mut self.out)
+            }
         }
     }
 
@@ -356,7 +362,7 @@ impl Worker {
         for id in std::mem::take(&mut self.due) {
             let Some(flow) = self.tcp.get_mut(&id) else { continue };
             let dialing = flow.is_dialing();
-            flow.connected(now, &mut self.out);
+            flow.connected(now, self.pool.host(), &mut self.out);
             let over = flow.advance(now, &mut self.out);
             let (key, dialed) = (flow.key, dialing && !flow.is_dialing());
             if !over {
@@ -369,7 +375,9 @@ impl Worker {
                 usage.dialing = usage.dialing.saturating_sub(1);
             }
             if over {
-                self.tcp.remove(&id);
+                let flow = self.tcp.remove(&id);
+                let timer = flow.and_then(|flow| flow.scheduled);
+                timer.map(|at| self.timers.remove(&(at, id)));
                 self.tcp_keys.remove(&key);
                 self.release(*key.guest.ip(), |usage| usage.tcp = usage.tcp.saturating_sub(1));
             }
@@ -396,7 +404,7 @@ impl Worker {
         };
         let Some(flow) = self.datagrams.get_mut(&id) else { return };
         if let Err(error) = flow.send(packet, now) {
-            flow.complain(&error, &mut self.out);
+            flow.complain(&error, self.pool.host(), &mut self.out);
         }
         let at = Some(flow.until_ms());
         schedule(&mut self.timers, &mut flow.scheduled, id, at);
@@ -413,7 +421,12 @@ impl Worker {
             Reach::Host(to) => (to, self.pool.public(*key.guest.ip())),
             Reach::Nowhere => {
                 self.counts.forbidden += 1;
-                tcp::refuse(tcp::Refusal::Unreachable(13), packet.bytes, &mut self.out);
+                tcp::refuse(
+                    tcp::Refusal::Unreachable(13),
+                    packet.bytes,
+                    self.pool.host(),
+                    &mut self.out,
+                );
                 return None;
             }
         };
@@ -430,7 +443,7 @@ impl Worker {
                 None
             }
             Err(error) => {
-                tcp::refuse(tcp::refusal(error), packet.bytes, &mut self.out);
+                tcp::refuse(tcp::refusal(error), packet.bytes, self.pool.host(), &mut self.out);
                 None
             }
         }
@@ -443,9 +456,10 @@ impl Worker {
         let echo = |id: &&u64| self.datagrams.get(id).is_some_and(|flow| flow.key.echo);
         let crowded = flow.key.echo && all.iter().filter(echo).count() >= ECHO_OF_ONE;
         if all.len() >= DATAGRAMS_OF_ONE || crowded {
-            let mut rivals = all.iter().filter(|id| !crowded || echo(id)).collect::<Vec<_>>();
-            rivals.sort_by_key(|id| self.datagrams.get(id).map(datagrams::Flow::seen_ms));
-            if let Some(&&oldest) = rivals.first() {
+            let rivals = all.iter().filter(|id| !crowded || echo(id));
+            let oldest =
+                rivals.min_by_key(|id| self.datagrams.get(id).map(datagrams::Flow::seen_ms));
+            if let Some(&oldest) = oldest {
                 self.end_datagrams(oldest);
             }
         }
@@ -469,6 +483,7 @@ impl Worker {
     fn end_datagrams(&mut self, id: u64) {
         let Some(flow) = self.datagrams.remove(&id) else { return };
         self.datagram_keys.remove(&flow.key);
+        flow.scheduled.map(|at| self.timers.remove(&(at, id)));
         self.release(*flow.key.guest.ip(), |usage| usage.datagrams.retain(|at| *at != id));
     }
 
@@ -476,7 +491,8 @@ impl Worker {
     fn receive(&mut self, id: u64, now: u64) {
         let Some(flow) = self.datagrams.get_mut(&id) else { return };
         let mut taken = 0;
-        while taken < BATCH && flow.receive(&mut self.buffer, now, &mut self.out) {
+        let router = self.pool.host();
+        while taken < BATCH && flow.receive(&mut self.buffer, now, router, &mut self.out) {
             taken += 1;
         }
         let at = Some(flow.until_ms());
@@ -555,11 +571,11 @@ impl Worker {
 
     /// Looks after flows whose timers ring.
     fn ring(&mut self, now: u64) {
-        while let Some(&Reverse((at, id))) = self.timers.peek() {
+        while let Some(&(at, id)) = self.timers.first() {
             if at > now {
                 return;
             }
-            self.timers.pop();
+            self.timers.pop_first();
             if let Some(flow) = self.tcp.get_mut(&id) {
                 if flow.scheduled == Some(at) {
                     flow.scheduled = None;
@@ -589,7 +605,7 @@ impl Worker {
 
 /// Notes when a flow wants to be looked at, unless that is noted already.
 fn schedule(
-    timers: &mut BinaryHeap<Reverse<(u64, u64)>>,
+    timers: &mut BTreeSet<(u64, u64)>,
     scheduled: &mut Option<u64>,
     id: u64,
     at: Option<u64>,
@@ -597,8 +613,10 @@ fn schedule(
     if let Some(at) = at
         && scheduled.is_none_or(|before| at < before)
     {
-        *scheduled = Some(at);
-        timers.push(Reverse((at, id)));
+        if let Some(before) = scheduled.replace(at) {
+            timers.remove(&(before, id));
+        }
+        timers.insert((at, id));
     }
 }
 
@@ -616,4 +634,3 @@ fn nonblocking(stream: TcpStream) -> Option<TcpStream> {
     stream.set_nonblocking(true).ok()?;
     Some(stream)
 }
-
