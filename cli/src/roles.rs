@@ -106,6 +106,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
                 trust_any_key: settings.trust_any_key,
                 loopback_issuers: settings.loopback_issuers,
                 public_pool: settings.public_pool,
+                ipv6_pool: settings.ipv6_pool(paths),
                 vcpu_overcommit: settings.vcpu_overcommit,
                 memory_overcommit_percent: settings.memory_overcommit_percent,
                 audit_days: settings.audit_days,
@@ -122,6 +123,7 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
                 Uplink::Sockets => vpc_card::Way::Sockets,
             },
             public_pool: settings.public_pool,
+            public_pool6: settings.ipv6_pool(paths),
             resolvers: settings.resolvers,
         }),
         Role::EbsCard => ebs_card::run(ebs_card::Config {

@@ -9,11 +9,11 @@ use objects::{CephPool, Foundation, StorageNode};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    net::{AddrParseError, SocketAddr},
+    net::{AddrParseError, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
-use types::Ipv4Net;
+use types::{Ipv4Net, Ipv6Net};
 
 /// The default endpoint.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:4566";
@@ -38,6 +38,9 @@ pub struct Settings {
     pub uplink_taken: Uplink,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
+    /// Where IPv6 blocks of VPCs come from, if it was said; see `Settings::ipv6_pool`.
+    #[serde(default)]
+    pub ipv6_pool: Option<Ipv6Net>,
     /// Who is asked for names outside of the VPCs; the host's resolvers if there are none.
     #[serde(default)]
     pub resolvers: Vec<SocketAddr>,
@@ -64,6 +67,8 @@ pub struct Settings {
 
 /// How many storage nodes a cloud has at first, as folders of its data folder.
 const FIRST_NODES: usize = 3;
+/// Bits of the prefix of the pool that IPv6 blocks, of 56, come from.
+const IPV6_POOL_PREFIX: u8 = 40;
 /// A storage node's share, if none is given.
 pub const DEFAULT_WEIGHT: u32 = 100;
 
@@ -187,6 +192,18 @@ impl Settings {
         Ok(())
     }
 
+    /// Where IPv6 blocks of VPCs come from: what was said, or a /40 of fd00::/8 (RFC 4193) that
+    /// follows from the data folder.
+    pub fn ipv6_pool(&self, paths: &Paths) -> Ipv6Net {
+        self.ipv6_pool.unwrap_or_else(|| {
+            let tag = u32::from_str_radix(&paths.tag(), 16).unwrap_or_default();
+            // Amazon's own local addresses, fd00:ec2::/32, are in the lower half.
+            let global = 0xfd00_0000_0000_u64 | (u64::from(tag | 0x8000_0000) << 8);
+            let base = Ipv6Addr::from(u128::from(global) << 80);
+            Ipv6Net::new(base, IPV6_POOL_PREFIX).unwrap_or_default()
+        })
+    }
+
     /// What objects are kept on.
     pub fn foundation(&self) -> Foundation {
         match &self.ceph {
@@ -205,6 +222,7 @@ impl Settings {
             uplink: Choice::Auto,
             uplink_taken: Uplink::Tun,
             public_pool: uplink::free_pool(paths, Uplink::Tun)?,
+            ipv6_pool: None,
             resolvers: Vec::new(),
             vcpu_overcommit: 16,
             memory_overcommit_percent: 100,

@@ -72,6 +72,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
         };
         out!("Uplink    {how}");
     }
+    out!("IPv6 blocks from {}", settings.ipv6_pool(paths));
     let mut well = true;
     let mut line = |name: &str, file: String| {
         let process = Process::noted(&paths.run_file(&file));

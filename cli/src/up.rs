@@ -21,7 +21,7 @@ use std::{
     process::{Command, Stdio},
     time::{Duration, Instant, SystemTime},
 };
-use types::Ipv4Net;
+use types::{Ipv4Net, Ipv6Net};
 
 /// How long a start may take before it has failed.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,6 +56,10 @@ pub struct Options {
     /// 127.64.0.0/10]
     #[arg(long, value_name = "CIDR")]
     public_pool: Option<Ipv4Net>,
+    /// Where IPv6 blocks of VPCs come from, a /48 or more [default: a /40 of fd00::/8 that follows
+    /// from the data folder]
+    #[arg(long, value_name = "CIDR", value_parser = ipv6_pool)]
+    ipv6_pool: Option<Ipv6Net>,
     /// Who is asked for names outside of the VPCs, once for each [default: host, which is whoever
     /// the host's /etc/resolv.conf names]
     #[arg(long, value_name = "ADDR[:PORT]|host")]
@@ -142,6 +146,14 @@ fn provide_images(paths: &Paths) -> anyhow::Result<()> {
     }
 }
 
+fn ipv6_pool(text: &str) -> Result<Ipv6Net, String> {
+    let pool = text.parse::<Ipv6Net>().map_err(|error| error.to_string())?;
+    if pool.prefix_len() > 48 {
+        return Err("VPCs get a /56 each: a pool is a /48 or more".to_owned());
+    }
+    Ok(pool.trunc())
+}
+
 fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     let known = Settings::load(paths)?;
     let fresh = known.is_none();
@@ -158,6 +170,7 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     settings.loopback_issuers = options.loopback_issuers;
     settings.uplink = options.uplink.unwrap_or(settings.uplink);
     uplink::settle(&mut settings, paths, options.public_pool, fresh)?;
+    settings.ipv6_pool = options.ipv6_pool.or(settings.ipv6_pool);
     if !options.resolver.is_empty() {
         let named = options.resolver.iter().filter_map(|resolver| match resolver {
             Resolver::Host => None,

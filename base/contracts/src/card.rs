@@ -6,7 +6,7 @@
 
 use crate::network::{Group, Port, Subnet, Vpc};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// To the VPC card.
@@ -92,7 +92,7 @@ pub struct PortConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// Address that the guest uses, such as 169.254.169.254.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// TCP port.
     pub port: u16,
     /// Where connections go.

@@ -1,7 +1,7 @@
 //! The document behind an instance's metadata service (IMDS).
 
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use types::{
     AccountId, AvailabilityZone, ImageId, InstanceId, Mac, NetworkInterfaceId, ReservationId,
     SecurityGroupId, SubnetId, Tags, Timestamp, VpcId,
@@ -99,6 +99,18 @@ pub struct Interface {
     pub subnet: (SubnetId, types::Ipv4Net),
     /// VPC and its blocks, the primary first.
     pub vpc: (VpcId, Vec<types::Ipv4Net>),
+    /// IPv6 addresses, the primary first.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
+    /// The subnet's IPv6 blocks.
+    #[serde(default)]
+    pub subnet_ipv6: Vec<types::Ipv6Net>,
+    /// The VPC's IPv6 blocks.
+    #[serde(default)]
+    pub vpc_ipv6: Vec<types::Ipv6Net>,
+    /// Prefixes that are delegated to the interface.
+    #[serde(default)]
+    pub ipv6_prefixes: Vec<types::Ipv6Net>,
 }
 
 /// Options of an instance's metadata service, which may change while it runs.

@@ -29,8 +29,26 @@ pub struct Port {
     pub source_dest_check: bool,
     /// The host name that DHCP and DNS give, without domain, such as `ip-10-0-0-1`.
     pub host_name: String,
+    /// The name that follows from the instance's ID, if it has an interface here that is named by
+    /// it.
+    #[serde(default)]
+    pub resource_name: Option<ResourceName>,
     /// TTL of the metadata service's packets.
     pub metadata_hop_limit: u8,
+    /// Whether the metadata service answers at its IPv6 address too.
+    #[serde(default)]
+    pub metadata_ipv6: bool,
+}
+
+/// A host name such as `i-0123456789abcdef0`, without domain, and what the resolver tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourceName {
+    /// The name.
+    pub name: String,
+    /// Whether it has an A record: the primary private address.
+    pub a: bool,
+    /// Whether it has an AAAA record: the first IPv6 address.
+    pub aaaa: bool,
 }
 
 /// A private address, and the public one that is translated to it.
@@ -117,6 +135,8 @@ pub enum RouteTarget {
     Local,
     /// Out by the internet gateway, with a public address only.
     InternetGateway,
+    /// Out by the egress-only internet gateway, for IPv6: what began inside, and its answers.
+    EgressOnlyGateway,
     /// To an interface of the VPC (a router of the customer's own).
     Interface(NetworkInterfaceId),
     /// Nowhere: the target is gone.

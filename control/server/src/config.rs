@@ -10,7 +10,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
-use types::Ipv4Net;
+use types::{Ipv4Net, Ipv6Net};
 
 /// The server's configuration.
 #[derive(Debug, Clone)]
@@ -26,6 +26,8 @@ pub struct Config {
     pub loopback_issuers: bool,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
+    /// Where Amazon-provided IPv6 blocks of VPCs come from.
+    pub ipv6_pool: Ipv6Net,
     /// vCPUs sold for each processor.
     pub vcpu_overcommit: u32,
     /// Memory sold, in percent.

@@ -12,13 +12,19 @@ use contracts::{
     network::{Group, Subnet, Vpc},
     storage::Volume,
 };
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+};
 use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// Where guests find their metadata.
-const METADATA: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
+const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
+const METADATA6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254));
+const METADATA_PORT: u16 = 80;
 /// Where a guest reaches AWS's services, without TLS and with it.
-const SERVICES: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 250);
+const SERVICES: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 250));
 const SERVICE_PORTS: [u16; 2] = [80, 443];
 /// The names under which it does: AWS's own, and one for all of them.
 const SERVICE_NAMES: [&str; 14] = [
@@ -244,13 +250,14 @@ impl Vpcs {
                 (None, Some(had)) => had.port.clone(),
                 (None, None) => continue,
             };
-            let metadata = Service {
-                address: METADATA.0,
-                port: METADATA.1,
+            let metadata = |address| Service {
+                address,
+                port: METADATA_PORT,
                 socket: config.imds_socket.clone(),
                 hop_limit: port.metadata_hop_limit,
                 names: Vec::new(),
             };
+            let metadata6 = port.metadata_ipv6.then(|| metadata(METADATA6));
             let aws = SERVICE_PORTS.map(|port| Service {
                 address: SERVICES,
                 port,
@@ -258,7 +265,7 @@ impl Vpcs {
                 hop_limit: SERVICES_HOP_LIMIT,
                 names: SERVICE_NAMES.map(str::to_owned).to_vec(),
             });
-            let services = [metadata].into_iter().chain(aws).collect();
+            let services = [metadata(METADATA)].into_iter().chain(metadata6).chain(aws).collect();
             let socket = Self::socket(config, id);
             wanted.insert(id, PortConfig { port, socket, uid, services });
         }

@@ -152,6 +152,8 @@ fn meta_data(documents: Documents<'_>) -> Vec<Entry> {
         value("instance-life-cycle", &metadata.life_cycle),
         value("instance-type", &metadata.instance_type),
     ]);
+    let six = primary.and_then(|interface| interface.ipv6.first());
+    entries.extend(six.map(|address| value("ipv6", address.to_string())));
     entries.extend(hostname.as_ref().map(|name| value("local-hostname", name)));
     entries.extend(address.map(|(private, _)| value("local-ipv4", private.to_string())));
     entries.extend(primary.map(|interface| value("mac", interface.mac.to_string())));
@@ -243,6 +245,8 @@ fn one_mac(metadata: &Metadata, interface: &Interface) -> Vec<Entry> {
             .collect();
         entries.push(dir("ipv4-associations", associations));
     }
+    entries.extend(blocks("ipv6-prefix", &interface.ipv6_prefixes));
+    entries.extend(blocks("ipv6s", &interface.ipv6));
     entries.extend(first.map(|(private, _)| {
         value("local-hostname", host_name(private, "ip", &metadata.private_domain))
     }));
@@ -260,10 +264,17 @@ fn one_mac(metadata: &Metadata, interface: &Interface) -> Vec<Entry> {
     entries.push(value("security-groups", lines(interface.groups.iter().map(|(_, name)| name))));
     entries.push(value("subnet-id", subnet.to_string()));
     entries.push(value("subnet-ipv4-cidr-block", subnet_block.to_string()));
+    entries.extend(blocks("subnet-ipv6-cidr-blocks", &interface.subnet_ipv6));
     entries.push(value("vpc-id", vpc.to_string()));
     entries.extend(vpc_blocks.first().map(|b| value("vpc-ipv4-cidr-block", b.to_string())));
     entries.push(value("vpc-ipv4-cidr-blocks", lines::<&Ipv4Net>(vpc_blocks)));
+    entries.extend(blocks("vpc-ipv6-cidr-blocks", &interface.vpc_ipv6));
     entries
+}
+
+/// A list of addresses or blocks, one a line; none of none.
+fn blocks<T: ToString>(name: &str, list: &[T]) -> Option<Entry> {
+    (!list.is_empty()).then(|| value(name, lines(list.iter().map(T::to_string))))
 }
 
 fn dynamic(documents: Documents<'_>) -> Vec<Entry> {

@@ -1,4 +1,4 @@
-//! Runs a card by itself: `card CONTROL-SOCKET TUN|sockets|- POOL`.
+//! Runs a card by itself: `card CONTROL-SOCKET TUN|sockets|- POOL POOL6`.
 
 struct Stderr;
 
@@ -18,10 +18,10 @@ impl log::Log for Stderr {
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
-    let (Some(control), Some(tun), Some(pool)) =
-        (arguments.next(), arguments.next(), arguments.next())
+    let (Some(control), Some(tun), Some(pool), Some(pool6)) =
+        (arguments.next(), arguments.next(), arguments.next(), arguments.next())
     else {
-        anyhow::bail!("usage: card CONTROL-SOCKET TUN|sockets|- POOL");
+        anyhow::bail!("usage: card CONTROL-SOCKET TUN|sockets|- POOL POOL6");
     };
     log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
     let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
@@ -35,6 +35,7 @@ fn main() -> anyhow::Result<()> {
             _ => vpc_card::Way::Tun(tun),
         },
         public_pool: pool.parse()?,
+        public_pool6: pool6.parse()?,
         resolvers: Vec::new(),
     })
 }

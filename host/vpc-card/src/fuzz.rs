@@ -48,7 +48,9 @@ fn engine() -> Engine {
         groups: vec![group],
         source_dest_check: true,
         host_name: "ip-10-0-0-10".to_owned(),
+        resource_name: None,
         metadata_hop_limit: 1,
+        metadata_ipv6: false,
     };
     let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
     let route = |destination, target| Route { destination, target };

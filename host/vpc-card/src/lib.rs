@@ -30,7 +30,7 @@ use std::{
     sync::mpsc::channel,
     thread::JoinHandle,
 };
-use types::{Ipv4Net, NetworkInterfaceId};
+use types::{Ipv4Net, Ipv6Net, NetworkInterfaceId};
 use uplink::{
     Uplink,
     sockets::{Pool, Sockets},
@@ -54,6 +54,8 @@ pub struct Config {
     /// Public addresses, of which the first usable one is the host's own. With a TUN device the
     /// host routes them here; with sockets they are loopback addresses.
     pub public_pool: Ipv4Net,
+    /// IPv6 addresses of VPCs: the host routes them here, and its own is the first usable one.
+    pub public_pool6: Ipv6Net,
     /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
     pub resolvers: Vec<SocketAddr>,
 }

@@ -49,6 +49,8 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         groups: row.groups.clone(),
         source_dest_check: row.source_dest_check,
         host_name,
+        resource_name: None,
+        metadata_ipv6: false,
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
     })
 }

@@ -144,7 +144,9 @@ fn port_entry() -> Entry {
         groups: Vec::new(),
         source_dest_check: true,
         host_name: "ip-10-0-0-1".to_owned(),
+        resource_name: None,
         metadata_hop_limit: 1,
+        metadata_ipv6: false,
     })
 }
 

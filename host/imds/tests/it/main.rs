@@ -42,6 +42,10 @@ pub fn metadata() -> Metadata {
                 VpcId::from_number(0xbc),
                 vec!["172.31.0.0/16".parse().unwrap(), "10.9.0.0/16".parse().unwrap()],
             ),
+            ipv6: Vec::new(),
+            subnet_ipv6: Vec::new(),
+            vpc_ipv6: Vec::new(),
+            ipv6_prefixes: Vec::new(),
         }],
         block_devices: vec![
             ("root".into(), "/dev/xvda".into()),

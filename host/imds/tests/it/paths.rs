@@ -89,6 +89,32 @@ fn the_tree_of_an_interface() {
 }
 
 #[test]
+fn ipv6_is_told_where_there_is_some() {
+    let mut metadata = metadata();
+    let of_mac = |path: &str| format!("{MAC}{path}");
+    for gone in ["/ipv6s", "/ipv6-prefix", "/subnet-ipv6-cidr-blocks", "/vpc-ipv6-cidr-blocks"] {
+        assert_eq!(get(&metadata, &of_mac(gone)).0, 404, "{gone}");
+    }
+    assert_eq!(get(&metadata, "/latest/meta-data/ipv6").0, 404);
+    let interface = &mut metadata.interfaces[0];
+    interface.ipv6 = ["fd12::5", "fd12::6"].map(|text| text.parse().unwrap()).to_vec();
+    interface.subnet_ipv6 = vec!["fd12::/64".parse().unwrap()];
+    interface.vpc_ipv6 = vec!["fd12::/56".parse().unwrap()];
+    interface.ipv6_prefixes = vec!["fd12:0:0:0:1::/80".parse().unwrap()];
+    for (path, expected) in [
+        ("/ipv6s", "fd12::5\nfd12::6"),
+        ("/ipv6-prefix", "fd12:0:0:0:1::/80"),
+        ("/subnet-ipv6-cidr-blocks", "fd12::/64"),
+        ("/vpc-ipv6-cidr-blocks", "fd12::/56"),
+    ] {
+        assert_eq!(get(&metadata, &of_mac(path)), (200, expected.to_owned()), "{path}");
+    }
+    assert_eq!(get(&metadata, "/latest/meta-data/ipv6"), (200, "fd12::5".to_owned()));
+    let (_, listing) = get(&metadata, "/latest/meta-data/");
+    assert!(listing.contains("\nipv6\nlocal-hostname\n"), "{listing}");
+}
+
+#[test]
 fn what_is_not_there() {
     let mut metadata = metadata();
     for path in [

@@ -378,7 +378,7 @@ impl Engine {
         }
         let vpc = subnet.config.vpc;
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
-            RouteTarget::Blackhole => Err(Reason::NoRoute),
+            RouteTarget::Blackhole | RouteTarget::EgressOnlyGateway => Err(Reason::NoRoute),
             RouteTarget::Local => {
                 let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)

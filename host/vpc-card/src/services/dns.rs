@@ -1,7 +1,7 @@
 //! The VPC's resolver: names of the VPC's ports from the card's own tables, the rest forwarded.
 
 use crate::engine::{Engine, Port, packet::word};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use types::VpcId;
 
 /// Longest name in text form.
@@ -206,7 +206,10 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
     let service = port.config.services.iter().find(|service| service.has_name(&question.name));
     if let Some(service) = service {
         return match question.kind {
-            A => Found::Address(service.address),
+            A => match service.address {
+                IpAddr::V4(address) => Found::Address(address),
+                IpAddr::V6(_) => Found::NoRecord(question.name.clone()),
+            },
             _ => Found::NoRecord(question.name.clone()),
         };
     }

@@ -1,7 +1,7 @@
 //! A running card: its control socket, and guests by real rings.
 
 use crate::{
-    config::{ANY, POOL, eni, group, ip, net, patch, rule, sg, vpc},
+    config::{ANY, POOL, POOL6, eni, group, ip, net, patch, rule, sg, vpc},
     frames::{arp, dhcp, ping, sums_are_right, tcp, udp},
     frontend::{FEATURES, Frontend, GUEST, INDIRECT, NEXT, WRITE, descriptor},
 };
@@ -75,7 +75,7 @@ impl Rig {
             }
             config.socket = self.folder.join(config.port.id.to_string());
             let socket = self.folder.join("service");
-            let address = ip("169.254.169.254");
+            let address = ip("169.254.169.254").into();
             config.services.push(Service {
                 address,
                 port: 80,
@@ -157,6 +157,7 @@ fn start(
         owner: folder.join("owner.sock"),
         uplink: uplink.clone(),
         public_pool: pool,
+        public_pool6: POOL6.parse().unwrap(),
         resolvers: resolvers.to_vec(),
     };
     let card = Card::start(&config).unwrap();

@@ -10,6 +10,7 @@ use std::{net::Ipv4Addr, path::PathBuf};
 use types::{Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId};
 
 pub const POOL: &str = "198.18.0.0/24";
+pub const POOL6: &str = "fd12:3456:7800::/40";
 pub const ANY: &str = "0.0.0.0/0";
 
 pub fn ip(text: &str) -> Ipv4Addr {
@@ -45,7 +46,9 @@ pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> Por
             groups: vec![sg(u64::from(number))],
             source_dest_check: true,
             host_name: format!("ip-{}", private.replace('.', "-")),
+            resource_name: None,
             metadata_hop_limit: 1,
+            metadata_ipv6: false,
         },
         socket: PathBuf::new(),
         uid: None,
