@@ -57,21 +57,7 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
     if settings.trust_any_key {
         out!("          WARNING: any key is trusted");
     }
-    match Pool::new(settings.public_pool).filter(|_| settings.uplink_taken == Uplink::Sockets) {
-        Some(pool) => out!(
-            "Public IP addresses from {} (which instances know as {})",
-            settings.public_pool,
-            pool.inside()
-        ),
-        None => out!("Public IP addresses from {}", settings.public_pool),
-    }
-    if settings.hypervisor != "simulated" {
-        let how = match settings.uplink_taken {
-            Uplink::Tun => "a TUN device",
-            Uplink::Sockets => "sockets, without root",
-        };
-        out!("Uplink    {how}");
-    }
+    show_uplink(&settings);
     out!("IPv6 blocks from {}", settings.ipv6_pool(paths));
     let mut well = true;
     let mut line = |name: &str, file: String| {
@@ -130,6 +116,21 @@ pub fn status(paths: &Paths) -> anyhow::Result<ExitCode> {
     }
     out!("Logs      {}", paths.logs().display());
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Shows how instances reach the world.
+fn show_uplink(settings: &Settings) {
+    let pool = settings.public_pool;
+    if settings.hypervisor == "simulated" || settings.uplink_taken == Uplink::Tun {
+        out!("Public IP addresses from {pool}");
+    } else if let Some(inside) = Pool::new(pool).map(|pool| pool.inside()) {
+        out!("Public IP addresses from {pool} (which instances know as {inside})");
+    }
+    match settings.uplink_taken {
+        _ if settings.hypervisor == "simulated" => {}
+        Uplink::Tun => out!("Uplink    a TUN device"),
+        Uplink::Sockets => out!("Uplink    sockets, without root"),
+    }
 }
 
 /// Shows where the ports of public addresses are.

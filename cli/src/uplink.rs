@@ -151,7 +151,7 @@ fn routed() -> Vec<Ipv4Net> {
 
 /// The addresses that programs have sockets at.
 fn listening() -> Vec<Ipv4Net> {
-    let tables = ["/proc/net/tcp", "/proc/net/udp"].map(|path| fs::read_to_string(path));
+    let tables = ["/proc/net/tcp", "/proc/net/udp"].map(fs::read_to_string);
     let lines = |table: &String| table.lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
     let all = tables.iter().flatten().flat_map(lines).collect::<Vec<_>>();
     all.iter()

@@ -199,7 +199,8 @@ def test_a_guest_pings_the_host(cloud, guest):
 
 
 def test_names_are_asked_of_the_hosts_resolver(cloud, guest, names):
-    assert said(guest, "nslookup short.test | tail -n +3 | grep -c Address") != "0"
+    names.names["rootless.test"] = ["192.0.2.77"]
+    assert "192.0.2.77" in said(guest, "nslookup rootless.test | tail -n +3")
 
 
 def test_a_group_s_change_opens_and_closes_a_port(cloud, guests, guest, open_group):

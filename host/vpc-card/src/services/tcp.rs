@@ -198,7 +198,8 @@ impl Stack {
         let known = connections.any(|at| (at.guest, at.own) == (guest, own));
         if packet.flags & (SYN | ACK) == SYN && !known {
             let mut services = port.config.services.iter();
-            let service = services.find(|service| service.address == own.0 && service.port == own.1);
+            let service =
+                services.find(|service| service.address == own.0 && service.port == own.1);
             if let Some(service) = service {
                 let service = service.clone();
                 // The guest asks again, until others have ended.

@@ -38,6 +38,9 @@ pub struct Key {
 enum Socket {
     /// Of this flow alone, connected.
     Own(UdpSocket),
+    /// Of this flow alone, to the host itself: who listens at all of its addresses answers from
+    /// another one than was asked, namely 127.0.0.1.
+    Host(UdpSocket, SocketAddrV4),
     /// A listener's, with the caller.
     Shared(Arc<UdpSocket>, SocketAddr),
 }
@@ -57,7 +60,7 @@ pub struct Flow {
     id: u16,
 }
 
-/// A socket for a flow of the guest's to `to`, from this address if one is given.
+/// A socket for a flow of the guest's to `to`; of one to the host itself `from` is the source.
 ///
 /// # Errors
 /// There is no way, or no permission for echo requests.
@@ -67,16 +70,23 @@ pub fn dial(echo: bool, to: SocketAddrV4, from: Option<Ipv4Addr>) -> Result<UdpS
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, flags, Some(protocol))?;
     if let Some(from) = from {
         bind(&socket, &SocketAddrV4::new(from, 0))?;
+        if !echo {
+            return Ok(UdpSocket::from(socket));
+        }
     }
     connect(&socket, &SocketAddrV4::new(*to.ip(), if echo { 0 } else { to.port() }))?;
     Ok(UdpSocket::from(socket))
 }
 
 impl Flow {
-    /// A flow that the guest begins.
+    /// A flow that the guest begins; `host` is the address if it is one of the host itself.
     #[must_use]
-    pub fn outward(key: Key, socket: UdpSocket, now: u64) -> Self {
-        Self::new(key, Socket::Own(socket), now)
+    pub fn outward(key: Key, socket: UdpSocket, host: Option<Ipv4Addr>, now: u64) -> Self {
+        let socket = match host.filter(|_| !key.echo) {
+            Some(host) => Socket::Host(socket, SocketAddrV4::new(host, key.peer.port())),
+            None => Socket::Own(socket),
+        };
+        Self::new(key, socket, now)
     }
 
     /// A flow that somebody begins who calls a listener.
@@ -102,7 +112,7 @@ impl Flow {
     #[must_use]
     pub fn own(&self) -> Option<&UdpSocket> {
         match &self.socket {
-            Socket::Own(socket) => Some(socket),
+            Socket::Own(socket) | Socket::Host(socket, _) => Some(socket),
             Socket::Shared(..) => None,
         }
     }
@@ -111,7 +121,7 @@ impl Flow {
     #[must_use]
     pub fn is_of(&self, listener: &Arc<UdpSocket>, by: SocketAddr) -> bool {
         match &self.socket {
-            Socket::Own(_) => false,
+            Socket::Own(_) | Socket::Host(..) => false,
             Socket::Shared(socket, caller) => Arc::ptr_eq(socket, listener) && *caller == by,
         }
     }
@@ -149,6 +159,7 @@ impl Flow {
         let payload = payload.unwrap_or_default();
         let sent = match &self.socket {
             Socket::Own(socket) => socket.send(payload),
+            Socket::Host(socket, to) => socket.send_to(payload, *to),
             Socket::Shared(socket, caller) => socket.send_to(payload, caller),
         };
         match sent {
@@ -167,10 +178,19 @@ impl Flow {
         router: Ipv4Addr,
         out: &mut Vec<Vec<u8>>,
     ) -> bool {
-        let Socket::Own(socket) = &self.socket else { return false };
-        match socket.recv(bytes) {
-            Ok(len) => {
-                self.deliver(bytes.get(..len).unwrap_or_default(), now, out);
+        let received = match &self.socket {
+            Socket::Own(socket) => socket.recv(bytes).map(|len| (len, true)),
+            Socket::Host(socket, to) => socket.recv_from(bytes).map(|(len, from)| {
+                let ip = from.ip() == *to.ip() || from.ip() == Ipv4Addr::LOCALHOST;
+                (len, ip && from.port() == to.port())
+            }),
+            Socket::Shared(..) => return false,
+        };
+        match received {
+            Ok((len, expected)) => {
+                if expected {
+                    self.deliver(bytes.get(..len).unwrap_or_default(), now, out);
+                }
                 true
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => false,
@@ -213,5 +233,53 @@ impl Flow {
         let Key { guest, peer, .. } = self.key;
         let from = if code == 3 { *peer.ip() } else { router };
         out.extend(packets::unreachable(from, *guest.ip(), code, &self.last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_port_is_said() {
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(to) = closed.local_addr().unwrap() else { panic!() };
+        drop(closed);
+        let guest = "198.18.0.9:4000".parse().unwrap();
+        let key = Key { echo: false, guest, peer: to };
+        let mut flow = Flow::outward(key, dial(false, to, None).unwrap(), None, 0);
+        let sent = packets::udp(guest, to, 1, b"hello");
+        flow.send(&Packet::parse(&sent[0]).unwrap(), 0).unwrap();
+        let mut out = Vec::new();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !flow.receive(&mut [0; 64], 0, Ipv4Addr::LOCALHOST, &mut out) {
+            assert!(std::time::Instant::now() < end);
+        }
+        let told = Packet::parse(&out[0]).unwrap();
+        assert_eq!((told.src, told.dst, &told.body[..2]), (*to.ip(), *guest.ip(), &[3, 3][..]));
+        assert_eq!(&told.body[8..], &sent[0][..]);
+    }
+
+    #[test]
+    fn questions_end_soon_and_conversations_later() {
+        let to: SocketAddrV4 = "127.0.0.1:53".parse().unwrap();
+        let guest = "198.18.0.9:4000".parse().unwrap();
+        let flow = |peer| {
+            let key = Key { echo: false, guest, peer };
+            Flow::outward(key, dial(false, to, None).unwrap(), None, 0)
+        };
+        let mut dns = flow(to);
+        let packet = packets::udp(guest, to, 1, b"?");
+        let packet = Packet::parse(&packet[0]).unwrap();
+        drop(dns.send(&packet, 0));
+        assert_eq!(dns.until_ms(), SINGLE_MS);
+        dns.deliver(b"!", 100, &mut Vec::new());
+        assert_eq!(dns.until_ms(), 100 + ANSWERED_MS);
+        let mut other = flow("127.0.0.1:5000".parse().unwrap());
+        for _ in 0..2 {
+            drop(other.send(&packet, 0));
+            other.deliver(b"!", 0, &mut Vec::new());
+        }
+        assert_eq!(other.until_ms(), STREAM_MS);
     }
 }

@@ -431,7 +431,10 @@ impl Worker {
             }
         };
         match datagrams::dial(key.echo, SocketAddrV4::new(to, key.peer.port()), from) {
-            Ok(socket) => self.begin_datagrams(datagrams::Flow::outward(key, socket, now)),
+            Ok(socket) => {
+                let host = from.map(|_| to);
+                self.begin_datagrams(datagrams::Flow::outward(key, socket, host, now))
+            }
             Err(Errno::ACCESS | Errno::PERM) if key.echo => {
                 if self.counts.echo_refused == 0 {
                     log::warn!(
