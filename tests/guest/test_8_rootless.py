@@ -53,13 +53,28 @@ def open_group(guests):
 def guest(cloud, guests, open_group):
     """A guest with port 22 open; nothing of these tests logs in there but one."""
     guest = guests.launch(SecurityGroupIds=[guests.login, open_group])
-    until("the guest lets one log in", lambda: run(guest, "true").returncode == 0, BOOT_SECONDS)
+    lets_in(guest)
     return guest
 
 
-def run(guest, command, cloud=None):
-    cloud = cloud or guest_cloud(guest)
-    return cloud.fogbank("ssh", "-i", str(guest.key), guest.id, command, check=False, seconds=120)
+def run(guest, command):
+    """Runs a command in the guest by `fogbank ssh`."""
+    words = ("ssh", "-i", str(guest.key), guest.id, command)
+    return guest_cloud(guest).fogbank(*words, check=False, seconds=120)
+
+
+def lets_in(guest):
+    """Waits until one can log in."""
+    last = []
+
+    def in_now():
+        last[:] = [run(guest, "true")]
+        return last[0].returncode == 0
+
+    try:
+        until("one can log in", in_now, BOOT_SECONDS, pause=1)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {last[0].stderr}") from None
 
 
 def guest_cloud(guest):
@@ -127,7 +142,7 @@ def test_ssh_reaches_a_guest_without_address_and_rule(cloud, guests):
     subnet = guests.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     hidden = launch_hidden(guests, subnet, closed)
     assert "PublicIpAddress" not in hidden.describe()
-    until("it lets one log in", lambda: run(hidden, "true", cloud).returncode == 0, BOOT_SECONDS)
+    lets_in(hidden)
     assert said(hidden, "id -un") == "ec2-user"
     # By ssh itself, with what ssh-config says.
     config = cloud.data / "ssh_config"
@@ -237,7 +252,7 @@ def test_stop_and_start(cloud, guests, guest):
     guest.stop()
     until("its ports are gone", lambda: cloud.place(before, 22) is None)
     guest.ec2.start_instances(InstanceIds=[guest.id])
-    until("it lets one log in", lambda: run(guest, "true").returncode == 0, BOOT_SECONDS)
+    lets_in(guest)
     place = until("port 22 is offered", lambda: cloud.place(guest.public_ip, 22))
     assert banner(*place).startswith("SSH-")
 
@@ -246,4 +261,4 @@ def test_the_cloud_goes_down_and_comes_up(cloud, guest):
     cloud.down()
     assert not cloud.processes()
     cloud.up()
-    until("it lets one log in", lambda: run(guest, "true").returncode == 0, BOOT_SECONDS)
+    lets_in(guest)
