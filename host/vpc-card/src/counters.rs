@@ -30,9 +30,13 @@ reasons! {
     SpoofedArp = "spoofed_arp";
     /// Truncated, or with lengths or a checksum that contradict the bytes.
     Malformed = "malformed";
-    /// IPv6: not served.
+    /// A Neighbour Discovery message that speaks for others.
+    SpoofedNd = "spoofed_nd";
+    /// IPv6 at a port that has no IPv6 address.
     Ipv6 = "ipv6";
-    /// Neither IPv4 nor ARP.
+    /// IPv6 extension headers that are too many, in the wrong place, or lead elsewhere.
+    ExtensionHeader = "extension_header";
+    /// Neither IP nor ARP.
     EtherType = "ethertype";
     /// To a multicast or broadcast address.
     Multicast = "multicast";
@@ -52,6 +56,8 @@ reasons! {
     NoRoute = "no_route";
     /// The way leads to the internet gateway and the source has no public address.
     NoPublicAddress = "no_public_address";
+    /// From beyond the egress-only gateway, and no answer to anything that went there.
+    EgressOnly = "egress_only";
     /// No port has the destination address.
     NoHost = "no_host";
     /// The destination port checks its destinations and this is another's.

@@ -3,9 +3,12 @@
 use crate::{
     engine::{
         Engine, PortIndex,
-        packet::{Frame, Packet},
+        packet::{Frame, MAX_FRAME, Packet},
     },
-    services::{dhcp as dhcp_server, dns as resolver, dns_stream::DnsStream},
+    services::{
+        Datagram, dhcp as dhcp_server, dhcp6 as dhcp6_server, dns as resolver,
+        dns_stream::DnsStream,
+    },
     vhost_user::{
         F_MRG_RXBUF,
         memory::{Chain, Memory, RegionSpec},
@@ -21,21 +24,31 @@ use rustix::{
     event::{EventfdFlags, eventfd},
     fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create},
 };
-use std::{fs::File, net::Ipv4Addr, os::unix::fs::FileExt as _, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    net::{Ipv4Addr, Ipv6Addr},
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::Arc,
+};
 use types::{
-    IpNet, Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId,
+    IpNet, Ipv4Net, Ipv6Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId,
+    VpcId,
 };
 
-/// An engine with one port, 10.0.0.10 and public 198.18.0.10, in an open VPC.
+/// An engine with one port, 10.0.0.10, public 198.18.0.10 and fd12:3456::a, in an open VPC.
 fn engine() -> Engine {
     let any = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
     let cidr = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 24);
     let pool = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 24);
+    let any6 = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
+    let base6 = Ipv6Addr::new(0xfd12, 0x3456, 0, 0, 0, 0, 0, 0);
+    let (pool6, cidr6) = (Ipv6Net::new_assert(base6, 40), Ipv6Net::new_assert(base6, 64));
     let (vpc, subnet) = (VpcId::from_number(1), SubnetId::from_number(1));
-    let all = vec![Rule { traffic: Traffic::All, peer: Peer::Cidr(any) }];
+    let all = [any, any6].map(|any| Rule { traffic: Traffic::All, peer: Peer::Cidr(any) }).to_vec();
     let group = SecurityGroupId::from_number(1);
     let open =
-        |egress| AclEntry { number: 1, egress, allow: true, traffic: Traffic::All, cidr: any };
+        |egress, cidr| AclEntry { number: 1, egress, allow: true, traffic: Traffic::All, cidr };
     let public = Some(Ipv4Addr::new(198, 18, 0, 10));
     let port = Port {
         id: NetworkInterfaceId::from_number(1),
@@ -44,7 +57,7 @@ fn engine() -> Engine {
         mac: Mac([2, 0, 0, 0, 0, 1]),
         mtu: 9001,
         addresses: vec![Address { private: Ipv4Addr::new(10, 0, 0, 10), public }],
-        ipv6: Vec::new(),
+        ipv6: vec![Ipv6Addr::new(0xfd12, 0x3456, 0, 0, 0, 0, 0, 10)],
         groups: vec![group],
         source_dest_check: true,
         host_name: "ip-10-0-0-10".to_owned(),
@@ -54,14 +67,15 @@ fn engine() -> Engine {
     };
     let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
     let route = |destination, target| Route { destination, target };
-    let mut engine = Engine::new(pool, Ipv4Addr::new(198, 18, 0, 1));
+    let host6 = Ipv6Addr::new(0xfd12, 0x3456, 0, 1, 0, 0, 0, 1);
+    let mut engine = Engine::new(pool, Ipv4Addr::new(198, 18, 0, 1)).with_ipv6(pool6, host6);
     engine.apply(
         VpcPatch {
             ports: vec![config],
             vpcs: vec![contracts::network::Vpc {
                 id: vpc,
                 cidrs: vec![cidr],
-                ipv6_cidrs: Vec::new(),
+                ipv6_cidrs: vec![cidr6],
                 dns_support: true,
                 dns_hostnames: true,
                 private_domain: "ec2.internal".to_owned(),
@@ -72,12 +86,14 @@ fn engine() -> Engine {
                 id: subnet,
                 vpc,
                 cidr,
-                ipv6_cidr: None,
+                ipv6_cidr: Some(cidr6),
                 routes: vec![
                     route(cidr.into(), RouteTarget::Local),
                     route(any, RouteTarget::InternetGateway),
+                    route(cidr6.into(), RouteTarget::Local),
+                    route(any6, RouteTarget::EgressOnlyGateway),
                 ],
-                acl: vec![open(true), open(false)],
+                acl: vec![open(true, any), open(false, any), open(true, any6), open(false, any6)],
             }],
             groups: vec![Group {
                 id: group,
@@ -121,6 +137,23 @@ pub fn dhcp(bytes: &[u8]) {
     frame.extend_from_slice(bytes);
     if let Some(port) = engine.port(PortIndex(0)) {
         let _ = dhcp_server::answer(port, &frame, &mut Vec::new());
+    }
+}
+
+/// A DHCPv6 message.
+pub fn dhcp6(bytes: &[u8]) {
+    let engine = engine();
+    let Some(port) = engine.port(PortIndex(0)) else { return };
+    let body = bytes.get(..bytes.len().min(MAX_FRAME - 62)).unwrap_or_default();
+    let from = (port.link_local().into(), dhcp6_server::PORTS.1);
+    let to = (dhcp6_server::SERVERS.into(), dhcp6_server::PORTS.0);
+    let mut frame = Vec::new();
+    Datagram { macs: ([0x33; 6], port.mac()), src: from, dst: to }.frame(body, &mut frame);
+    let whole = frame.clone();
+    let len = frame.len();
+    let read = Frame { buf: &mut frame, head: len, len, partial: false, segmented: false };
+    if let Ok(packet) = Packet::parse(&read) {
+        let _ = dhcp6_server::answer(port, &packet, &whole, &mut Vec::new());
     }
 }
 

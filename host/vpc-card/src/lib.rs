@@ -24,7 +24,7 @@ use datapath::{Command, Datapath};
 use engine::Engine;
 use services::forward::Forwarder;
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     os::fd::OwnedFd,
     path::PathBuf,
     sync::mpsc::channel,
@@ -78,12 +78,24 @@ impl Config {
         Ipv4Addr::from(u32::from(self.public_pool.network()).wrapping_add(1))
     }
 
+    /// The host's own address among the IPv6 ones.
+    #[must_use]
+    pub fn host_address6(&self) -> Ipv6Addr {
+        Ipv6Addr::from(u128::from(self.public_pool6.network()) | 1)
+    }
+
     /// Opens the way out. A card that can't is of use all the same, for what stays inside.
     fn open_uplink(&self) -> Option<Uplink> {
         let opened = match &self.uplink {
             Way::None => return None,
             Way::Tun(name) => {
-                Tun::open(name, self.public_pool, self.host_address()).map(Uplink::Tun)
+                Tun::open(name, self.public_pool, self.host_address()).map(|tun| {
+                    match tun.add_ipv6(name, self.public_pool6, self.host_address6()) {
+                        Ok(()) => log::info!("uplink: {}", self.public_pool6),
+                        Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
+                    }
+                    Uplink::Tun(tun)
+                })
             }
             Way::Sockets => Pool::new(self.public_pool)
                 .with_context(|| format!("{} can't be public addresses", self.public_pool))
@@ -124,6 +136,7 @@ impl Card {
             Some(Uplink::Sockets(sockets)) => Engine::with_twins(sockets.pool()),
             Some(Uplink::Tun(_)) | None => Engine::new(config.public_pool, config.host_address()),
         };
+        let engine = engine.with_ipv6(config.public_pool6, config.host_address6());
         let forwarder = Forwarder::new(config.resolvers.clone());
         let moving = Datapath::new(engine, uplink, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];

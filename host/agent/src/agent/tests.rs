@@ -11,7 +11,10 @@ use contracts::{
     storage::Volume,
 };
 use hypervisor::{Accelerator, Adopted, VmSpec};
-use std::sync::{Mutex, mpsc};
+use std::{
+    net::IpAddr,
+    sync::{Mutex, mpsc},
+};
 use types::{
     ImageId, Mac, NetworkInterfaceId, ReservationId, ResourceId, SubnetId, Timestamp, VpcId,
 };
@@ -273,6 +276,23 @@ impl Bench {
         bench.calls();
         while bench.ebs_patch().is_some() || bench.vpc_patch().is_some() {}
         bench
+    }
+}
+
+#[test]
+fn metadata_over_ipv6_comes_and_goes_with_its_option() {
+    let mut bench = Bench::started();
+    let own = "fd00:ec2::254".parse::<IpAddr>().unwrap();
+    for (wanted, services) in [(true, 4), (false, 3)] {
+        let Entry::Port(port) = port_entry() else { panic!("it is a port") };
+        let entry = Entry::Port(Port { metadata_ipv6: wanted, metadata_hop_limit: 2, ..port });
+        bench.patch(false, vec![entry], vec![]);
+        let patch = bench.vpc_patch().unwrap();
+        let offered = &patch.ports[0].services;
+        assert_eq!(offered.len(), services);
+        let there = offered.iter().find(|service| service.address == own);
+        assert_eq!(there.map(|at| (at.port, at.hop_limit)), wanted.then_some((80, 2)));
+        bench.vpc_says(applied());
     }
 }
 

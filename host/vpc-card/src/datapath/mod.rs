@@ -113,6 +113,8 @@ pub struct Datapath {
     /// Ports whose TCP has something to do.
     stacks: Vec<PortIndex>,
     cleaned_ms: u64,
+    /// When guests were told of the router.
+    advertised_ms: u64,
     /// The frame at hand, where the whole of it is needed.
     scratch: Vec<u8>,
 }
@@ -147,6 +149,7 @@ impl Datapath {
             delivered: Vec::new(),
             stacks: Vec::new(),
             cleaned_ms: 0,
+            advertised_ms: 0,
             scratch: Vec::new(),
         })
     }
@@ -202,12 +205,14 @@ impl Datapath {
             next = next.into_iter().chain(at).min();
         }
         let flows = self.engine.has_flows().then_some(self.cleaned_ms + CLEAN_MS);
-        next.into_iter().chain(flows).min().map(|at| until(now, at))
+        let told = self.engine.tells_ipv6().then_some(self.advertised_ms + service::ADVERTISE_MS);
+        next.into_iter().chain(flows).chain(told).min().map(|at| until(now, at))
     }
 
     fn run_timers(&mut self, now: u64) {
         self.expire_dns(now);
         self.run_stacks(now);
+        self.advertise(now);
         if now >= self.cleaned_ms + CLEAN_MS {
             self.cleaned_ms = now;
             self.engine.clean(now);

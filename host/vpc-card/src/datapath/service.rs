@@ -4,25 +4,27 @@ use super::{Datapath, Source};
 use crate::{
     counters::Reason,
     engine::{
-        Engine, PortIndex, Verdict,
-        packet::{ETHERNET, Frame, Packet, ipv4, mac},
+        Engine, PortIndex, Verdict, ipv6,
+        packet::{ETHERNET, Frame, Packet, mac},
     },
     owner,
     services::{
-        Datagram, dhcp,
+        Datagram, dhcp, dhcp6,
         dns::{self, Answer},
         forward::{Asked, Back, Pending},
         tcp::Stack,
     },
     sys::Poller,
-    vhost_user::memory::Chain,
+    vhost_user::{RX, memory::Chain},
 };
 use contracts::card::OwnerReply;
 use std::{io::Write as _, os::unix::net::UnixStream};
 use types::NetworkInterfaceId;
 
-/// Bytes of IPv4 and UDP headers.
-const UDP_HEADERS: usize = 28;
+/// How often guests are told of the router, in ms: well within the time for which they believe it.
+pub(super) const ADVERTISE_MS: u64 = 300_000;
+/// Room for an advertisement.
+const ADVERTISEMENT: usize = 256;
 
 impl Datapath {
     /// Serves a guest's frame, of which `whole` has all.
@@ -31,7 +33,7 @@ impl Datapath {
         let frame = Frame { buf: whole, head: len, len, partial: false, segmented: false };
         let Ok(packet) = Packet::parse(&frame) else { return };
         let served = match verdict {
-            Verdict::Dhcp => self.serve_dhcp(index, frame.bytes()),
+            Verdict::Dhcp => self.serve_dhcp(index, &packet, frame.bytes()),
             Verdict::Dns => self.serve_dns(index, &packet, frame.bytes(), now),
             Verdict::Tcp => self.serve_tcp(index, &packet, frame.bytes(), now),
             Verdict::Drop | Verdict::Deliver(_) | Verdict::Uplink | Verdict::Reply => Ok(()),
@@ -41,10 +43,19 @@ impl Datapath {
         }
     }
 
-    fn serve_dhcp(&mut self, index: PortIndex, frame: &[u8]) -> Result<(), Reason> {
+    fn serve_dhcp(
+        &mut self,
+        index: PortIndex,
+        packet: &Packet,
+        frame: &[u8],
+    ) -> Result<(), Reason> {
         let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
         let mut reply = Vec::new();
-        dhcp::answer(port, frame, &mut reply)?;
+        if packet.src.is_ipv6() {
+            dhcp6::answer(port, packet, frame, &mut reply)?;
+        } else {
+            dhcp::answer(port, frame, &mut reply)?;
+        }
         self.deliver_bytes(index, &mut reply);
         Ok(())
     }
@@ -58,16 +69,13 @@ impl Datapath {
     ) -> Result<(), Reason> {
         let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
         let query = frame.get(packet.transport + 8..packet.end).ok_or(Reason::Malformed)?;
-        let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else {
-            return Err(Reason::Ipv6);
-        };
         let back = Datagram {
             macs: (port.mac(), mac(frame, 0).unwrap_or_default()),
-            src: (dst, packet.ports.1),
-            dst: (src, packet.ports.0),
+            src: (packet.dst, packet.ports.1),
+            dst: (packet.src, packet.ports.0),
         };
         // No answer is cut into fragments.
-        let most = usize::from(port.config.port.mtu).saturating_sub(UDP_HEADERS);
+        let most = usize::from(port.config.port.mtu).saturating_sub(back.header_len());
         let limit = dns::udp_limit(query).min(most);
         let answered = self.resolve(index, Back::Datagram(back, limit), query, now)?;
         if let Some(reply) = answered {
@@ -284,9 +292,32 @@ impl Datapath {
         let mut frame = Vec::with_capacity(ETHERNET + packet.len());
         frame.extend_from_slice(&mac);
         frame.extend_from_slice(&router);
-        frame.extend_from_slice(&[8, 0]);
+        let six = packet.first().is_some_and(|first| first >> 4 == 6);
+        let ethertype = if six { ipv6::ETHERTYPE } else { 0x0800 };
+        frame.extend_from_slice(&ethertype.to_be_bytes());
         frame.extend_from_slice(packet);
         self.deliver_bytes(index, &mut frame);
+    }
+
+    /// Tells guests of the router: those to whom it is new, and from time to time all.
+    pub(super) fn advertise(&mut self, now: u64) {
+        let mut ports = self.engine.take_unadvertised();
+        if now >= self.advertised_ms + ADVERTISE_MS {
+            self.advertised_ms = now;
+            ports = self.engine.ports().map(|(index, _)| index).collect();
+        }
+        for index in ports {
+            // A guest that comes up asks by itself.
+            if self.ring(index, RX).is_none() {
+                continue;
+            }
+            let mut bytes = [0; ADVERTISEMENT];
+            let mut frame =
+                Frame { buf: &mut bytes, head: 0, len: 0, partial: false, segmented: false };
+            if self.engine.advertise(index, &mut frame) {
+                self.deliver(index, &mut frame, &Chain::default());
+            }
+        }
     }
 
     fn deliver_bytes(&mut self, index: PortIndex, bytes: &mut [u8]) {

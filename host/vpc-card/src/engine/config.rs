@@ -1,7 +1,8 @@
 //! The engine's configuration: what a patch changes, and the tables derived from it.
 
 use super::{
-    Engine, Port, PortIndex,
+    Engine, Port, PortIndex, ROUTER6,
+    ipv6::link_local,
     packet::{ICMP, ICMP6, TCP, UDP},
 };
 use contracts::{
@@ -10,7 +11,7 @@ use contracts::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
 use types::{IpNet, SecurityGroupId};
@@ -34,6 +35,32 @@ impl Subnet {
         let [a, b, c, d] = router.octets();
         // Locally administered, and not of the range that interfaces get their addresses from.
         Self { router, router_mac: [0x0e, 0xfb, a, b, c, d], config }
+    }
+
+    /// The router's link-local address, which advertisements are from.
+    #[must_use]
+    pub fn router_link_local(&self) -> Ipv6Addr {
+        link_local(self.router_mac)
+    }
+
+    /// The router's address among the subnet's: base + 1, as of IPv4.
+    #[must_use]
+    pub fn router6(&self) -> Option<Ipv6Addr> {
+        let base = self.config.ipv6_cidr?.network();
+        Some(Ipv6Addr::from(u128::from(base) | 1))
+    }
+
+    /// Whether an address is the router's.
+    #[must_use]
+    pub fn is_router(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => address == self.router,
+            IpAddr::V6(address) => {
+                address == ROUTER6
+                    || address == self.router_link_local()
+                    || self.router6() == Some(address)
+            }
+        }
     }
 
     /// Whether an address is of the subnet.
@@ -287,6 +314,8 @@ impl Engine {
             .collect();
         self.by_address.clear();
         self.by_public.clear();
+        self.by_global.clear();
+        let pool6 = self.public_pool6.map(|(pool, _)| pool);
         let mut failed = BTreeMap::new();
         for (at, port) in self.ports.iter_mut().enumerate() {
             let Some(port) = port else { continue };
@@ -299,9 +328,18 @@ impl Engine {
             }
             for &address in &config.ipv6 {
                 self.by_address.insert((config.vpc, address.into()), PortIndex(at));
+                if pool6.is_some_and(|pool| pool.contains(&address)) {
+                    self.by_global.insert(address, PortIndex(at));
+                }
             }
+            let told = (port.subnet.as_ref().and_then(|s| s.config.ipv6_cidr), port.told6);
             port.vpc = self.vpcs.get(&config.vpc).cloned();
             port.subnet = self.subnets.get(&config.subnet).cloned();
+            let net = port.subnet.as_ref().and_then(|s| s.config.ipv6_cidr);
+            port.told6 = net.is_some() && !config.ipv6.is_empty();
+            if port.told6 && told != (net, true) {
+                self.unadvertised.push(PortIndex(at));
+            }
             port.groups = config.groups.iter().filter_map(|id| rules.get(id).cloned()).collect();
             if port.vpc.is_none() || port.subnet.is_none() || config.addresses.is_empty() {
                 let reason = "its VPC, its subnet or its address is not known";

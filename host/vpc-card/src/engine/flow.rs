@@ -1,6 +1,6 @@
 //! The flows that a port's stateful filter follows.
 
-use super::packet::{ACK, FIN, ICMP, Packet, RST, SYN, TCP, UDP};
+use super::packet::{ACK, FIN, ICMP, ICMP6, Packet, RST, SYN, TCP, UDP};
 use std::{
     collections::{HashMap, VecDeque},
     net::IpAddr,
@@ -125,7 +125,7 @@ impl Flow {
             (TCP, _) => TCP_ESTABLISHED,
             (UDP, _) if self.turns > 2 => UDP_STREAM,
             (UDP, _) => UDP_SINGLE,
-            (ICMP, _) => ICMP_IDLE,
+            (ICMP | ICMP6, _) => ICMP_IDLE,
             _ => OTHER_IDLE,
         }
     }
@@ -230,17 +230,23 @@ pub struct FragmentTable {
 
 #[derive(Debug)]
 struct FragmentEntry {
-    key: (IpAddr, IpAddr, u8, u16),
+    key: (IpAddr, IpAddr, u8, u32),
+    /// What the first fragment is of, and how much of the datagram it has.
+    protocol: u8,
     ports: (u16, u16),
     icmp: (u8, u8),
+    end: u16,
     until: u64,
 }
 
 impl FragmentTable {
-    /// Notes a first fragment, or gives a later one its ports; false if it has none.
+    /// Notes a first fragment, or gives a later one its ports; false if it has none, or would
+    /// overwrite the first.
     pub fn resolve(&mut self, packet: &mut Packet, now: u64) -> bool {
         use super::packet::Fragment;
-        let key = (packet.src, packet.dst, packet.protocol, packet.id);
+        // Of IPv6 fragments, only the first one tells what they are of.
+        let protocol = if packet.src.is_ipv6() { 0 } else { packet.protocol };
+        let key = (packet.src, packet.dst, protocol, packet.id);
         match packet.fragment {
             Fragment::Whole => true,
             Fragment::First => {
@@ -248,18 +254,20 @@ impl FragmentTable {
                 if self.entries.len() >= MAX_FRAGMENTED {
                     self.entries.pop_front();
                 }
-                let (ports, icmp) = (packet.ports, packet.icmp);
-                let until = now + FRAGMENT_MS;
-                self.entries.push_back(FragmentEntry { key, ports, icmp, until });
+                let (protocol, ports, icmp) = (packet.protocol, packet.ports, packet.icmp);
+                let (end, until) = (packet.part.1, now + FRAGMENT_MS);
+                let entry = FragmentEntry { key, protocol, ports, icmp, end, until };
+                self.entries.push_back(entry);
                 true
             }
             Fragment::Later => {
                 let found = self.entries.iter().find(|e| e.key == key && e.until > now);
                 if let Some(entry) = found {
+                    packet.protocol = entry.protocol;
                     packet.ports = entry.ports;
                     packet.icmp = entry.icmp;
                 }
-                found.is_some()
+                found.is_some_and(|entry| packet.part.0 >= entry.end)
             }
         }
     }

@@ -3,13 +3,15 @@
 pub mod checksum;
 pub mod config;
 pub mod flow;
+pub mod ipv6;
 pub mod openings;
+mod outside;
 pub mod packet;
 
 use crate::{
     counters::{Counters, Reason},
-    layers::{acl, filter, nat, router, spoof},
-    services::{arp, icmp},
+    layers::{acl, egress_only, filter, nat, router, spoof},
+    services::{arp, dhcp6, icmp, icmp6, nd},
     uplink::sockets::Pool,
 };
 use config::{Rules, Subnet};
@@ -18,20 +20,27 @@ use contracts::{
     network::{Group, RouteTarget, Vpc},
 };
 use flow::{Direction, FlowTable, FragmentTable};
-use packet::{ETHERNET, Frame, Packet, UDP};
+pub use outside::is_local;
+use packet::{Frame, Packet, UDP};
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
-use types::{Ipv4Net, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
+use types::{Ipv4Net, Ipv6Net, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
 
 /// Largest packet that leaves by the internet gateway.
 pub const UPLINK_MTU: usize = 1500;
 /// The resolver's link-local address.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The resolver's IPv6 address.
+pub const RESOLVER6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253);
+/// The router's IPv6 address in every subnet, besides those that differ.
+pub const ROUTER6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0xec2, 0, 0, 0, 0, 0, 1);
 /// DNS packets that a port may send each second.
 const DNS_RATE: u32 = 1024;
+/// ICMPv6 errors that a port is sent each second (RFC 4443, 2.4).
+const ERROR_RATE: u32 = 1000;
 
 /// A port's place in the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -58,6 +67,14 @@ pub struct Port {
     pub grace_until: u64,
     /// DNS packets in the current second.
     dns: (u64, u32),
+    /// ICMPv6 errors in the current second.
+    errors: (u64, u32),
+    /// When it last sent a frame, in ms.
+    sent_ms: u64,
+    /// Flows that left by an egress-only gateway.
+    pub beyond: FlowTable,
+    /// Its guest is told of IPv6.
+    told6: bool,
 }
 
 /// How long the filter takes up unknown flows after the card was started again, in ms: long
@@ -76,6 +93,10 @@ impl Port {
             counters: Counters::default(),
             grace_until: if grace { now + GRACE_MS } else { 0 },
             dns: (0, 0),
+            errors: (0, 0),
+            sent_ms: now,
+            beyond: FlowTable::default(),
+            told6: false,
         }
     }
 
@@ -102,10 +123,18 @@ impl Port {
         addresses.find(|own| own.private == private).and_then(|own| own.public)
     }
 
+    /// The guest's link-local IPv6 address: the one that follows from its Ethernet address.
+    #[must_use]
+    pub fn link_local(&self) -> Ipv6Addr {
+        ipv6::link_local(self.mac())
+    }
+
     /// Whether an address is the VPC resolver's.
     #[must_use]
     pub fn is_resolver(&self, address: IpAddr) -> bool {
-        address == RESOLVER || self.resolver().is_some_and(|own| address == own)
+        address == RESOLVER
+            || address == RESOLVER6
+            || self.resolver().is_some_and(|own| address == own)
     }
 
     /// The VPC resolver's address: the primary block's base + 2.
@@ -122,13 +151,23 @@ impl Port {
     }
 
     fn take_dns_token(&mut self, now: u64) -> bool {
-        let second = now / 1000;
-        if self.dns.0 != second {
-            self.dns = (second, 0);
-        }
-        self.dns.1 += 1;
-        self.dns.1 <= DNS_RATE
+        take(&mut self.dns, now) <= DNS_RATE
     }
+
+    /// Whether the guest may be sent another ICMPv6 error about what it has just sent.
+    pub fn take_error_token(&mut self) -> bool {
+        take(&mut self.errors, self.sent_ms) <= ERROR_RATE
+    }
+}
+
+/// Counts one more in the current second; how many there were.
+fn take(counted: &mut (u64, u32), now: u64) -> u32 {
+    let second = now / 1000;
+    if counted.0 != second {
+        *counted = (second, 0);
+    }
+    counted.1 = counted.1.saturating_add(1);
+    counted.1
 }
 
 /// What becomes of a frame.
@@ -161,10 +200,16 @@ pub struct Engine {
     pub uplink_tx_packets: u64,
     /// Addresses that instances may have at the uplink, and the host's own among them.
     public_pool: Option<(Ipv4Net, Ipv4Addr)>,
+    /// IPv6 addresses of VPCs, and the host's own among them.
+    public_pool6: Option<(Ipv6Net, Ipv6Addr)>,
     ports: Vec<Option<Port>>,
     by_id: HashMap<NetworkInterfaceId, PortIndex>,
     by_address: HashMap<(VpcId, IpAddr), PortIndex>,
     by_public: HashMap<Ipv4Addr, (PortIndex, Ipv4Addr)>,
+    /// Ports by their IPv6 addresses of the pool, which no two of all VPCs share.
+    by_global: HashMap<Ipv6Addr, PortIndex>,
+    /// Ports whose guests are to be told of the router.
+    unadvertised: Vec<PortIndex>,
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
@@ -229,14 +274,6 @@ impl Engine {
         self.by_public.get(&address).copied()
     }
 
-    /// Whether packets to this public address must not leave by the uplink: the pool's
-    /// addresses that no port has would come straight back.
-    #[must_use]
-    pub fn is_unused_public(&self, address: IpAddr) -> bool {
-        let IpAddr::V4(address) = address else { return false };
-        self.public_pool.is_some_and(|(pool, host)| pool.contains(&address) && address != host)
-    }
-
     /// Counts a drop at a port.
     pub fn count(&mut self, index: PortIndex, reason: Reason) {
         match self.ports.get_mut(index.0) {
@@ -249,13 +286,14 @@ impl Engine {
     pub fn clean(&mut self, now: u64) {
         for port in self.ports.iter_mut().flatten() {
             port.flows.clean(seconds(now));
+            port.beyond.clean(seconds(now));
         }
     }
 
     /// Whether any port follows a flow.
     #[must_use]
     pub fn has_flows(&self) -> bool {
-        self.ports.iter().flatten().any(|port| !port.flows.is_empty())
+        self.ports.iter().flatten().any(|port| !port.flows.is_empty() || !port.beyond.is_empty())
     }
 
     /// Decides about a frame from a port's guest.
@@ -263,6 +301,7 @@ impl Engine {
         let Some(port) = self.port_mut(index) else { return Verdict::Drop };
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += frame.len as u64;
+        port.sent_ms = now;
         self.decide_from_port(index, frame, now).unwrap_or_else(|reason| {
             self.count(index, reason);
             Verdict::Drop
@@ -280,15 +319,23 @@ impl Engine {
         if ethertype == 0x0806 {
             return arp::answer(self, index, frame);
         }
-        if ethertype != 0x0800 {
-            return Err(if ethertype == 0x86dd { Reason::Ipv6 } else { Reason::EtherType });
+        let six = ethertype == ipv6::ETHERTYPE;
+        if ethertype != 0x0800 && !six {
+            return Err(Reason::EtherType);
+        }
+        if six && port.config.port.ipv6.is_empty() {
+            return Err(Reason::Ipv6);
         }
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
-        if frame.partial && packet.partial_at().is_none() {
+        let partial = frame.partial && packet.partial_at().is_none();
+        if packet.src.is_ipv6() != six || partial {
             return Err(Reason::Malformed);
         }
-        if packet.protocol == UDP && packet.ports.1 == 67 && packet.src.is_unspecified() {
+        if six && nd::is_of_link(&packet) {
+            return nd::answer(self, index, &packet, frame);
+        }
+        if packet.protocol == UDP && packet.ports.1 == 67 && packet.src == Ipv4Addr::UNSPECIFIED {
             return Ok(Verdict::Dhcp);
         }
         spoof::source(port, &packet)?;
@@ -323,7 +370,11 @@ impl Engine {
         now: u64,
     ) -> Result<Option<Verdict>, Reason> {
         let whole = packet.fragment == packet::Fragment::Whole;
-        if packet.protocol == UDP && packet.ports == (68, 67) {
+        if packet.protocol == UDP && packet.src.is_ipv6() && packet.ports.1 == dhcp6::PORTS.0 {
+            let ours = packet.dst == dhcp6::SERVERS && packet.src == port.link_local();
+            return if ours && whole { Ok(Some(Verdict::Dhcp)) } else { Err(Reason::DhcpIgnored) };
+        }
+        if packet.protocol == UDP && packet.ports == (68, 67) && packet.src.is_ipv4() {
             let ours = packet.dst == subnet.router || packet.dst == Ipv4Addr::BROADCAST;
             return if ours && whole { Ok(Some(Verdict::Dhcp)) } else { Err(Reason::DhcpIgnored) };
         }
@@ -349,15 +400,16 @@ impl Engine {
             // Of a tunnel that the router opened, or nobody's.
             return Ok(Some(Verdict::Tcp));
         }
-        if packet.dst == subnet.router {
-            return if icmp::echo_reply(packet, frame) {
+        if subnet.is_router(packet.dst) {
+            return if icmp::echo_reply(packet, frame) || icmp6::echo_reply(packet, frame) {
                 frame.address(port.mac(), subnet.router_mac);
                 Ok(Some(Verdict::Reply))
             } else {
                 Err(Reason::NoService)
             };
         }
-        if is_link_local(packet.dst) || port.is_resolver(packet.dst) {
+        let stays = is_local(packet.dst) || (packet.src.is_ipv6() && is_local(packet.src));
+        if (stays && !packet.dst.is_multicast()) || port.is_resolver(packet.dst) {
             return Err(Reason::NoService);
         }
         Ok(None)
@@ -378,7 +430,7 @@ impl Engine {
         }
         let vpc = subnet.config.vpc;
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
-            RouteTarget::Blackhole | RouteTarget::EgressOnlyGateway => Err(Reason::NoRoute),
+            RouteTarget::Blackhole => Err(Reason::NoRoute),
             RouteTarget::Local => {
                 let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
@@ -392,6 +444,11 @@ impl Engine {
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
             RouteTarget::InternetGateway => self.egress(index, subnet, packet, frame, now),
+            RouteTarget::EgressOnlyGateway => {
+                let port = self.port_mut(index).ok_or(Reason::Unconfigured)?;
+                egress_only::leave(port, &packet, frame, now)?;
+                self.egress(index, subnet, packet, frame, now)
+            }
         }
     }
 
@@ -404,19 +461,18 @@ impl Engine {
         frame: &mut Frame<'_>,
         now: u64,
     ) -> Result<Verdict, Reason> {
-        let port = self.port(index).ok_or(Reason::Unconfigured)?;
-        if let Some(verdict) = router::fits(port, subnet, &packet, frame) {
-            self.count(index, Reason::TooBig);
+        if let Some(verdict) = router::fits(self, index, subnet, &packet, frame) {
             return Ok(verdict);
         }
+        let port = self.port(index).ok_or(Reason::Unconfigured)?;
         nat::outward(port, &mut packet, frame)?;
-        if let Some((to, private)) = self.by_public(packet.dst) {
+        if let Some((to, private)) = self.by_outside(packet.dst) {
             return self.gateway_in(to, private, packet, frame, now);
         }
         if self.is_unused_public(packet.dst) {
             return Err(Reason::NoHost);
         }
-        packet.clamp_mss(frame, 1460);
+        packet.clamp_mss(frame, if packet.src.is_ipv6() { 1440 } else { 1460 });
         Ok(Verdict::Uplink)
     }
 
@@ -461,7 +517,8 @@ impl Engine {
         filter::check(port, Direction::Ingress, packet, frame, now)?;
         let mac = port.mac();
         frame.address(mac, from_mac.unwrap_or(subnet.router_mac));
-        frame.write(12, &[8, 0]);
+        let ethertype = if packet.src.is_ipv6() { ipv6::ETHERTYPE } else { 0x0800 };
+        frame.write(12, &ethertype.to_be_bytes());
         Ok(())
     }
 
@@ -474,13 +531,13 @@ impl Engine {
     }
 
     fn decide_from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Result<Verdict, Reason> {
-        if frame.bytes().get(ETHERNET).is_some_and(|first| first >> 4 == 6) {
-            return Err(Reason::Ipv6);
-        }
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
-        let (to, private) = self.by_public(packet.dst).ok_or(Reason::NoHost)?;
-        if self.by_public(packet.src).is_some() {
+        let (to, private) = self.by_outside(packet.dst).ok_or(Reason::NoHost)?;
+        if packet.src.is_ipv6() && nd::is_of_link(&packet) {
+            return Err(Reason::SpoofedNd);
+        }
+        if self.by_outside(packet.src).is_some() || is_local(packet.src) {
             // Between instances packets never pass the host.
             return Err(Reason::SpoofedIp);
         }
@@ -498,29 +555,30 @@ impl Engine {
     fn gateway_in(
         &mut self,
         to: PortIndex,
-        private: Ipv4Addr,
+        private: IpAddr,
         mut packet: Packet,
         frame: &mut Frame<'_>,
         now: u64,
     ) -> Result<Verdict, Reason> {
-        let port = self.port(to).ok_or(Reason::NoHost)?;
+        let port = self.port_mut(to).ok_or(Reason::NoHost)?;
         let subnet = port.subnet.as_ref().ok_or(Reason::Unconfigured)?;
-        // Only what is routed to the gateway is outside: an address of the VPC never is.
-        if subnet.route(packet.src) != Some(&RouteTarget::InternetGateway) {
-            self.count(to, Reason::NoRoute);
+        // Only what is routed to a gateway is outside: an address of the VPC never is.
+        let way = subnet.route(packet.src);
+        let passes = if way == Some(&RouteTarget::InternetGateway) {
+            Ok(())
+        } else if way == Some(&RouteTarget::EgressOnlyGateway) {
+            egress_only::enter(port, &packet, frame, now)
+        } else {
+            Err(Reason::NoRoute)
+        };
+        if let Err(reason) = passes {
+            self.count(to, reason);
             return Ok(Verdict::Drop);
         }
-        packet.set_destination(frame, private);
+        if let IpAddr::V4(private) = private {
+            packet.set_destination(frame, private);
+        }
         self.deliver(to, None, None, packet, frame, now)
-    }
-}
-
-/// Whether an address is good on its link only.
-#[must_use]
-pub fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 

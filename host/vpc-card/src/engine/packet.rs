@@ -1,8 +1,11 @@
 //! Frames and the headers in them: read by offset, changed in place.
 
-use super::checksum::{Sum, checksum};
+use super::{
+    checksum::{Sum, checksum},
+    ipv6,
+};
 use crate::counters::Reason;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Length of an Ethernet header.
 pub const ETHERNET: usize = 14;
@@ -106,6 +109,15 @@ pub fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
+/// An IPv6 address; none of others.
+#[must_use]
+pub fn ipv6(address: IpAddr) -> Option<Ipv6Addr> {
+    match address {
+        IpAddr::V6(address) => Some(address),
+        IpAddr::V4(_) => None,
+    }
+}
+
 /// Six bytes as an Ethernet address.
 #[must_use]
 pub fn mac(bytes: &[u8], at: usize) -> Option<[u8; 6]> {
@@ -134,12 +146,14 @@ pub struct Packet {
     pub protocol: u8,
     /// Time to live.
     pub ttl: u8,
-    /// IP identification.
-    pub id: u16,
+    /// Identification of the datagram that fragments are of.
+    pub id: u32,
     /// Must not be fragmented.
     pub dont_fragment: bool,
     /// Which part it is.
     pub fragment: Fragment,
+    /// Of a fragment: where in the datagram it begins and ends, in bytes.
+    pub part: (u16, u16),
     /// Where the transport header begins in the frame.
     pub transport: usize,
     /// Where the packet ends in the frame.
@@ -158,6 +172,10 @@ impl Packet {
     /// # Errors
     /// The packet contradicts itself.
     pub fn parse(frame: &Frame<'_>) -> Result<Self, Reason> {
+        if frame.bytes().get(ETHERNET).is_some_and(|first| first >> 4 == 6) {
+            let packet = ipv6::network(frame.bytes(), ETHERNET)?;
+            return packet.carry(frame.bytes(), frame.len).ok_or(Reason::Malformed);
+        }
         let packet = Self::read(frame.bytes(), ETHERNET, frame.len).ok_or(Reason::Malformed)?;
         let header = frame.bytes().get(ETHERNET..packet.transport).unwrap_or_default();
         if checksum(header) == 0 { Ok(packet) } else { Err(Reason::Malformed) }
@@ -165,15 +183,23 @@ impl Packet {
 
     /// Reads a packet's headers from `at`; `limit` is where its bytes end at the latest.
     fn read(bytes: &[u8], at: usize, limit: usize) -> Option<Self> {
-        let mut packet = Self::network(bytes, at)?;
+        let packet = Self::network(bytes, at)?;
+        // A fragment that would overwrite the transport header is an attack.
+        let least = if packet.protocol == TCP { 64 } else { 8 };
+        let overwrites = packet.fragment == Fragment::Later && packet.part.0 < least;
+        // ICMP for IPv6 has no business here.
+        if overwrites || packet.protocol == ICMP6 { None } else { packet.carry(bytes, limit) }
+    }
+
+    /// Reads what a packet carries.
+    fn carry(self, bytes: &[u8], limit: usize) -> Option<Self> {
+        let mut packet = self;
         if packet.end > limit || packet.transport > packet.end {
             return None;
         }
         let header = bytes.get(packet.transport..packet.end.min(bytes.len()))?;
         if packet.fragment == Fragment::Later {
-            // A fragment that would overwrite the transport header is an attack.
-            let least = if packet.protocol == TCP { 8 } else { 1 };
-            return (word(bytes, at + 6)? & 0x1fff >= least).then_some(packet);
+            return Some(packet);
         }
         match packet.protocol {
             TCP => {
@@ -192,9 +218,10 @@ impl Packet {
                 }
                 packet.ports = (word(header, 0)?, word(header, 2)?);
             }
-            ICMP => {
+            ICMP | ICMP6 => {
                 packet.icmp = (*header.first()?, *header.get(1)?);
-                let id = if is_icmp_error(packet.icmp.0) { 0 } else { word(header, 4)? };
+                let echo = packet.protocol == ICMP || matches!(packet.icmp.0, 128 | 129);
+                let id = if packet.is_error() || !echo { 0 } else { word(header, 4)? };
                 packet.ports = (id, id);
                 header.get(7)?;
             }
@@ -212,20 +239,24 @@ impl Packet {
         }
         bytes.get(at + size - 1)?;
         let fragment = word(bytes, at + 6)?;
+        let len = word(bytes, at + 2)?;
+        let offset = (fragment & 0x1fff) << 3;
+        let carried = len.saturating_sub(u16::from(first & 15) * 4);
         Some(Self {
             src: address(bytes, at + 12)?.into(),
             dst: address(bytes, at + 16)?.into(),
             protocol: *bytes.get(at + 9)?,
             ttl: *bytes.get(at + 8)?,
-            id: word(bytes, at + 4)?,
+            id: word(bytes, at + 4)?.into(),
             dont_fragment: fragment & 0x4000 != 0,
             fragment: match (fragment & 0x1fff, fragment & 0x2000) {
                 (0, 0) => Fragment::Whole,
                 (0, _) => Fragment::First,
                 _ => Fragment::Later,
             },
+            part: (offset, offset.saturating_add(carried)),
             transport: at + size,
-            end: at + usize::from(word(bytes, at + 2)?),
+            end: at + usize::from(len),
             ports: (0, 0),
             icmp: (0, 0),
             flags: ACK,
@@ -236,13 +267,16 @@ impl Packet {
     /// and ports.
     #[must_use]
     pub fn quoted(&self, frame: &Frame<'_>) -> Option<Self> {
-        if self.protocol != ICMP || !is_icmp_error(self.icmp.0) || self.fragment == Fragment::Later
-        {
+        if !self.is_error() || self.fragment == Fragment::Later {
             return None;
         }
         let bytes = frame.bytes();
         let bytes = bytes.get(..self.end.min(bytes.len()))?;
-        let mut inner = Self::network(bytes, self.transport + 8)?;
+        let mut inner = if self.src.is_ipv6() {
+            ipv6::network(bytes, self.transport + 8).ok()?
+        } else {
+            Self::network(bytes, self.transport + 8)?
+        };
         if inner.fragment == Fragment::Later {
             return None;
         }
@@ -250,9 +284,9 @@ impl Packet {
             TCP | UDP => {
                 inner.ports = (word(bytes, inner.transport)?, word(bytes, inner.transport + 2)?);
             }
-            ICMP => {
+            ICMP | ICMP6 => {
                 inner.icmp = (*bytes.get(inner.transport)?, *bytes.get(inner.transport + 1)?);
-                if is_icmp_error(inner.icmp.0) {
+                if inner.is_error() {
                     return None;
                 }
                 let id = word(bytes, inner.transport + 4)?;
@@ -261,6 +295,26 @@ impl Packet {
             _ => {}
         }
         Some(inner)
+    }
+
+    /// Whether it reports an error about another packet.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        match self.protocol {
+            ICMP => is_icmp_error(self.icmp.0),
+            ICMP6 => self.icmp.0 < 128,
+            _ => false,
+        }
+    }
+
+    /// Whether it is of an ICMP type that asks for an answer.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        match self.protocol {
+            ICMP => is_icmp_request(self.icmp.0),
+            ICMP6 => matches!(self.icmp.0, 128 | 139),
+            _ => false,
+        }
     }
 
     /// Where the transport checksum is, if the protocol has one over the addresses.
@@ -341,6 +395,10 @@ impl Packet {
     pub fn decrement_ttl(&mut self, frame: &mut Frame<'_>) {
         let old = frame.word(ETHERNET + 8);
         self.ttl = self.ttl.saturating_sub(1);
+        if self.src.is_ipv6() {
+            frame.write(ETHERNET + 7, &[self.ttl]);
+            return;
+        }
         let new = u16::from_be_bytes([self.ttl, self.protocol]);
         let mut delta = Sum::default();
         delta.replace(old, new);

@@ -2,7 +2,7 @@
 //!
 //! As AWS tracks connections: a flow that a rule allowed is *tracked*, and its packets pass both
 //! ways until it is idle, whatever becomes of the rule. A TCP or UDP flow that a rule for all
-//! addresses (0.0.0.0/0) allows, while the other direction allows all of the protocol to all
+//! addresses (0.0.0.0/0, or ::/0 of IPv6) allows, while the other direction allows all of the protocol to all
 //! addresses, is *untracked*: each packet is asked of the rules of its direction, so that it is
 //! cut as soon as the rule goes. ICMP is always tracked.
 //!
@@ -21,7 +21,7 @@ use crate::{
         Port,
         config::{Allowed, Question},
         flow::Direction,
-        packet::{ACK, Frame, ICMP, Packet, SYN, TCP, UDP, is_icmp_error, is_icmp_request},
+        packet::{ACK, Frame, ICMP, ICMP6, Packet, SYN, TCP, UDP},
         seconds,
     },
 };
@@ -38,7 +38,7 @@ pub fn check(
         Direction::Ingress => Reason::GroupIngress,
         Direction::Egress => Reason::GroupEgress,
     };
-    if packet.protocol == ICMP && is_icmp_error(packet.icmp.0) {
+    if packet.is_error() {
         return if icmp_error(port, direction, packet, frame, now) { Ok(()) } else { Err(refuse) };
     }
     let begins = begins(packet);
@@ -88,7 +88,7 @@ fn in_grace(port: &Port, packet: &Packet, now: u64) -> bool {
 fn begins(packet: &Packet) -> Option<bool> {
     match packet.protocol {
         TCP => Some(packet.flags & (SYN | ACK) == SYN),
-        ICMP => Some(is_icmp_request(packet.icmp.0)),
+        ICMP | ICMP6 => Some(packet.is_request()),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! What a packet passes on its way, one file a layer.
 
 pub mod acl;
+pub mod egress_only;
 pub mod filter;
 pub mod nat;
 pub mod router;

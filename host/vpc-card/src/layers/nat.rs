@@ -9,9 +9,12 @@ use crate::{
 };
 use std::net::IpAddr;
 
-/// Gives a packet that leaves its public source address; without one it cannot leave.
+/// Gives a packet that leaves its public source address; without one it cannot leave. Of IPv6, all
+/// of the port's own addresses are public.
 pub fn outward(port: &Port, packet: &mut Packet, frame: &mut Frame<'_>) -> Result<(), Reason> {
-    let IpAddr::V4(private) = packet.src else { return Err(Reason::Ipv6) };
+    let IpAddr::V4(private) = packet.src else {
+        return if port.owns(packet.src) { Ok(()) } else { Err(Reason::NoPublicAddress) };
+    };
     let public = port.public_of(private).ok_or(Reason::NoPublicAddress)?;
     packet.set_source(frame, public);
     Ok(())

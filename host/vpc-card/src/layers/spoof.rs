@@ -4,7 +4,7 @@ use crate::{
     counters::Reason,
     engine::{
         Port,
-        packet::{Frame, Packet, mac, word},
+        packet::{Frame, Packet, ipv6, mac, word},
     },
 };
 use std::net::Ipv4Addr;
@@ -19,11 +19,17 @@ pub fn ethernet(port: &Port, frame: &Frame<'_>) -> Result<u16, Reason> {
 }
 
 /// Checks a packet's source address, unless the port routes for others.
+///
+/// Of link-local IPv6 addresses, a guest has the one that follows from its Ethernet address, as on
+/// AWS; no other is anybody's.
 pub fn source(port: &Port, packet: &Packet) -> Result<(), Reason> {
     let routes = !port.config.port.source_dest_check;
     let sane = !packet.src.is_multicast()
         && packet.src != Ipv4Addr::BROADCAST
         && !packet.src.is_loopback()
-        && !packet.src.is_unspecified();
-    if port.owns(packet.src) || (routes && sane) { Ok(()) } else { Err(Reason::SpoofedIp) }
+        && !packet.src.is_unspecified()
+        && ipv6(packet.src)
+            .is_none_or(|src| !src.is_unicast_link_local() && src.to_ipv4_mapped().is_none());
+    let own = port.owns(packet.src) || packet.src == port.link_local();
+    if own || (routes && sane) { Ok(()) } else { Err(Reason::SpoofedIp) }
 }

@@ -100,8 +100,11 @@ pub fn answer(port: &Port, frame: &[u8], reply: &mut Vec<u8>) -> Result<(), Reas
     } else {
         (port.mac(), own)
     };
-    let datagram =
-        Datagram { macs: (to_mac, subnet.router_mac), src: (subnet.router, 67), dst: (to, 68) };
+    let datagram = Datagram {
+        macs: (to_mac, subnet.router_mac),
+        src: (subnet.router.into(), 67),
+        dst: (to.into(), 68),
+    };
     datagram.frame(&body, reply);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The VPC's resolver: names of the VPC's ports from the card's own tables, the rest forwarded.
 
 use crate::engine::{Engine, Port, packet::word};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use types::VpcId;
 
 /// Longest name in text form.
@@ -17,6 +17,7 @@ const MAX_RECORDS: u16 = 8;
 const A: u16 = 1;
 const SOA: u16 = 6;
 const PTR: u16 = 12;
+const AAAA: u16 = 28;
 const OPT: u16 = 41;
 const IN: u16 = 1;
 
@@ -189,7 +190,7 @@ fn header(reply: &mut [u8], code: u8, questions: u16, answers: u16, authorities:
 }
 
 enum Found {
-    Address(Ipv4Addr),
+    Address(IpAddr),
     Name(String),
     /// The name is in this zone of ours, and doesn't exist.
     NoName(String),
@@ -205,12 +206,10 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
     }
     let service = port.config.services.iter().find(|service| service.has_name(&question.name));
     if let Some(service) = service {
-        return match question.kind {
-            A => match service.address {
-                IpAddr::V4(address) => Found::Address(address),
-                IpAddr::V6(_) => Found::NoRecord(question.name.clone()),
-            },
-            _ => Found::NoRecord(question.name.clone()),
+        return if question.kind == kind_of(service.address) {
+            Found::Address(service.address)
+        } else {
+            Found::NoRecord(question.name.clone())
         };
     }
     let under = |domain: &str| {
@@ -218,11 +217,10 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
         rest.strip_suffix('.').map(str::to_owned)
     };
     if let Some(host) = under(&vpc.private_domain) {
-        let known = host_by_name(engine, vpc.id, &host);
-        return match known {
-            Some(address) if question.kind == A => Found::Address(address),
-            Some(_) => Found::NoRecord(vpc.private_domain.clone()),
-            None => Found::NoName(vpc.private_domain.clone()),
+        let zone = vpc.private_domain.clone();
+        return match host_by_name(engine, vpc.id, &host) {
+            Some(host) => host.of_kind(question.kind).map_or(Found::NoRecord(zone), Found::Address),
+            None => Found::NoName(zone),
         };
     }
     if let Some(host) = under(&vpc.public_domain)
@@ -236,7 +234,7 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
             Some(if inside { private } else { public })
         });
         return match behind {
-            Some(address) if question.kind == A => Found::Address(address),
+            Some(address) if question.kind == A => Found::Address(address.into()),
             Some(_) => Found::NoRecord(vpc.public_domain.clone()),
             None => Found::Elsewhere,
         };
@@ -253,17 +251,67 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
             None => Found::NoName(zone),
         };
     }
+    if let Some(address) = reverse6(&question.name)
+        && vpc.ipv6_cidrs.iter().any(|cidr| cidr.contains(&address))
+    {
+        let zone = "ip6.arpa".to_owned();
+        let port = engine.by_address(vpc.id, address.into()).and_then(|at| engine.port(at));
+        return match port.map(|port| &port.config.port) {
+            Some(port) if question.kind == PTR => {
+                let name = port.resource_name.as_ref().map_or(&port.host_name, |name| &name.name);
+                Found::Name(format!("{name}.{}", vpc.private_domain))
+            }
+            Some(_) => Found::NoRecord(zone),
+            None => Found::NoName(zone),
+        };
+    }
     Found::Elsewhere
 }
 
-/// The address of a host of the VPC: by the name that goes with an address, or by a port's own.
-fn host_by_name(engine: &Engine, vpc: VpcId, host: &str) -> Option<Ipv4Addr> {
+/// A host's addresses, as far as its name leads to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Host {
+    four: Option<Ipv4Addr>,
+    six: Option<Ipv6Addr>,
+}
+
+impl Host {
+    fn of_kind(self, kind: u16) -> Option<IpAddr> {
+        match kind {
+            A => self.four.map(IpAddr::V4),
+            AAAA => self.six.map(IpAddr::V6),
+            _ => None,
+        }
+    }
+}
+
+/// The kind of record that has this address.
+fn kind_of(address: IpAddr) -> u16 {
+    if address.is_ipv6() { AAAA } else { A }
+}
+
+/// The addresses of a host of the VPC: by the name that goes with an address, by the one that
+/// follows from its instance's ID, or by a port's own.
+fn host_by_name(engine: &Engine, vpc: VpcId, host: &str) -> Option<Host> {
     if let Some(address) = dashed(host, "ip-") {
-        return engine.by_address(vpc, address.into()).map(|_| address);
+        let known = engine.by_address(vpc, address.into())?;
+        return engine.port(known).map(|_| Host { four: Some(address), six: None });
     }
     let mut ports = engine.ports().map(|(_, port)| &port.config.port);
-    let port = ports.find(|port| port.vpc == vpc && port.host_name.eq_ignore_ascii_case(host))?;
-    port.addresses.first().map(|address| address.private)
+    ports.find_map(|port| {
+        let four = port.addresses.first().map(|address| address.private);
+        let six = port.ipv6.first().copied();
+        let is = |name: &str| name.eq_ignore_ascii_case(host);
+        match &port.resource_name {
+            _ if port.vpc != vpc => None,
+            Some(told) if is(&told.name) => {
+                // A name without any record doesn't exist.
+                let host = Host { four: four.filter(|_| told.a), six: six.filter(|_| told.aaaa) };
+                (told.a || told.aaaa || is(&port.host_name)).then_some(host)
+            }
+            Some(_) | None => is(&port.host_name).then_some(Host { four, six: None }),
+        }
+    })
 }
 
 fn name_of(engine: &Engine, vpc: VpcId, address: Ipv4Addr) -> Option<String> {
@@ -288,8 +336,21 @@ fn reverse(name: &str) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::new(d, c, b, a))
 }
 
+/// The address in a name such as `1.0.0. … .d.f.ip6.arpa`, of 32 digits.
+fn reverse6(name: &str) -> Option<Ipv6Addr> {
+    let digits = name.strip_suffix(".ip6.arpa")?;
+    let mut address = 0_u128;
+    let mut count = 0;
+    for digit in digits.rsplit('.') {
+        let &[digit] = digit.as_bytes() else { return None };
+        address = (address << 4) | u128::from(char::from(digit).to_digit(16)?);
+        count += 1;
+    }
+    (count == 32).then_some(Ipv6Addr::from(address))
+}
+
 enum Record<'a> {
-    Address(Ipv4Addr),
+    Address(IpAddr),
     Name(&'a str),
     Soa(&'a str),
 }
@@ -298,7 +359,8 @@ fn compose(query: &[u8], question: &Question, code: u8, record: Record<'_>, repl
     reply.clear();
     reply.extend_from_slice(query.get(..question.end).unwrap_or_default());
     let (kind, body, owner) = match record {
-        Record::Address(address) => (A, address.octets().to_vec(), None),
+        Record::Address(IpAddr::V4(address)) => (A, address.octets().to_vec(), None),
+        Record::Address(IpAddr::V6(address)) => (AAAA, address.octets().to_vec(), None),
         Record::Name(name) => (PTR, encode(name), None),
         Record::Soa(zone) => {
             let mut body = encode(&format!("ns0.{zone}"));
@@ -323,7 +385,7 @@ fn compose(query: &[u8], question: &Question, code: u8, record: Record<'_>, repl
 }
 
 /// A name in wire form; labels that are too long are cut.
-fn encode(name: &str) -> Vec<u8> {
+pub fn encode(name: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len() + 2);
     for label in name.split('.').filter(|label| !label.is_empty()) {
         let label = label.as_bytes();

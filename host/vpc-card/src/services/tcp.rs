@@ -8,7 +8,7 @@ use super::dns_stream::DnsStream;
 use crate::{
     engine::{
         Port,
-        packet::{ACK, ETHERNET, Packet, SYN, ipv4},
+        packet::{ACK, ETHERNET, Packet, SYN},
     },
     owner,
 };
@@ -28,7 +28,7 @@ use std::{
     collections::VecDeque,
     hash::{BuildHasher as _, RandomState},
     io::{ErrorKind, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Shutdown},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown},
     ops::RangeInclusive,
     os::unix::net::UnixStream,
     path::Path,
@@ -136,8 +136,8 @@ enum Backend {
 struct Connection {
     id: u64,
     handle: SocketHandle,
-    own: (Ipv4Addr, u16),
-    guest: (Ipv4Addr, u16),
+    own: (IpAddr, u16),
+    guest: (IpAddr, u16),
     backend: Backend,
 }
 
@@ -166,13 +166,17 @@ impl Stack {
         let mut interface = Interface::new(config, &mut wire, instant(now));
         // Any address is ours: only those of services are handed to us.
         let own = Ipv4Addr::new(169, 254, 169, 254);
+        let own6 = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
         interface.update_ip_addrs(|addresses| {
-            // One address fits always.
+            // Two addresses fit always.
             let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(own), 32));
+            let _ = addresses.push(IpCidr::new(IpAddress::Ipv6(own6), 128));
         });
         interface.set_any_ip(true);
-        if let Err(error) = interface.routes_mut().add_default_ipv4_route(own) {
-            log::error!("route of a TCP stack: {error:?}");
+        let routes = interface.routes_mut();
+        let routed = routes.add_default_ipv4_route(own).map(|_| ());
+        if let Err(error) = routed.and(routes.add_default_ipv6_route(own6)) {
+            log::error!("routes of a TCP stack: {error:?}");
         }
         let name = port.config.port.id.to_string();
         let vpc = port.config.port.vpc.to_string();
@@ -191,9 +195,8 @@ impl Stack {
 
     /// Takes a segment of the guest's.
     pub fn receive(&mut self, port: &Port, packet: &Packet, frame: &[u8]) {
-        let (Some(src), Some(dst)) = (ipv4(packet.src), ipv4(packet.dst)) else { return };
-        let guest = (src, packet.ports.0);
-        let own = (dst, packet.ports.1);
+        let guest = (packet.src, packet.ports.0);
+        let own = (packet.dst, packet.ports.1);
         let mut connections = self.connections.iter();
         let known = connections.any(|at| (at.guest, at.own) == (guest, own));
         if packet.flags & (SYN | ACK) == SYN && !known {
@@ -209,7 +212,7 @@ impl Stack {
                 let hop_limit = service.hop_limit.max(1);
                 let backend = Backend::Connecting { service, next_ms: 0, until_ms: u64::MAX };
                 self.listen(own, guest, hop_limit, backend);
-            } else if port.is_resolver(own.0.into()) && own.1 == DNS {
+            } else if port.is_resolver(own.0) && own.1 == DNS {
                 if self.connections.len() >= MAX_CONNECTIONS || self.resolved() {
                     return;
                 }
@@ -223,9 +226,8 @@ impl Stack {
     /// Whether a segment is of a connection that there is.
     #[must_use]
     pub fn knows(&self, packet: &Packet) -> bool {
-        let (guest, own) = ((packet.src, packet.ports.0), (packet.dst, packet.ports.1));
-        let is = |one: (Ipv4Addr, u16), other: (IpAddr, u16)| one.0 == other.0 && one.1 == other.1;
-        self.connections.iter().any(|at| is(at.guest, guest) && is(at.own, own))
+        let ends = ((packet.src, packet.ports.0), (packet.dst, packet.ports.1));
+        self.connections.iter().any(|at| (at.guest, at.own) == ends)
     }
 
     /// Connects the guest, at this port of its primary address, with a stream of the owner's, who
@@ -241,7 +243,7 @@ impl Stack {
     ) -> Result<(), &'static str> {
         let router = port.subnet.as_ref().ok_or("the interface has no subnet")?.router;
         let guest = port.config.port.addresses.first().ok_or("the interface has no address")?;
-        let guest = (guest.private, to);
+        let (guest, router) = (IpAddr::V4(guest.private), IpAddr::V4(router));
         let tunnels = self.connections.iter().filter(|at| at.own.0 == router);
         if tunnels.count() >= MAX_TUNNELS || self.connections.len() >= MAX_CONNECTIONS {
             return Err("the interface has too many tunnels");
@@ -252,12 +254,12 @@ impl Stack {
             source = if source == *TUNNEL_PORTS.end() { *TUNNEL_PORTS.start() } else { source + 1 };
         }
         let mut socket = new_socket(ROUTER_HOPS);
-        let (remote, local) = ((IpAddress::Ipv4(guest.0), to), (IpAddress::Ipv4(router), source));
+        let (remote, local) = ((IpAddress::from(guest), to), (IpAddress::from(router), source));
         let context = self.interface.context();
         socket.connect(context, remote, local).map_err(|_| "there is no such port")?;
         // The first call of `advance` knows the time.
         let backend = Backend::Calling { owner, until_ms: u64::MAX };
-        self.keep(socket, (router, source), guest, backend);
+        self.keep(socket, (router, source), (guest, to), backend);
         Ok(())
     }
 
@@ -269,13 +271,13 @@ impl Stack {
 
     fn listen(
         &mut self,
-        own: (Ipv4Addr, u16),
-        guest: (Ipv4Addr, u16),
+        own: (IpAddr, u16),
+        guest: (IpAddr, u16),
         hop_limit: u8,
         backend: Backend,
     ) {
         let mut socket = new_socket(hop_limit);
-        let address = Some(IpAddress::Ipv4(own.0));
+        let address = Some(IpAddress::from(own.0));
         if socket.listen(IpListenEndpoint { addr: address, port: own.1 }).is_err() {
             return;
         }
@@ -285,8 +287,8 @@ impl Stack {
     fn keep(
         &mut self,
         socket: tcp::Socket<'static>,
-        own: (Ipv4Addr, u16),
-        guest: (Ipv4Addr, u16),
+        own: (IpAddr, u16),
+        guest: (IpAddr, u16),
         backend: Backend,
     ) {
         let handle = self.sockets.add(socket);

@@ -12,10 +12,10 @@ use rustix::{
 };
 use std::{
     io,
-    net::{Ipv4Addr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, UdpSocket},
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
 };
-use types::Ipv4Net;
+use types::{Ipv4Net, Ipv6Net};
 
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const TUNSETPERSIST: libc::c_ulong = 0x4004_54cb;
@@ -45,11 +45,9 @@ impl Tun {
         // SAFETY: the argument is a number.
         let result = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETPERSIST, 1) };
         ensure!(result == 0, "keep {name}: {}", io::Error::last_os_error());
-        // Nothing of ours speaks IPv6: without it the device is quiet. Best effort.
-        let quiet = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-        if let Err(error) = std::fs::write(&quiet, "1") {
-            log::debug!("{quiet}: {error}");
-        }
+        // Quiet: no link-local address, and nothing learnt from the guests' side.
+        set_ipv6(name, "addr_gen_mode", "1");
+        set_ipv6(name, "accept_ra", "0");
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("control socket")?;
         let control = socket.as_fd();
         request.set_address(host);
@@ -76,6 +74,35 @@ impl Tun {
         let mut request = Request::new("fogprobe%d")?;
         request.0.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_TUN | libc::IFF_NO_PI)?;
         request.ioctl(file.as_fd(), TUNSETIFF).context("make a TUN device")
+    }
+
+    /// Makes the device the host's way to a pool of IPv6 addresses too, with `host` as the host's
+    /// own.
+    ///
+    /// # Errors
+    /// The host has no IPv6, or does not let us.
+    pub fn add_ipv6(&self, name: &str, pool: Ipv6Net, host: Ipv6Addr) -> anyhow::Result<()> {
+        // As cards before, which had no IPv6, left it.
+        set_ipv6(name, "disable_ipv6", "0");
+        let socket = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).context("control socket")?;
+        let mut request = Request::new(name)?;
+        request.ioctl(socket.as_fd(), libc::SIOCGIFINDEX).context("find the device")?;
+        let address = libc::in6_ifreq {
+            ifr6_addr: libc::in6_addr { s6_addr: host.octets() },
+            ifr6_prefixlen: u32::from(pool.prefix_len()),
+            // SAFETY: the kernel has just filled in this member.
+            ifr6_ifindex: unsafe { request.0.ifr_ifru.ifru_ifindex },
+        };
+        // SAFETY: the request takes this structure.
+        let result =
+            unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFADDR, &raw const address) };
+        if result == 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        // It is as the card before left it.
+        let there = error.raw_os_error() == Some(libc::EEXIST);
+        if there { Ok(()) } else { Err(error).context("set the host's IPv6 address") }
     }
 
     /// Reads a packet; none if there is none.
@@ -114,6 +141,14 @@ impl Tun {
 impl AsFd for Tun {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
+    }
+}
+
+/// Sets how the kernel treats a device's IPv6, if it has any.
+fn set_ipv6(name: &str, setting: &str, value: &str) {
+    let path = format!("/proc/sys/net/ipv6/conf/{name}/{setting}");
+    if let Err(error) = std::fs::write(&path, value) {
+        log::debug!("{path}: {error}");
     }
 }
 

@@ -126,6 +126,15 @@ impl Rig {
         self.folder.join("owner.sock")
     }
 
+    pub fn boot_with(&self, port: u8, features: u64) -> Frontend {
+        Frontend::boot_with(&self.socket(port), features)
+    }
+
+    /// Where services' connections go.
+    pub fn service(&self) -> PathBuf {
+        self.folder.join("service")
+    }
+
     fn socket(&self, port: u8) -> PathBuf {
         self.folder.join(eni(port).to_string())
     }

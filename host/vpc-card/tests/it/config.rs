@@ -7,11 +7,14 @@ use contracts::{
     },
 };
 use std::{net::Ipv4Addr, path::PathBuf};
-use types::{Ipv4Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId};
+use types::{
+    Ipv4Net, Ipv6Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId, VpcId,
+};
 
 pub const POOL: &str = "198.18.0.0/24";
 pub const POOL6: &str = "fd12:3456:7800::/40";
 pub const ANY: &str = "0.0.0.0/0";
+pub const ANY6: &str = "::/0";
 
 pub fn ip(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
@@ -126,4 +129,42 @@ pub fn patch() -> VpcPatch {
         groups: vec![open(1), open(2), open(3), open(11)],
         ..VpcPatch::default()
     }
+}
+
+/// `patch()` with IPv6: port N of subnet S has fd12:3456:7801:S::N, but port 11, of the other VPC,
+/// fd12:3456:7802:1::11; everything is allowed, and the internet gateway is the way out.
+pub fn patch6() -> VpcPatch {
+    let mut patch = patch();
+    let net6 = |text: &str| text.parse::<Ipv6Net>().unwrap();
+    for (vpc, block) in patch.vpcs.iter_mut().zip(["fd12:3456:7801::/56", "fd12:3456:7802::/56"]) {
+        vpc.ipv6_cidrs = vec![net6(block)];
+    }
+    for (subnet, block) in patch.subnets.iter_mut().zip(["7801:1", "7801:2", "7802:1"]) {
+        let all = |egress| AclEntry {
+            number: 101,
+            egress,
+            allow: true,
+            traffic: Traffic::All,
+            cidr: net6(ANY6).into(),
+        };
+        subnet.ipv6_cidr = Some(net6(&format!("fd12:3456:{block}::/64")));
+        let vpc = format!("fd12:3456:{}::/56", &block[..4]);
+        subnet.routes.push(Route { destination: net6(&vpc).into(), target: RouteTarget::Local });
+        let gateway = RouteTarget::InternetGateway;
+        subnet.routes.push(Route { destination: net6(ANY6).into(), target: gateway });
+        subnet.acl.extend([all(true), all(false)]);
+    }
+    let addresses = ["7801:1::11", "7801:2::12", "7801:1::13", "7802:1::11"];
+    for (port, address) in patch.ports.iter_mut().zip(addresses) {
+        port.port.ipv6 = vec![format!("fd12:3456:{address}").parse().unwrap()];
+    }
+    for group in &mut patch.groups {
+        group.ingress.push(rule6(Traffic::All, ANY6));
+        group.egress.push(rule6(Traffic::All, ANY6));
+    }
+    patch
+}
+
+pub fn rule6(traffic: Traffic, cidr: &str) -> Rule {
+    Rule { traffic, peer: Peer::Cidr(cidr.parse::<Ipv6Net>().unwrap().into()) }
 }

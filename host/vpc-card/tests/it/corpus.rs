@@ -8,9 +8,10 @@ type Target = fn(&[u8]);
 #[test]
 fn the_corpus_does_no_harm() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let targets: [(&str, Target); 6] = [
+    let targets: [(&str, Target); 7] = [
         ("frame", fuzz::frame),
         ("dhcp", fuzz::dhcp),
+        ("dhcp6", fuzz::dhcp6),
         ("dns", fuzz::dns),
         ("dns_stream", fuzz::dns_stream),
         ("message", fuzz::message),

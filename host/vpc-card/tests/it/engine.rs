@@ -34,7 +34,7 @@ impl Bench {
         Self { engine, now: 1000 }
     }
 
-    fn groups(&mut self, groups: Vec<contracts::network::Group>) {
+    pub fn groups(&mut self, groups: Vec<contracts::network::Group>) {
         self.engine.apply(VpcPatch { groups, ..VpcPatch::default() }, self.now);
     }
 
@@ -61,7 +61,7 @@ impl Bench {
         self.process(bytes, |engine, frame| engine.from_port(index, frame, now))
     }
 
-    fn uplink(&mut self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
+    pub fn uplink(&mut self, bytes: &[u8]) -> (Verdict, Vec<u8>) {
         let now = self.now;
         self.process(bytes, |engine, frame| engine.from_uplink(frame, now))
     }
@@ -78,7 +78,7 @@ impl Bench {
         }
     }
 
-    fn dropped(&self, port: u8, reason: Reason) -> u64 {
+    pub fn dropped(&self, port: u8, reason: Reason) -> u64 {
         self.engine.port(self.index(port)).unwrap().counters.dropped(reason)
     }
 }

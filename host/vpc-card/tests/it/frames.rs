@@ -7,7 +7,7 @@ use vpc_card::engine::packet::{ICMP, TCP, UDP, write_ipv4};
 /// Where frames to a router go: the card doesn't look.
 pub const ROUTER: [u8; 6] = [0x0e, 0xfb, 0, 0, 0, 1];
 
-fn sum(bytes: &[u8], start: u32) -> u16 {
+pub fn sum(bytes: &[u8], start: u32) -> u16 {
     let mut sum = start;
     for pair in bytes.chunks(2) {
         sum += u32::from(pair[0]) << 8 | u32::from(pair.get(1).copied().unwrap_or(0));

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod card;
+mod card6;
 mod config;
 mod corpus;
 mod dns;
 mod engine;
 mod frames;
+mod frames6;
 mod frontend;
 mod guest;
+mod ipv6;
 mod properties;
 mod sockets;

@@ -4,6 +4,7 @@ use crate::{
     config::{ip, mac},
     engine::Bench,
     frames::{dhcp, query, udp},
+    frames6,
 };
 use proptest::prelude::*;
 use vpc_card::{
@@ -14,6 +15,8 @@ use vpc_card::{
     services::{dhcp as server, dns},
     vhost_user::message::{Header, Message},
 };
+
+const SIX: &str = "fd12:3456:7801:1::11";
 
 /// Frames that are nearly right: a good one with some bytes changed and its end cut off.
 fn mangled(base: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
@@ -42,6 +45,38 @@ proptest! {
             prop_assert_eq!(&bytes[26..30], ip("10.0.1.11").octets());
             prop_assert!(frame.len() <= bytes.len());
         }
+    }
+
+    #[test]
+    fn ipv6_frames(bytes in prop_oneof![
+        mangled(frames6::udp(1, (SIX, 9), ("fd12:3456:7801:1::13", 9), &[0; 40])),
+        mangled(frames6::tcp(1, (SIX, 9), ("2001:db8::1", 9), 2, &[2, 4, 35, 0])),
+        mangled(frames6::solicit(1, SIX, "fe80:ec2::1")),
+        mangled(frames6::nd(1, SIX, "ff02::2", 133, &[0; 4])),
+        mangled(frames6::icmp(1, SIX, "fd12:3456:7801:2::12", 1, 4, &[0x60; 60])),
+        mangled(frames6::raw(1, 0, 64, SIX, "fd12:3456:7801:2::12", &[
+            &frames6::options(44)[..], &frames6::fragment(60, 0, false, 7),
+            &frames6::options(17), &frames6::udp_body(9, 9, b"hidden"),
+        ].concat())),
+    ]) {
+        let mut bench = crate::ipv6::bench();
+        let (verdict, frame) = bench.send(1, &bytes);
+        if matches!(verdict, Verdict::Deliver(_) | Verdict::Uplink) {
+            prop_assert_eq!(&bytes[6..12], mac(1));
+            prop_assert_eq!(&bytes[22..38], frames6::ip6(SIX).octets());
+            prop_assert!(frame.len() <= bytes.len());
+            // Nothing that nodes of a link say to each other reaches another port.
+            prop_assert!(frame[20] != 58 || !(133..=137).contains(&frame[54]));
+        }
+        bench.uplink(&bytes);
+    }
+
+    #[test]
+    fn dhcpv6_messages(bytes in mangled([
+        &[1, 1, 2, 3, 0, 1, 0, 4, 0, 3, 0, 1][..], &[0, 3, 0, 40], &[0; 12],
+        &[0, 5, 0, 24], &[0; 24], &[0, 14, 0, 0],
+    ].concat())) {
+        vpc_card::fuzz::dhcp6(&bytes);
     }
 
     #[test]
