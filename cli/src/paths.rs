@@ -144,10 +144,10 @@ mod tests {
     #[test]
     fn an_ordinary_user_s_sockets_are_in_the_data_folder_if_their_paths_fit() {
         let runtime = || Some(PathBuf::from("/run/user/1000"));
-        let short = Path::new("/home/me/.local/share/fogbank");
+        let short = Path::new("/srv/me/fogbank");
         assert_eq!(Paths::run_folder(short, false, runtime()), short.join("run"));
         assert!(Paths::run_folder(short, true, runtime()).starts_with("/run/fogbank"));
-        let long = Path::new("/home/me").join("x".repeat(80));
+        let long = Path::new("/srv/me").join("x".repeat(80));
         assert!(Paths::run_folder(&long, false, runtime()).starts_with("/run/user/1000"));
         assert!(Paths::run_folder(&long, false, None).starts_with(std::env::temp_dir()));
     }
