@@ -227,7 +227,11 @@ impl Engine {
             remove_subnets,
             groups,
             remove_groups,
+            nat_gateways,
+            remove_nat_gateways,
         } = patch;
+        let nat_gateways = self.known_gateways(nat_gateways);
+        self.nat_gateways.apply(reset, nat_gateways, &remove_nat_gateways);
         if reset {
             let keep: HashSet<_> = ports.iter().map(|config| config.port.id).collect();
             let gone: Vec<_> = self.by_id.keys().filter(|id| !keep.contains(id)).copied().collect();
@@ -278,6 +282,14 @@ impl Engine {
             }
         }
         self.derive()
+    }
+
+    /// NAT gateways with their public addresses as they are known here.
+    fn known_gateways(&self, mut gateways: Vec<network::NatGateway>) -> Vec<network::NatGateway> {
+        for address in gateways.iter_mut().flat_map(|gateway| &mut gateway.addresses) {
+            address.public = address.public.and_then(|public| self.known_as(public));
+        }
+        gateways
     }
 
     fn add_port(&mut self, port: Port) {

@@ -12,5 +12,6 @@ mod frames6;
 mod frontend;
 mod guest;
 mod ipv6;
+mod nat_gateways;
 mod properties;
 mod sockets;
