@@ -1,6 +1,7 @@
 //! Tests of the whole card: the engine by itself, and a running card by real rings.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod cached;
 mod card;
 mod card6;
 mod config;
