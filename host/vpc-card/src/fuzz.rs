@@ -109,6 +109,18 @@ fn engine() -> Engine {
     engine
 }
 
+/// Packets that a guest sends out, each behind its length, to the uplink by sockets.
+pub fn uplink(bytes: &[u8]) {
+    let mut rest = bytes;
+    crate::uplink::sockets::examine(std::iter::from_fn(|| {
+        let (len, behind) = rest.split_first_chunk::<2>()?;
+        let len = usize::from(u16::from_be_bytes(*len)).min(behind.len());
+        let (packet, after) = behind.split_at_checked(len)?;
+        rest = after;
+        Some(packet)
+    }));
+}
+
 /// A frame, from the guest and from the uplink.
 pub fn frame(bytes: &[u8]) {
     let mut engine = engine();

@@ -88,15 +88,13 @@ impl Config {
     fn open_uplink(&self) -> Option<Uplink> {
         let opened = match &self.uplink {
             Way::None => return None,
-            Way::Tun(name) => {
-                Tun::open(name, self.public_pool, self.host_address()).map(|tun| {
-                    match tun.add_ipv6(name, self.public_pool6, self.host_address6()) {
-                        Ok(()) => log::info!("uplink: {}", self.public_pool6),
-                        Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
-                    }
-                    Uplink::Tun(tun)
-                })
-            }
+            Way::Tun(name) => Tun::open(name, self.public_pool, self.host_address()).map(|tun| {
+                match tun.add_ipv6(name, self.public_pool6, self.host_address6()) {
+                    Ok(()) => log::info!("uplink: {}", self.public_pool6),
+                    Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
+                }
+                Uplink::Tun(tun)
+            }),
             Way::Sockets => Pool::new(self.public_pool)
                 .with_context(|| format!("{} can't be public addresses", self.public_pool))
                 .and_then(Sockets::start)
