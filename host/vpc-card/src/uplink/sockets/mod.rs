@@ -168,6 +168,20 @@ impl AsFd for Sockets {
     }
 }
 
+/// Reads a guest's packets as the uplink does, without any socket of the host's: for fuzzers.
+pub fn examine<'a>(bytes: impl Iterator<Item = &'a [u8]>) {
+    let mut fragments = fragments::Fragments::default();
+    for bytes in bytes {
+        let Some(packet) = packets::Packet::parse(bytes) else { continue };
+        if packet.is_whole() {
+            drop(packets::reset(&packet));
+            tcp::examine(&packet);
+        } else if let Some(whole) = fragments.take(&packet, 0) {
+            packets::Packet::parse(&whole).and_then(|packet| packet.datagram().map(<[u8]>::len));
+        }
+    }
+}
+
 /// Whether the kernel lets this user send echo requests.
 #[must_use]
 pub fn can_ping() -> bool {

@@ -335,6 +335,18 @@ impl Stack {
     }
 }
 
+/// Gives a segment to a stack that waits for a connection.
+pub fn examine(packet: &Packet<'_>) {
+    let Some((from, to)) = packet.ports() else { return };
+    let (guest, peer) = (SocketAddrV4::new(packet.src, from), SocketAddrV4::new(packet.dst, to));
+    let mut stack = Stack::new(Key { guest, peer }, 0);
+    let socket = stack.sockets.get_mut::<tcp::Socket<'_>>(stack.handle);
+    if socket.listen((IpAddress::Ipv4(*peer.ip()), to)).is_ok() {
+        stack.wire.incoming.push_back(packet.bytes.to_vec());
+        stack.interface.poll(instant(0), &mut stack.wire, &mut stack.sockets);
+    }
+}
+
 /// Tells a guest that its packet came to nothing; of what can't be reached, `router` tells.
 pub fn refuse(refusal: Refusal, packet: &[u8], router: Ipv4Addr, out: &mut Vec<Vec<u8>>) {
     let Some(packet) = Packet::parse(packet) else { return };

@@ -637,3 +637,6 @@ fn nonblocking(stream: TcpStream) -> Option<TcpStream> {
     stream.set_nonblocking(true).ok()?;
     Some(stream)
 }
+
+#[cfg(test)]
+mod tests;
