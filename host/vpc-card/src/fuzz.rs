@@ -151,6 +151,18 @@ const ECHO: [u8; 42] = [
     0, 0, 10, 198, 51, 100, 1, 8, 0, 0xf7, 0xf8, 0, 7, 0, 0,
 ];
 
+/// Packets that a guest sends out, each behind its length, to the uplink by sockets.
+pub fn uplink(bytes: &[u8]) {
+    let mut rest = bytes;
+    crate::uplink::sockets::examine(std::iter::from_fn(|| {
+        let (len, behind) = rest.split_first_chunk::<2>()?;
+        let len = usize::from(u16::from_be_bytes(*len)).min(behind.len());
+        let (packet, after) = behind.split_at_checked(len)?;
+        rest = after;
+        Some(packet)
+    }));
+}
+
 /// A frame, from the guest, again, and from the uplink. An echo to 198.51.100.1 is under way,
 /// identifier 7. What is decided again is the same.
 pub fn frame(bytes: &[u8]) {

@@ -13,7 +13,7 @@ use crate::{
     },
     services::{forward::Forwarder, tcp::until},
     sys::{Poller, Waker, epoll_key},
-    uplink::tun::Tun,
+    uplink::Uplink,
     vhost_user::{
         QUEUES, RX, TX,
         memory::Chain,
@@ -25,7 +25,7 @@ use port::PortIo;
 use rustix::event::epoll::Event;
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::mpsc::{Receiver, Sender},
     time::{Duration, Instant},
 };
@@ -60,6 +60,8 @@ pub enum Command {
     Stop(NetworkInterfaceId, usize, Sender<Option<Box<Ring>>>),
     /// Give a ring another call.
     SetCall(NetworkInterfaceId, usize, Option<OwnedFd>),
+    /// Connect an interface's guest, at a TCP port, with a stream of its owner's.
+    OpenTunnel(NetworkInterfaceId, u16, UnixStream),
     /// End.
     End,
 }
@@ -105,7 +107,7 @@ impl Source {
 pub struct Datapath {
     engine: Engine,
     ports: Vec<PortIo>,
-    tun: Option<Tun>,
+    uplink: Option<Uplink>,
     forwarder: Forwarder,
     poller: Poller,
     commands: Receiver<Command>,
@@ -131,20 +133,20 @@ impl Datapath {
     /// The system gives no epoll descriptor.
     pub fn new(
         engine: Engine,
-        tun: Option<Tun>,
+        uplink: Option<Uplink>,
         forwarder: Forwarder,
         commands: Receiver<Command>,
         waker: Waker,
     ) -> anyhow::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&waker, Source::Commands.key())?;
-        if let Some(tun) = &tun {
-            poller.add(tun, Source::Uplink.key())?;
+        if let Some(uplink) = &uplink {
+            poller.add(uplink, Source::Uplink.key())?;
         }
         Ok(Self {
             engine,
             ports: Vec::new(),
-            tun,
+            uplink,
             forwarder,
             poller,
             commands,
@@ -235,6 +237,9 @@ impl Datapath {
         match command {
             Command::Apply(patch, done) => {
                 let failed = self.engine.apply(*patch, now);
+                if let Some(uplink) = self.uplink.as_ref().filter(|it| it.wants_openings()) {
+                    uplink.open(self.engine.openings());
+                }
                 self.forget_ports();
                 drop(done.send(failed));
             }
@@ -253,6 +258,7 @@ impl Datapath {
                     ring.set_call(call);
                 }
             }
+            Command::OpenTunnel(id, port, stream) => self.open_tunnel(id, port, stream, now),
             Command::End => {}
         }
     }
@@ -468,13 +474,13 @@ impl Datapath {
     }
 
     fn send_uplink(&mut self, from: PortIndex, frame: &Frame<'_>, body: &Chain) {
-        let Some(tun) = &self.tun else {
+        let Some(uplink) = &self.uplink else {
             self.engine.count(from, Reason::Uplink);
             return;
         };
         let packet = frame.bytes().get(ETHERNET..).unwrap_or_default();
         let rest = frame.len - frame.head;
-        if tun.write(packet, body, HEADER + frame.head, rest) {
+        if uplink.write(packet, body, HEADER + frame.head, rest) {
             self.engine.uplink_tx_packets += 1;
         } else {
             self.engine.count(from, Reason::Uplink);
@@ -485,14 +491,14 @@ impl Datapath {
     fn receive_uplink(&mut self, packet: &mut [u8], now: u64) {
         let nothing = Chain::default();
         for _ in 0..BATCH {
-            let Some(tun) = &self.tun else { return };
-            let len = match tun.read(packet.get_mut(ETHERNET..).unwrap_or_default()) {
+            let Some(uplink) = &self.uplink else { return };
+            let len = match uplink.read(packet.get_mut(ETHERNET..).unwrap_or_default()) {
                 Ok(Some(len)) => len + ETHERNET,
                 Ok(None) => return,
                 Err(error) => {
                     log::error!("{error:#}: going on without an uplink");
-                    self.poller.remove(tun);
-                    self.tun = None;
+                    self.poller.remove(uplink);
+                    self.uplink = None;
                     return;
                 }
             };
@@ -522,11 +528,12 @@ impl Datapath {
         }
         let mut card = self.engine.counters.report();
         card.retain(|name, _| name.starts_with("drop_"));
-        card.insert("uplink".to_owned(), u64::from(self.tun.is_some()));
+        card.insert("uplink".to_owned(), u64::from(self.uplink.is_some()));
         card.insert("uplink_rx_packets".to_owned(), self.engine.uplink_rx_packets);
         card.insert("uplink_tx_packets".to_owned(), self.engine.uplink_tx_packets);
         card.insert("repeated_decisions".to_owned(), self.engine.repeated);
         report.insert("card".to_owned(), card);
+        report.extend(self.uplink.as_ref().map(Uplink::report).unwrap_or_default());
         report
     }
 }

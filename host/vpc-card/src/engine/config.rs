@@ -94,6 +94,7 @@ impl Engine {
             nat_gateways,
             remove_nat_gateways,
         } = patch;
+        let nat_gateways = self.known_gateways(nat_gateways);
         self.nat_gateways.apply(reset, nat_gateways, &remove_nat_gateways);
         if reset {
             let keep: HashSet<_> = ports.iter().map(|config| config.port.id).collect();
@@ -132,7 +133,10 @@ impl Engine {
         self.groups.extend(groups.into_iter().map(|group| (group.id, group)));
         // The first configuration after a start is of ports whose guests may have talked before.
         let fresh = std::mem::replace(&mut self.configured, true);
-        for config in ports {
+        for mut config in ports {
+            for address in &mut config.port.addresses {
+                address.public = address.public.and_then(|public| self.known_as(public));
+            }
             match self.by_id.get(&config.port.id) {
                 Some(&index) => {
                     if let Some(port) = self.port_mut(index) {
@@ -149,6 +153,14 @@ impl Engine {
         self.compiled.update(&self.groups, &recompile);
         self.keeper.forget(now);
         self.derive()
+    }
+
+    /// NAT gateways with their public addresses as they are known here.
+    fn known_gateways(&self, mut gateways: Vec<network::NatGateway>) -> Vec<network::NatGateway> {
+        for address in gateways.iter_mut().flat_map(|gateway| &mut gateway.addresses) {
+            address.public = address.public.and_then(|public| self.known_as(public));
+        }
+        gateways
     }
 
     fn add_port(&mut self, port: Port) {

@@ -6,6 +6,7 @@ pub mod config;
 pub mod flow;
 pub mod ipv6;
 pub mod nat_gateways;
+pub mod openings;
 mod outside;
 pub mod packet;
 pub mod rules;
@@ -15,6 +16,7 @@ use crate::{
     counters::{Counters, Reason},
     layers::{acl, egress_only, filter, nat, router, spoof},
     services::{arp, dhcp6, icmp, icmp6, nd},
+    uplink::sockets::Pool,
 };
 use cache::{Asked, Cache, Keeper, Trail};
 use config::{Rules, Subnet};
@@ -229,6 +231,8 @@ pub struct Engine {
     /// NAT gateways.
     pub nat_gateways: NatGateways,
     uplink_fragments: FragmentTable,
+    /// How public addresses are known here, if not as they are.
+    twins: Option<Pool>,
     configured: bool,
     keeper: Keeper,
     /// Whether the decision at hand may be kept.
@@ -240,6 +244,18 @@ impl Engine {
     #[must_use]
     pub fn new(pool: Ipv4Net, host: Ipv4Addr) -> Self {
         Self { public_pool: Some((pool, host)), ..Self::default() }
+    }
+
+    /// A switch without ports, to which public addresses of the pool are their twins.
+    #[must_use]
+    pub fn with_twins(pool: Pool) -> Self {
+        Self { twins: Some(pool), ..Self::new(pool.inside(), pool.host()) }
+    }
+
+    /// A public address as it is known here; none if the uplink doesn't have it.
+    #[must_use]
+    pub fn known_as(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.twins.map_or(Some(public), |pool| pool.twin_of(public))
     }
 
     /// Where the port with this ID is.
@@ -417,6 +433,12 @@ impl Engine {
             && (port.has_service(packet.dst) || port.is_resolver(packet.dst))
         {
             return if whole { Ok(Some(Verdict::Tcp)) } else { Err(Reason::Fragment) };
+        }
+        let answer = packet.protocol == packet::TCP
+            && packet.flags & (packet::SYN | packet::ACK) != packet::SYN;
+        if packet.dst == subnet.router && answer && whole {
+            // Of a tunnel that the router opened, or nobody's.
+            return Ok(Some(Verdict::Tcp));
         }
         if subnet.is_router(packet.dst) {
             return if icmp::echo_reply(packet, frame) || icmp6::echo_reply(packet, frame) {

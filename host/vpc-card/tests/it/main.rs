@@ -11,6 +11,8 @@ mod engine;
 mod frames;
 mod frames6;
 mod frontend;
+mod guest;
 mod ipv6;
 mod nat_gateways;
 mod properties;
+mod sockets;
