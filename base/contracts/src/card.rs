@@ -4,13 +4,14 @@
 //! connection (a request with `reset`), then changes to it. Applying is idempotent: what is
 //! already so is left alone, traffic and I/O under way are not disturbed.
 
-use crate::network::{Group, Port, Subnet, Vpc};
+use crate::network::{Group, NatGateway, Port, Subnet, Vpc};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
-use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
+use types::{NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// To the VPC card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "nearly all requests are the large one")]
 pub enum VpcRequest {
     /// Change the configuration.
     Apply(VpcPatch),
@@ -39,6 +40,12 @@ pub struct VpcPatch {
     pub groups: Vec<Group>,
     /// Groups that go away.
     pub remove_groups: Vec<SecurityGroupId>,
+    /// NAT gateways that are new or differ.
+    #[serde(default)]
+    pub nat_gateways: Vec<NatGateway>,
+    /// NAT gateways that go away.
+    #[serde(default)]
+    pub remove_nat_gateways: Vec<NatGatewayId>,
 }
 
 /// A port, and what the host knows of it.

@@ -8,7 +8,8 @@
 use crate::{machine, network, storage};
 use serde::{Deserialize, Serialize};
 use types::{
-    InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, Timestamp, VolumeId, VpcId,
+    InstanceId, NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, Timestamp, VolumeId,
+    VpcId,
 };
 
 /// One thing that the host shall have.
@@ -26,6 +27,8 @@ pub enum Entry {
     Subnet(network::Subnet),
     /// A security group of such a VPC.
     Group(network::Group),
+    /// A NAT gateway of such a VPC.
+    NatGateway(network::NatGateway),
 }
 
 /// An entry's key.
@@ -43,6 +46,8 @@ pub enum EntryKey {
     Subnet(SubnetId),
     /// Of [`Entry::Group`].
     Group(SecurityGroupId),
+    /// Of [`Entry::NatGateway`].
+    NatGateway(NatGatewayId),
 }
 
 impl EntryKey {
@@ -64,6 +69,7 @@ impl Entry {
             Self::Vpc(vpc) => EntryKey::Vpc(vpc.id),
             Self::Subnet(subnet) => EntryKey::Subnet(subnet.id),
             Self::Group(group) => EntryKey::Group(group.id),
+            Self::NatGateway(gateway) => EntryKey::NatGateway(gateway.id),
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct Subject {
     pub attached: Vec<String>,
     /// The ARN of its permissions boundary.
     pub boundary: Option<String>,
+    /// The text of its trust policy; none of a user.
+    #[serde(default)]
+    pub trust: Option<String>,
 }
 
 /// A managed policy.

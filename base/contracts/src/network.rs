@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use types::{IpNet, Ipv4Net, Ipv6Net, Mac, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
+use types::{
+    IpNet, Ipv4Net, Ipv6Net, Mac, NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId,
+    VpcId,
+};
 
 /// A network interface as a switch port.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -142,8 +145,36 @@ pub enum RouteTarget {
     EgressOnlyGateway,
     /// To an interface of the VPC (a router of the customer's own).
     Interface(NetworkInterfaceId),
+    /// Out of the subnet by a NAT gateway of the VPC.
+    NatGateway(NatGatewayId),
     /// Nowhere: the target is gone.
     Blackhole,
+}
+
+/// A NAT gateway: what translates many inner addresses to its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatGateway {
+    /// The gateway.
+    pub id: NatGatewayId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Its subnet, whose ACL and routes hold for what it sends on.
+    pub subnet: SubnetId,
+    /// Its addresses.
+    pub addresses: Vec<NatAddress>,
+    /// What its ports are derived from: the same for ever, and unknown to strangers.
+    pub port_key: (u64, u64),
+}
+
+/// An address of a NAT gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NatAddress {
+    /// Within the subnet.
+    pub private: Ipv4Addr,
+    /// Translated 1:1 at the internet gateway; none of a private gateway.
+    pub public: Option<Ipv4Addr>,
+    /// It is being taken away: no connection begins there.
+    pub draining: bool,
 }
 
 /// A security group's rules.

@@ -33,7 +33,8 @@ pub enum ObjectsRequest {
     Scrub,
     /// Drops all buckets of all accounts, and what the accounts have set.
     Reset,
-    /// Sets the store's clock forward until it is started again, and applies lifecycle rules.
+    /// Sets the store's clock forward until it is started again, applies lifecycle rules and writes
+    /// inventories.
     AdvanceClock {
         /// How far, in days.
         days: u32,

@@ -111,6 +111,8 @@ ids! {
     SubnetId = "subnet";
     /// An internet gateway.
     InternetGatewayId = "igw";
+    /// A NAT gateway.
+    NatGatewayId = "nat";
     /// A route table.
     RouteTableId = "rtb";
     /// A route table's association with a subnet, or as a VPC's main table.

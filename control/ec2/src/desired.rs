@@ -7,7 +7,7 @@ use crate::{
     },
     ebs::volumes::{self, Volume, VolumeState},
     hosts::Host,
-    vpc::{self, network_interfaces::NetworkInterface},
+    vpc::{self, nat_gateways::NatGateway, network_interfaces::NetworkInterface},
 };
 use contracts::host::{Entry, EntryKey};
 use state::{ChangeSet, State};
@@ -53,6 +53,7 @@ pub fn entry(state: &State, host: &str, key: EntryKey) -> Option<Entry> {
         EntryKey::Vpc(id) => vpc::desired::vpc(state, id).map(Entry::Vpc),
         EntryKey::Subnet(id) => vpc::desired::subnet(state, id).map(Entry::Subnet),
         EntryKey::Group(id) => vpc::desired::group(state, id).map(Entry::Group),
+        EntryKey::NatGateway(id) => vpc::nat_gateways::desired(state, id).map(Entry::NatGateway),
     }
 }
 
@@ -70,6 +71,10 @@ fn with_network(state: &State, id: InstanceId, add: &mut dyn FnMut(EntryKey)) {
         add(EntryKey::Vpc(interface.vpc));
         add(EntryKey::Subnet(interface.subnet));
         interface.groups.iter().for_each(|group| add(EntryKey::Group(*group)));
+        for gateway in state.find::<NatGateway>("vpc", interface.vpc) {
+            add(EntryKey::NatGateway(gateway.id));
+            add(EntryKey::Subnet(gateway.subnet));
+        }
     }
 }
 

@@ -187,6 +187,20 @@ faults! {
     /// A gateway that translates public addresses.
     mapped_addresses(vpc) => "DependencyViolation", 400, "Network {vpc} has some mapped public address(es). Please unmap those public address(es) before detaching the gateway.";
 
+    nat_gateway_limit(zone) => "NatGatewayLimitExceeded", 400, "The maximum number of NAT gateways in Availability Zone {zone} has been reached.";
+    nat_gateway_not_found(id) => "NatGatewayNotFound", 400, "NAT gateway {id} was not found";
+    nat_gateway_malformed(id) => "NatGatewayMalformed", 400, "NAT gateway {id} is malformed";
+    /// A gateway that a call can't change now.
+    nat_gateway_state(id, state) => "IncorrectState", 400, "NAT gateway {id} is in state {state}; it must be available.";
+    nat_gateway_busy(id) => "IncorrectState", 400, "NAT gateway {id} has addresses on their way; wait until that is done.";
+    nat_gateway_connectivity(id, is, needed) => "InvalidParameterValue", 400, "NAT gateway {id} is a {is} NAT gateway; this operation is for {needed} ones.";
+    nat_address_limit(limit) => "PrivateIpAddressLimitExceeded", 400, "A NAT gateway may have {limit} private IP addresses.";
+    /// The primary address, which stays as long as the gateway.
+    primary_nat_address() => "InvalidParameterValue", 400, "The primary address of a NAT gateway can not be taken away.";
+    private_nat_with_elastic() => "InvalidParameterCombination", 400, "A private NAT gateway can not have an Elastic IP address: AllocationId and SecondaryAllocationIds are for public ones.";
+    public_nat_with_count() => "InvalidParameterCombination", 400, "SecondaryPrivateIpAddressCount is for private NAT gateways.";
+    more_private_than_elastic() => "InvalidParameterCombination", 400, "Each private IP address of a public NAT gateway needs an Elastic IP address.";
+
     /// A route that exists.
     route_exists(destination) => "RouteAlreadyExists", 400, "The route identified by {destination} already exists.";
     /// A route that doesn't exist, to delete.
@@ -198,7 +212,7 @@ faults! {
     /// A route within the VPC that leads elsewhere than to an interface.
     route_within_vpc(destination) => "InvalidParameterValue", 400, "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.";
     /// A route without a target, or with several.
-    one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId or NetworkInterfaceId.";
+    one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId, NatGatewayId or NetworkInterfaceId.";
     /// Resources of different VPCs.
     different_networks(one, one_id, other, other_id) => "InvalidParameterValue", 400, "{one} {one_id} and {other} {other_id} belong to different networks";
     /// A subnet that has a route table.
@@ -258,6 +272,10 @@ faults! {
     address_out_of_subnet() => "InvalidParameterValue", 400, "Address does not fall within the subnet's address range";
     /// An address that AWS keeps for itself.
     address_reserved() => "InvalidParameterValue", 400, "Address is in subnet's reserved address range";
+    /// Addresses that an interface doesn't have.
+    addresses_not_assigned(interface) => "InvalidParameterValue", 400, "Some of the specified addresses are not assigned to interface {interface}";
+    /// The primary address, which stays as long as the interface.
+    primary_address(ip) => "InvalidParameterValue", 400, "The address {ip} is the primary private IP address of the network interface and can not be unassigned.";
     /// A text that is no IPv4 address.
     not_an_address(text) => "InvalidParameterValue", 400, "invalid value for parameter address: {text}";
     /// An interface that is attached, to delete.
@@ -278,6 +296,10 @@ faults! {
     /// A change of a running instance's interfaces.
     interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
 
+    /// An interface that a service of the cloud uses.
+    managed_interface(id) => "OperationNotPermitted", 400, "The network interface '{id}' is managed by a service and can not be changed.";
+    /// What belongs to a service's resource.
+    not_permitted_to_access() => "AuthFailure", 403, "You do not have permission to access the specified resource.";
     /// A public address that isn't the caller's.
     address_not_found(address) => "InvalidAddress.NotFound", 400, "Address '{address}' not found.";
     /// A public address that somebody has.

@@ -30,6 +30,18 @@ pub fn tick(tx: &mut state::Tx) {
     compute::instances::forget_terminated(tx);
     compute::instances::stop_closed(tx);
     idempotency::forget_old(tx);
+    vpc::nat_gateways::tick(tx);
+}
+
+/// Whether anything is in a state that lasts for a moment only, which [`advance`] ends.
+#[must_use]
+pub fn is_in_transition(state: &state::State) -> bool {
+    vpc::nat_gateways::is_in_transition(state)
+}
+
+/// Ends the states that last for a moment only.
+pub fn advance(tx: &mut state::Tx) {
+    vpc::nat_gateways::tick(tx);
 }
 
 /// The tables of this crate's rows.
@@ -50,6 +62,7 @@ pub fn tables() -> Vec<state::TableDef> {
         state::table::<vpc::defaults::RegionSetup>(),
         state::table::<vpc::dhcp_options::DhcpOptions>(),
         state::table::<vpc::internet_gateways::InternetGateway>(),
+        state::table::<vpc::nat_gateways::NatGateway>(),
         state::table::<vpc::network_acls::NetworkAcl>(),
         state::table::<vpc::network_interfaces::NetworkInterface>(),
         state::table::<vpc::route_tables::RouteTable>(),

@@ -15,7 +15,7 @@ use crate::{
     hosts, idempotency,
     vpc::{
         addresses::Address, defaults::RegionSetup, dhcp_options::DhcpOptions,
-        internet_gateways::InternetGateway, network_acls::NetworkAcl,
+        internet_gateways::InternetGateway, nat_gateways::NatGateway, network_acls::NetworkAcl,
         network_interfaces::NetworkInterface, route_tables::RouteTable,
         security_groups::SecurityGroup, subnets::Subnet, vpcs::Vpc,
     },
@@ -59,6 +59,7 @@ pub fn reset(tx: &mut Tx) {
     clear::<InternetGateway>(tx, |_| true);
     clear::<KeyPair>(tx, |_| true);
     clear::<MetadataDefaults>(tx, |_| true);
+    clear::<NatGateway>(tx, |_| true);
     clear::<NetworkAcl>(tx, |_| true);
     clear::<NetworkInterface>(tx, |_| true);
     clear::<ProfileAssociation>(tx, |_| true);

@@ -10,8 +10,8 @@ use crate::{
     tags,
     vpc::{
         addresses::Address, dhcp_options::DhcpOptions, internet_gateways::InternetGateway,
-        network_acls::NetworkAcl, network_interfaces::NetworkInterface, route_tables::RouteTable,
-        security_groups::SecurityGroup, subnets::Subnet, vpcs::Vpc,
+        nat_gateways::NatGateway, network_acls::NetworkAcl, network_interfaces::NetworkInterface,
+        route_tables::RouteTable, security_groups::SecurityGroup, subnets::Subnet, vpcs::Vpc,
     },
 };
 use iam::Request;
@@ -38,6 +38,7 @@ macro_rules! for_each_resource {
             Instance,
             InternetGateway,
             KeyPair,
+            NatGateway,
             NetworkAcl,
             NetworkInterface,
             RouteTable,

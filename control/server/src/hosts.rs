@@ -235,7 +235,8 @@ async fn prove(
             | EntryKey::Port(_)
             | EntryKey::Vpc(_)
             | EntryKey::Subnet(_)
-            | EntryKey::Group(_) => None,
+            | EntryKey::Group(_)
+            | EntryKey::NatGateway(_) => None,
         });
         instances.collect::<BTreeSet<_>>()
     };

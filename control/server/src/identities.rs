@@ -258,7 +258,10 @@ fn of_user(state: &State, user: &User) -> Option<Subject> {
 
 fn of_role(state: &State, role: &Role) -> Option<Subject> {
     let open = Account::is_open(state, role.named.account);
-    open.then(|| subject(&role.named, role.arn(), &role.tags, vec![&role.permissions]))
+    open.then(|| Subject {
+        trust: Some(role.trust.text().to_owned()),
+        ..subject(&role.named, role.arn(), &role.tags, vec![&role.permissions])
+    })
 }
 
 /// The first permissions are its own; their boundary counts.
@@ -274,6 +277,7 @@ fn subject(named: &iam::Named, arn: String, tags: &types::Tags, all: Vec<&Permis
         inline: inline.map(|text| text.text().to_owned()).collect(),
         attached: attached.into_iter().cloned().collect(),
         boundary: all.first().and_then(|own| own.boundary.clone()),
+        trust: None,
     }
 }
 

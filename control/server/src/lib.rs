@@ -40,6 +40,8 @@ use tokio::net::TcpListener;
 
 /// How often what is due by the clock is done.
 const TICK: Duration = Duration::from_secs(30);
+/// How long states last that come and go by themselves.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to end; the AWS endpoint is at `listener`.
 ///
@@ -115,7 +117,8 @@ async fn serve(config: Config, listener: std::net::TcpListener) -> anyhow::Resul
         ended = trail.serve(&events) => ended,
         ended = teller.serve(&identities) => ended,
         ended = object_keys::serve(&keys, dispatcher) => ended,
-        ended = clock(cloud, config.data, master) => ended,
+        ended = clock(cloud.clone(), config.data, master) => ended,
+        ended = moments(cloud) => ended,
         ended = terminated() => ended,
     };
     trail.close().await;
@@ -144,6 +147,23 @@ async fn clock(
         if now != seen {
             images::register(&cloud, &data).await?;
             seen = now;
+        }
+    }
+}
+
+/// Ends what lasts for a moment only, such as the state `pending` of what takes no time here.
+async fn moments(cloud: Arc<Cloud>) -> anyhow::Result<()> {
+    loop {
+        tokio::time::sleep(MOMENT).await;
+        if !ec2::is_in_transition(&cloud.state()) {
+            continue;
+        }
+        let ended = cloud.mutate(false, |tx| {
+            ec2::advance(tx);
+            Ok(())
+        });
+        if let Err(fault) = ended.await {
+            log::error!("what lasts for a moment did not end: {fault}");
         }
     }
 }

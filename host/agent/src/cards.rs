@@ -9,7 +9,7 @@ use crate::{
 };
 use contracts::{
     card::{EbsPatch, EbsRequest, PortConfig, Reply, Service, VolumeConfig, VpcPatch, VpcRequest},
-    network::{Group, Subnet, Vpc},
+    network::{Group, NatGateway, Subnet, Vpc},
     storage::Volume,
 };
 use std::{
@@ -17,7 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::PathBuf,
 };
-use types::{NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
+use types::{NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
 
 /// Where guests find their metadata.
 const METADATA: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254));
@@ -95,6 +95,7 @@ pub struct Vpcs {
     vpcs: Table<VpcId, Vpc>,
     subnets: Table<SubnetId, Subnet>,
     groups: Table<SecurityGroupId, Group>,
+    nat_gateways: Table<NatGatewayId, NatGateway>,
 }
 
 /// Why something failed, by a card's reply.
@@ -224,6 +225,7 @@ impl Vpcs {
                 self.vpcs.lost();
                 self.subnets.lost();
                 self.groups.lost();
+                self.nat_gateways.lost();
             }
             Peer::Said(reply) => {
                 self.line.busy = false;
@@ -231,6 +233,7 @@ impl Vpcs {
                 self.vpcs.answer(|key| reason(&reply, &key));
                 self.subnets.answer(|key| reason(&reply, &key));
                 self.groups.answer(|key| reason(&reply, &key));
+                self.nat_gateways.answer(|key| reason(&reply, &key));
             }
         }
     }
@@ -273,11 +276,13 @@ impl Vpcs {
         self.vpcs.want(desired.vpcs.clone());
         self.subnets.want(desired.subnets.clone());
         self.groups.want(desired.groups.clone());
+        self.nat_gateways.want(desired.nat_gateways.clone());
         if !self.line.is_free() {
             return;
         }
         let (ports, vpcs) = (self.ports.take(), self.vpcs.take());
         let (subnets, groups) = (self.subnets.take(), self.groups.take());
+        let gateways = self.nat_gateways.take();
         let patch = VpcPatch {
             reset: !self.line.configured,
             ports: ports.put,
@@ -288,6 +293,8 @@ impl Vpcs {
             remove_subnets: subnets.remove.into_iter().map(|(key, _)| key).collect(),
             groups: groups.put,
             remove_groups: groups.remove.into_iter().map(|(key, _)| key).collect(),
+            nat_gateways: gateways.put,
+            remove_nat_gateways: gateways.remove.into_iter().map(|(key, _)| key).collect(),
         };
         if patch != VpcPatch::default() {
             self.line.send(&VpcRequest::Apply(patch));
@@ -296,6 +303,10 @@ impl Vpcs {
 
     /// Whether failures are to be tried again.
     pub fn retry(&mut self) -> bool {
-        self.ports.retry() | self.vpcs.retry() | self.subnets.retry() | self.groups.retry()
+        self.ports.retry()
+            | self.vpcs.retry()
+            | self.subnets.retry()
+            | self.groups.retry()
+            | self.nat_gateways.retry()
     }
 }

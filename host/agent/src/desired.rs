@@ -3,11 +3,13 @@
 use contracts::{
     host::{Entry, EntryKey, Patch},
     machine::Machine,
-    network::{Group, Port, Subnet, Vpc},
+    network::{Group, NatGateway, Port, Subnet, Vpc},
     storage::Volume,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use types::{InstanceId, NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId};
+use types::{
+    InstanceId, NatGatewayId, NetworkInterfaceId, SecurityGroupId, SubnetId, VolumeId, VpcId,
+};
 
 /// All entries, by kind.
 #[derive(Debug, Default)]
@@ -24,6 +26,8 @@ pub struct Desired {
     pub subnets: BTreeMap<SubnetId, Subnet>,
     /// Security groups.
     pub groups: BTreeMap<SecurityGroupId, Group>,
+    /// NAT gateways.
+    pub nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
 }
 
 /// What a patch touched.
@@ -66,6 +70,7 @@ impl Desired {
             Entry::Vpc(vpc) => drop(self.vpcs.insert(vpc.id, vpc)),
             Entry::Subnet(subnet) => drop(self.subnets.insert(subnet.id, subnet)),
             Entry::Group(group) => drop(self.groups.insert(group.id, group)),
+            Entry::NatGateway(gateway) => drop(self.nat_gateways.insert(gateway.id, gateway)),
         }
     }
 
@@ -77,6 +82,7 @@ impl Desired {
             EntryKey::Vpc(id) => drop(self.vpcs.remove(&id)),
             EntryKey::Subnet(id) => drop(self.subnets.remove(&id)),
             EntryKey::Group(id) => drop(self.groups.remove(&id)),
+            EntryKey::NatGateway(id) => drop(self.nat_gateways.remove(&id)),
         }
     }
 }
@@ -86,9 +92,11 @@ impl Touched {
         match key {
             EntryKey::Machine(id) => drop(self.machines.insert(id)),
             EntryKey::Volume(id) => drop(self.volumes.insert(id)),
-            EntryKey::Port(_) | EntryKey::Vpc(_) | EntryKey::Subnet(_) | EntryKey::Group(_) => {
-                self.network = true;
-            }
+            EntryKey::Port(_)
+            | EntryKey::Vpc(_)
+            | EntryKey::Subnet(_)
+            | EntryKey::Group(_)
+            | EntryKey::NatGateway(_) => self.network = true,
         }
     }
 }

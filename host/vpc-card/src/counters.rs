@@ -56,6 +56,14 @@ reasons! {
     NoRoute = "no_route";
     /// The way leads to the internet gateway and the source has no public address.
     NoPublicAddress = "no_public_address";
+    /// A NAT gateway knows no connection that it could be of.
+    NatUnknown = "nat_unknown";
+    /// A NAT gateway has no port left towards the destination.
+    NatPorts = "nat_ports";
+    /// A NAT gateway has too many connections.
+    NatFull = "nat_full";
+    /// NAT gateways translate TCP, UDP and ICMP echoes only.
+    NatProtocol = "nat_protocol";
     /// From beyond the egress-only gateway, and no answer to anything that went there.
     EgressOnly = "egress_only";
     /// No port has the destination address.

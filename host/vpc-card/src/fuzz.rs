@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{
-        Engine, PortIndex,
+        Engine, PortIndex, Verdict,
         packet::{Frame, MAX_FRAME, Packet},
     },
     services::{
@@ -18,7 +18,10 @@ use crate::{
 };
 use contracts::{
     card::{PortConfig, VpcPatch},
-    network::{AclEntry, Address, Dhcp, Group, Peer, Port, Route, RouteTarget, Rule, Traffic},
+    network::{
+        AclEntry, Address, Dhcp, Group, NatAddress, NatGateway, Peer, Port, Route, RouteTarget,
+        Rule, Traffic,
+    },
 };
 use rustix::{
     event::{EventfdFlags, eventfd},
@@ -32,11 +35,13 @@ use std::{
     sync::Arc,
 };
 use types::{
-    IpNet, Ipv4Net, Ipv6Net, Mac, NetworkInterfaceId, ResourceId as _, SecurityGroupId, SubnetId,
-    VpcId,
+    IpNet, Ipv4Net, Ipv6Net, Mac, NatGatewayId, NetworkInterfaceId, ResourceId as _,
+    SecurityGroupId, SubnetId, VpcId,
 };
 
-/// An engine with one port, 10.0.0.10, public 198.18.0.10 and fd12:3456::a, in an open VPC.
+/// An engine with one port, 10.0.0.10, public 198.18.0.10 and fd12:3456::a, in an open VPC; to
+/// 198.51.100.0/24 it goes by a NAT gateway.
+#[expect(clippy::too_many_lines, reason = "one configuration, in full")]
 fn engine() -> Engine {
     let any = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
     let cidr = Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 24);
@@ -68,6 +73,22 @@ fn engine() -> Engine {
     };
     let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
     let route = |destination, target| Route { destination, target };
+    let subnet_of = |id, cidr, routes| contracts::network::Subnet {
+        id,
+        vpc,
+        cidr,
+        ipv6_cidr: (id == subnet).then_some(cidr6),
+        routes,
+        acl: vec![open(true, any), open(false, any), open(true, any6), open(false, any6)],
+    };
+    let gateways = SubnetId::from_number(2);
+    let gateway = NatGatewayId::from_number(1);
+    let behind = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(198, 51, 100, 0), 24));
+    let own = NatAddress {
+        private: Ipv4Addr::new(10, 0, 1, 20),
+        public: Some(Ipv4Addr::new(198, 18, 0, 20)),
+        draining: false,
+    };
     let host6 = Ipv6Addr::new(0xfd12, 0x3456, 0, 1, 0, 0, 0, 1);
     let mut engine = Engine::new(pool, Ipv4Addr::new(198, 18, 0, 1)).with_ipv6(pool6, host6);
     engine.apply(
@@ -83,25 +104,40 @@ fn engine() -> Engine {
                 public_domain: "compute-1.amazonaws.com".to_owned(),
                 dhcp: Dhcp::default(),
             }],
-            subnets: vec![contracts::network::Subnet {
-                id: subnet,
-                vpc,
-                cidr,
-                ipv6_cidr: Some(cidr6),
-                routes: vec![
-                    route(cidr.into(), RouteTarget::Local),
-                    route(any, RouteTarget::InternetGateway),
-                    route(cidr6.into(), RouteTarget::Local),
-                    route(any6, RouteTarget::EgressOnlyGateway),
-                ],
-                acl: vec![open(true, any), open(false, any), open(true, any6), open(false, any6)],
-            }],
+            subnets: vec![
+                subnet_of(
+                    subnet,
+                    cidr,
+                    vec![
+                        route(cidr.into(), RouteTarget::Local),
+                        route(any, RouteTarget::InternetGateway),
+                        route(behind, RouteTarget::NatGateway(gateway)),
+                        route(cidr6.into(), RouteTarget::Local),
+                        route(any6, RouteTarget::EgressOnlyGateway),
+                    ],
+                ),
+                subnet_of(
+                    gateways,
+                    Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 1, 0), 24),
+                    vec![
+                        route(cidr.into(), RouteTarget::Local),
+                        route(any, RouteTarget::InternetGateway),
+                    ],
+                ),
+            ],
             groups: vec![Group {
                 id: group,
                 vpc,
                 ingress: all.clone(),
                 egress: all,
                 members: Vec::new(),
+            }],
+            nat_gateways: vec![NatGateway {
+                id: gateway,
+                vpc,
+                subnet: gateways,
+                addresses: vec![own],
+                port_key: (1, 2),
             }],
             ..VpcPatch::default()
         },
@@ -110,9 +146,18 @@ fn engine() -> Engine {
     engine
 }
 
-/// A frame, from the guest and from the uplink.
+const ECHO: [u8; 42] = [
+    0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 1, 0x06, 0xa3, 10,
+    0, 0, 10, 198, 51, 100, 1, 8, 0, 0xf7, 0xf8, 0, 7, 0, 0,
+];
+
+/// A frame, from the guest and from the uplink. An echo to 198.51.100.1 is under way, identifier 7.
 pub fn frame(bytes: &[u8]) {
     let mut engine = engine();
+    let mut echo = ECHO;
+    let len = echo.len();
+    let mut first = Frame { buf: &mut echo, head: len, len, partial: false, segmented: false };
+    assert_eq!(engine.from_port(PortIndex(0), &mut first, 1000), Verdict::Uplink);
     for uplink in [false, true] {
         let mut buf = bytes.to_vec();
         let len = buf.len();

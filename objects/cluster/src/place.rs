@@ -24,10 +24,12 @@ pub enum Table {
     Garbage = 6,
     /// What waits to be told of a bucket's keys.
     Events = 7,
+    /// Versions that wait to be copied to other buckets.
+    Replication = 8,
 }
 
 impl Table {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Settings,
         Self::Buckets,
         Self::Objects,
@@ -35,6 +37,7 @@ impl Table {
         Self::Parts,
         Self::Garbage,
         Self::Events,
+        Self::Replication,
     ];
 }
 

@@ -6,6 +6,7 @@ use crate::{
     addressed::{Addressed, Face},
     answers::between,
     around::{code_of, credentials},
+    express::Express,
 };
 use http::{Response, header, request::Parts};
 use s3s::Body;
@@ -159,6 +160,10 @@ async fn begin(
     let copies = head.headers.contains_key("x-amz-copy-source");
     let (operation, management) =
         operation(method, (addressed.bucket.is_some(), has_key), has, copies);
+    let operation = match head.extensions.get::<Express>() {
+        Some(_) if addressed.bucket.is_none() => "ListDirectoryBuckets".to_owned(),
+        Some(_) | None => operation,
+    };
     if method == "OPTIONS" || !(management || audit.wants_objects()) {
         return None;
     }

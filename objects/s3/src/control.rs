@@ -5,6 +5,7 @@ use crate::{
     access::block::PublicBlock,
     api::no_public_access_block,
     configuration::{malformed_xml, tags as bucket_tags},
+    express::{self, Express},
     fault,
     store::BucketEntry,
 };
@@ -32,12 +33,16 @@ impl S3Route for Control {
         _method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
-        _extensions: &mut http::Extensions,
+        extensions: &mut http::Extensions,
     ) -> bool {
-        uri.path().starts_with(PATH) && account(headers).is_some()
+        extensions.get::<Express>().is_some()
+            || uri.path().starts_with(PATH) && account(headers).is_some()
     }
 
     async fn call(&self, req: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if req.extensions.get::<Express>().is_some() {
+            return express::answer(&self.0, &req).await;
+        }
         match answer(&self.0, req).await {
             Ok(response) => Ok(response),
             Err(error) => Ok(wrapped(&error)),

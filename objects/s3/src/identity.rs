@@ -79,6 +79,9 @@ pub trait Identities: fmt::Debug + Send + Sync + 'static {
         let _ = (identity, region);
     }
 
+    /// Who S3 itself is while it acts by a role; none if there is no such role, or if it doesn't trust S3.
+    async fn role(&self, arn: &str) -> Option<Arc<Identity>>;
+
     /// Whether there is a user or a role with this ARN. Where nobody knows, every one counts.
     async fn has_principal(&self, arn: &str) -> bool {
         let _ = arn;
@@ -102,6 +105,10 @@ impl Identities for FixedIdentities {
         let known = self.identities.iter().find(|one| one.access_key == access_key);
         let trusted = || self.identities.first().filter(|_| self.trust_any_key);
         known.or_else(trusted).cloned()
+    }
+
+    async fn role(&self, arn: &str) -> Option<Arc<Identity>> {
+        self.identities.iter().find(|one| one.arn == arn).cloned()
     }
 
     fn trust_any_key(&self) -> bool {

@@ -15,15 +15,18 @@ pub mod configuration;
 mod control;
 mod cors;
 mod digest;
+mod express;
 mod fault;
 mod form;
 mod head;
 mod host;
 mod identity;
+mod inventory;
 pub mod keys;
 pub mod lifecycle;
 mod logs;
 pub mod notification;
+mod replication;
 mod resign;
 mod service;
 mod settings;
@@ -68,6 +71,7 @@ pub struct Gateway {
     pub(crate) audit: Option<Arc<dyn Audit>>,
     /// Held while lifecycle rules are applied.
     pub(crate) lifecycle: Arc<Mutex<()>>,
+    pub(crate) inventories: Arc<inventory::Inventories>,
     end: Arc<End>,
 }
 
@@ -90,7 +94,7 @@ impl Gateway {
         let events = Arc::new(notification::Events::new(store.clone(), None));
         let logs = Arc::new(logs::Logs::new(store.clone()));
         let (calendar, lifecycle, end) = (Calendar::default(), Arc::default(), Arc::default());
-        let audit = None;
+        let (audit, inventories) = (None, Arc::default());
         Self {
             store,
             identities,
@@ -102,6 +106,7 @@ impl Gateway {
             calendar,
             audit,
             lifecycle,
+            inventories,
             end,
         }
     }
@@ -200,6 +205,8 @@ impl Gateway {
             sweep,
             self.events.deliver_for_ever(),
             self.apply_lifecycle_for_ever(),
+            self.replicate_for_ever(),
+            self.write_inventories_for_ever(),
             self.logs.write_for_ever(),
             self.keys.forget_for_ever(),
         );

@@ -11,10 +11,10 @@ use time::{
     macros::format_description,
 };
 
-const DATE: &str = "x-amz-date";
+pub(crate) const DATE: &str = "x-amz-date";
 const HASH: &str = "x-amz-content-sha256";
 const STREAMING: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";
-const ISO: &[BorrowedFormatItem<'_>] =
+pub(crate) const ISO: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 /// What SigV4 leaves as it is.
 const UNRESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -36,7 +36,8 @@ pub(crate) async fn resign(parts: &mut Parts, identities: &dyn Identities) {
     settle_payload(&mut parts.headers);
     let day = claim.date.get(..8).unwrap_or_default();
     let scope = format!("{day}/{}/s3/aws4_request", claim.region);
-    let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", claim.date, hash(&canonical(parts)));
+    let canonical = canonical(parts, &SIGNED_HEADERS);
+    let to_sign = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", claim.date, hash(&canonical));
     let mut key = format!("AWS4{}", identity.secret).into_bytes();
     for part in [day, &claim.region, "s3", "aws4_request", &to_sign] {
         let signer = hmac::Key::new(hmac::HMAC_SHA256, &key);
@@ -53,6 +54,19 @@ pub(crate) async fn resign(parts: &mut Parts, identities: &dyn Identities) {
 }
 
 const SIGNED: &str = "host;x-amz-content-sha256;x-amz-date";
+const SIGNED_HEADERS: [&str; 3] = ["host", HASH, DATE];
+
+/// What a request's signature of version 4 is over, for a service; none without a date.
+pub(crate) fn text_to_sign(
+    parts: &Parts,
+    headers: &[&str],
+    (day, region): (&str, &str),
+    service: &str,
+) -> Option<String> {
+    let date = parts.headers.get(DATE)?.to_str().ok().filter(|date| date.starts_with(day))?;
+    let scope = format!("{day}/{region}/{service}/aws4_request");
+    Some(format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{}", hash(&canonical(parts, headers))))
+}
 
 /// Who a request says it is from.
 struct Claim {
@@ -170,8 +184,8 @@ fn settle_payload(headers: &mut HeaderMap) {
     }
 }
 
-/// The canonical request, over the headers that are [`SIGNED`].
-fn canonical(parts: &Parts) -> String {
+/// The canonical request, over these headers.
+fn canonical(parts: &Parts, headers: &[&str]) -> String {
     let mut pairs: Vec<(String, String)> = parts
         .uri
         .query()
@@ -191,11 +205,13 @@ fn canonical(parts: &Parts) -> String {
         value.unwrap_or_default().trim().to_owned()
     };
     let path = recode(parts.uri.path(), false);
-    let (host, payload, date) = (value("host"), value(HASH), value(DATE));
-    format!(
-        "{}\n{path}\n{query}\nhost:{host}\n{HASH}:{payload}\n{DATE}:{date}\n\n{SIGNED}\n{payload}",
-        parts.method
-    )
+    let payload = value(HASH);
+    let mut canonical = format!("{}\n{path}\n{query}\n", parts.method);
+    for name in headers {
+        let _ = writeln!(canonical, "{name}:{}", value(name));
+    }
+    let _ = write!(canonical, "\n{}\n{payload}", headers.join(";"));
+    canonical
 }
 
 /// Decodes, and encodes as SigV4 does. In a query `+` is a space.

@@ -7,7 +7,7 @@ use crate::{
     around::{Around, broken},
     audit::Tracing,
     control::Control,
-    digest, fault, form, head,
+    digest, express, fault, form, head,
     host::Domains,
     resign,
 };
@@ -208,6 +208,9 @@ impl Service {
         // As if it weren't there.
         if parts.headers.get(header::AUTHORIZATION).is_some_and(HeaderValue::is_empty) {
             parts.headers.remove(header::AUTHORIZATION);
+        }
+        if let Err(refused) = express::take_in(parts, &*self.gateway.identities).await {
+            return refused.to_http_response().ok();
         }
         let query = parts.uri.query().unwrap_or_default();
         let without_session = self.in_no_session(&parts.headers, query);

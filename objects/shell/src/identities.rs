@@ -35,12 +35,19 @@ const MAX_USES: usize = 256;
 
 /// The most sessions that are kept; their tokens come with each request.
 const MAX_SESSIONS: usize = 4096;
+/// The name of the sessions in which the store itself acts.
+const SESSION_NAME: &str = "s3-replication";
+/// How long they last, and how long before their end the next one is made, in milliseconds.
+const ACTING_MS: i64 = 3_600_000;
+const ACTING_LEFT_MS: i64 = 300_000;
 
 #[derive(Debug, Default)]
 struct Table {
     keys: HashMap<String, Identity>,
     principals: Principals,
     sessions: HashMap<String, Presented>,
+    /// The access keys of the sessions in which the store itself acts, by the role's ID.
+    acting: HashMap<String, String>,
     session_key: Option<SessionKey>,
     closed: BTreeSet<AccountId>,
     organization: Option<String>,
@@ -84,6 +91,56 @@ impl Table {
 
     fn signs(&self, identity: &Identity, own: Option<s3::Own>) -> Signer {
         Signer { organization: self.organization.clone(), ..signer(identity, own) }
+    }
+
+    /// Keeps a session; all others come again with their tokens.
+    fn keep(&mut self, access_key: &str, presented: Presented) {
+        if self.sessions.len() >= MAX_SESSIONS {
+            let now = now();
+            self.sessions.retain(|_, known| known.session.expires > now);
+            if self.sessions.len() >= MAX_SESSIONS {
+                self.sessions.clear();
+            }
+        }
+        self.sessions.insert(access_key.to_owned(), presented);
+    }
+
+    /// Who the store is while it acts by a role, in a session that it makes for itself.
+    fn acts_by(&mut self, arn: &str, salt: &session::Salt) -> Option<Signer> {
+        let now = now();
+        let (id, account, name) = {
+            let role = self.principals.trusting(arn, now)?;
+            (role.id.clone(), role.account, role.name.clone())
+        };
+        let known = self.acting.get(&id).and_then(|key| Some((key, self.sessions.get(key)?)));
+        let known =
+            known.filter(|(_, known)| known.session.expires > now.plus_millis(ACTING_LEFT_MS));
+        if let Some((access_key, _)) = known {
+            return self.signer(access_key);
+        }
+        let (subject_id, session_name) = (id.clone(), SESSION_NAME.to_owned());
+        let session = session::Session {
+            account,
+            subject: session::Subject::Role { id: subject_id, name, session_name },
+            issued: now,
+            expires: now.plus_millis(ACTING_MS),
+            policy: None,
+            policy_arns: Vec::new(),
+            tags: Default::default(),
+            transitive: Default::default(),
+            source_identity: None,
+            mfa_at: None,
+            provider: None,
+            instance: None,
+        };
+        let sealed = self.session_key.as_ref()?.seal(&session, salt)?;
+        let session::Credentials { access_key_id, secret, token } = sealed;
+        self.keep(&access_key_id, Presented { token, secret, session: Arc::new(session) });
+        if self.acting.len() >= MAX_SESSIONS {
+            self.acting.clear();
+        }
+        self.acting.insert(id, access_key_id.clone());
+        self.signer(&access_key_id)
     }
 }
 
@@ -274,6 +331,19 @@ impl s3::Identities for Known {
         self.get(access_key)
     }
 
+    async fn role(&self, arn: &str) -> Option<Arc<Signer>> {
+        let acts = || {
+            let salt = rand::random();
+            let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+            table.acts_by(arn, &salt).map(Arc::new)
+        };
+        if let Some(known) = acts() {
+            return Some(known);
+        }
+        self.sync().await;
+        acts()
+    }
+
     async fn has_principal(&self, arn: &str) -> bool {
         let has = || {
             let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -306,15 +376,7 @@ impl s3::Identities for Known {
         };
         let presented = Presented { token: token.to_owned(), secret, session: Arc::new(session) };
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if table.sessions.len() >= MAX_SESSIONS {
-            let now = now();
-            table.sessions.retain(|_, known| known.session.expires > now);
-            if table.sessions.len() >= MAX_SESSIONS {
-                // They come again with their tokens.
-                table.sessions.clear();
-            }
-        }
-        table.sessions.insert(access_key.to_owned(), presented);
+        table.keep(access_key, presented);
         Ok(())
     }
 
@@ -459,12 +521,8 @@ mod tests {
         assert_eq!(known.find("test").await.unwrap().account, AccountId::DEFAULT.to_string());
     }
 
-    #[tokio::test]
-    async fn sessions_and_users_have_what_they_were_told() {
-        use contracts::identity::{Managed, Subject};
-        let known = Known::default();
-        let master = SessionKey::new([9; 32]);
-        let role = Subject {
+    fn role() -> contracts::identity::Subject {
+        contracts::identity::Subject {
             id: "AROA1".to_owned(),
             account: AccountId::DEFAULT,
             arn: "arn:aws:iam::123456789012:role/ops".to_owned(),
@@ -473,7 +531,44 @@ mod tests {
             inline: Vec::new(),
             attached: vec!["arn:aws:iam::aws:policy/All".to_owned()],
             boundary: None,
+            trust: Some(
+                r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow",
+                "Principal":{"Service":"s3.amazonaws.com"},"Action":"sts:AssumeRole"}}"#
+                    .to_owned(),
+            ),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_store_acts_by_roles_that_let_it() {
+        let known = Known::default();
+        let master = SessionKey::new([9; 32]);
+        let role = role();
+        let all = Identities {
+            reset: true,
+            ready: true,
+            session_key: Some(*master.bytes()),
+            subjects: vec![role.clone()],
+            ..Default::default()
         };
+        known.take(all);
+        let acting = known.role(&role.arn).await.unwrap();
+        assert_eq!(acting.arn, "arn:aws:sts::123456789012:assumed-role/ops/s3-replication");
+        let token = acting.session_token.clone().unwrap();
+        assert!(master.open(&acting.access_key, &token, now()).is_ok(), "the server takes it");
+        let again = known.role(&role.arn).await.unwrap();
+        assert_eq!(again.access_key, acting.access_key);
+        let untrusting = contracts::identity::Subject { trust: None, ..role.clone() };
+        known.take(Identities { subjects: vec![untrusting], ..Default::default() });
+        assert!(known.table.write().unwrap().acts_by(&role.arn, &[3; 16]).is_none());
+    }
+
+    #[tokio::test]
+    async fn sessions_and_users_have_what_they_were_told() {
+        use contracts::identity::Managed;
+        let known = Known::default();
+        let master = SessionKey::new([9; 32]);
+        let role = role();
         let text = r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned();
         let all = Identities {
             reset: true,

@@ -96,6 +96,7 @@ impl Owner {
             ObjectsRequest::AdvanceClock { days } => {
                 self.clock.advance(Duration::from_hours(24) * days);
                 self.gateway.apply_lifecycle().await.context("apply lifecycle rules")?;
+                self.gateway.write_inventories().await.context("write inventories")?;
                 Ok(ObjectsReply::Done)
             }
             ObjectsRequest::AddNode(node) => {

@@ -12,8 +12,8 @@ use crate::{
     resource::Resource,
     vpc::{
         addresses::Address, dhcp_options::DhcpOptions, internet_gateways::InternetGateway,
-        network_acls::NetworkAcl, network_interfaces::NetworkInterface, route_tables::RouteTable,
-        security_groups::SecurityGroup, subnets::Subnet, vpcs, vpcs::Vpc,
+        nat_gateways::NatGateway, network_acls::NetworkAcl, network_interfaces::NetworkInterface,
+        route_tables::RouteTable, security_groups::SecurityGroup, subnets::Subnet, vpcs, vpcs::Vpc,
     },
 };
 use iam::access::{Check, members::Input};
@@ -44,6 +44,7 @@ impl Place<'_> {
             | Type::Instance
             | Type::Interface
             | Type::KeyPair
+            | Type::NatGateway
             | Type::NetworkAcl
             | Type::RouteTable
             | Type::SecurityGroup
@@ -64,6 +65,7 @@ impl Place<'_> {
             | Type::Image
             | Type::Instance
             | Type::Interface
+            | Type::NatGateway
             | Type::NetworkAcl
             | Type::RouteTable
             | Type::SecurityGroup
@@ -127,6 +129,7 @@ impl Place<'_> {
             Type::Volume => self.volume(id),
             Type::Vpc => self.vpc(id),
             Type::DhcpOptions => self.plain::<DhcpOptions>(kind, id),
+            Type::NatGateway => self.plain::<NatGateway>(kind, id),
             Type::NetworkAcl => self.network_acl(id),
             Type::Gateway => {
                 self.plain::<InternetGateway>(kind, id).with("ec2:InternetGatewayID", id)
@@ -388,6 +391,7 @@ const fn prefix_of(kind: Type) -> &'static str {
         Type::Instance => <Instance as state::Row>::Key::PREFIX,
         Type::Interface => <NetworkInterface as state::Row>::Key::PREFIX,
         Type::KeyPair => <KeyPair as state::Row>::Key::PREFIX,
+        Type::NatGateway => <NatGateway as state::Row>::Key::PREFIX,
         Type::NetworkAcl => <NetworkAcl as state::Row>::Key::PREFIX,
         Type::RouteTable => <RouteTable as state::Row>::Key::PREFIX,
         Type::SecurityGroup => <SecurityGroup as state::Row>::Key::PREFIX,

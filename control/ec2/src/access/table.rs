@@ -10,6 +10,7 @@ pub(super) enum Type {
     Instance,
     Interface,
     KeyPair,
+    NatGateway,
     NetworkAcl,
     RouteTable,
     SecurityGroup,
@@ -22,7 +23,7 @@ pub(super) enum Type {
 
 impl Type {
     /// All of them.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Address,
         Self::DhcpOptions,
         Self::Gateway,
@@ -30,6 +31,7 @@ impl Type {
         Self::Instance,
         Self::Interface,
         Self::KeyPair,
+        Self::NatGateway,
         Self::NetworkAcl,
         Self::RouteTable,
         Self::SecurityGroup,
@@ -50,6 +52,7 @@ impl Type {
             Self::Instance => "instance",
             Self::Interface => "network-interface",
             Self::KeyPair => "key-pair",
+            Self::NatGateway => "natgateway",
             Self::NetworkAcl => "network-acl",
             Self::RouteTable => "route-table",
             Self::SecurityGroup => "security-group",
@@ -77,8 +80,8 @@ pub(super) enum Part {
 
 use Part::{Any, Each, New, Tagged};
 use Type::{
-    Address, DhcpOptions, Gateway, Image, Instance, Interface, KeyPair, NetworkAcl, RouteTable,
-    SecurityGroup, SecurityGroupRule, Subnet, Vpc,
+    Address, DhcpOptions, Gateway, Image, Instance, Interface, KeyPair, NatGateway, NetworkAcl,
+    RouteTable, SecurityGroup, SecurityGroupRule, Subnet, Vpc,
 };
 
 const INSTANCES: &[Part] = &[Each(Instance, "InstanceIds")];
@@ -137,10 +140,27 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "CreateInternetGateway" => &[New(Gateway)],
         "DeleteInternetGateway" => GATEWAY,
         "AttachInternetGateway" | "DetachInternetGateway" => GATEWAY_AND_VPC,
+        "CreateNatGateway" => &[
+            New(NatGateway),
+            Each(Subnet, "SubnetId"),
+            Each(Address, "AllocationId"),
+            Each(Address, "SecondaryAllocationIds"),
+        ],
+        "AssociateNatGatewayAddress" => {
+            &[Each(NatGateway, "NatGatewayId"), Each(Address, "AllocationIds")]
+        }
+        "DisassociateNatGatewayAddress" => {
+            &[Each(NatGateway, "NatGatewayId"), Each(Address, "AssociationIds")]
+        }
+        "DeleteNatGateway"
+        | "AssignPrivateNatGatewayAddress"
+        | "UnassignPrivateNatGatewayAddress" => &[Each(NatGateway, "NatGatewayId")],
         "CreateNetworkInterface" => {
             &[New(Interface), Each(Subnet, "SubnetId"), Each(SecurityGroup, "Groups")]
         }
-        "DeleteNetworkInterface" => INTERFACE,
+        "DeleteNetworkInterface" | "AssignPrivateIpAddresses" | "UnassignPrivateIpAddresses" => {
+            INTERFACE
+        }
         "AttachNetworkInterface" => {
             &[Each(Instance, "InstanceId"), Each(Interface, "NetworkInterfaceId")]
         }
@@ -209,6 +229,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         | "DescribeInstances"
         | "DescribeInternetGateways"
         | "DescribeKeyPairs"
+        | "DescribeNatGateways"
         | "DescribeNetworkAcls"
         | "DescribeNetworkInterfaces"
         | "DescribePrefixLists"

@@ -4,6 +4,7 @@ use super::{
     dhcp_options::{AMAZON_PROVIDED_DNS, DhcpOptions},
     internet_gateways::InternetGateway,
     names,
+    nat_gateways::NatGateway,
     network_acls::{self, NetworkAcl},
     network_interfaces::{self, NetworkInterface},
     route_tables::{self, RouteTable, Target},
@@ -106,6 +107,7 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
             match route.target {
                 Target::InternetGateway(_) => network::RouteTarget::InternetGateway,
                 Target::NetworkInterface(id) => network::RouteTarget::Interface(id),
+                Target::NatGateway(id) => network::RouteTarget::NatGateway(id),
             }
         } else {
             network::RouteTarget::Blackhole
@@ -222,6 +224,15 @@ pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKe
     for change in changes.of::<InternetGateway>() {
         if differs(change, |row| row.vpc) {
             both(change).filter_map(|row| row.vpc).for_each(|vpc| subnets_of(before, vpc, add));
+        }
+    }
+    for change in changes.of::<NatGateway>() {
+        add(EntryKey::NatGateway(change.key));
+        if differs(change, NatGateway::is_available) {
+            let tables = before.find::<RouteTable>("target", change.key);
+            tables.for_each(|table| table_subnets(before, table, add));
+            // The subnet may have nothing else that a host needs.
+            both(change).for_each(|row| add(EntryKey::Subnet(row.subnet)));
         }
     }
     for change in changes.of::<RouteTable>() {

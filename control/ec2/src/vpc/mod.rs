@@ -9,6 +9,7 @@ pub mod desired;
 pub mod dhcp_options;
 pub mod internet_gateways;
 pub mod names;
+pub mod nat_gateways;
 pub mod network_acls;
 pub mod network_interfaces;
 pub mod prefix_lists;

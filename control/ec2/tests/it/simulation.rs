@@ -203,7 +203,11 @@ impl World {
                 };
                 self.observe(Observed::Volume(VolumeObserved { volume: volume.id, state }));
             }
-            Entry::Port(_) | Entry::Vpc(_) | Entry::Subnet(_) | Entry::Group(_) => {}
+            Entry::Port(_)
+            | Entry::Vpc(_)
+            | Entry::Subnet(_)
+            | Entry::Group(_)
+            | Entry::NatGateway(_) => {}
         }
     }
 
@@ -448,7 +452,11 @@ impl World {
                             if volume.delete { VolumeState::Deleted } else { VolumeState::Ready };
                         self.observe(Observed::Volume(VolumeObserved { volume: volume.id, state }));
                     }
-                    Entry::Port(_) | Entry::Vpc(_) | Entry::Subnet(_) | Entry::Group(_) => {}
+                    Entry::Port(_)
+                    | Entry::Vpc(_)
+                    | Entry::Subnet(_)
+                    | Entry::Group(_)
+                    | Entry::NatGateway(_) => {}
                 }
             }
         }

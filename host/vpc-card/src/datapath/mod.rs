@@ -499,6 +499,9 @@ impl Datapath {
             counters.insert("service_connections".to_owned(), connections as u64);
             report.insert(port.config.port.id.to_string(), counters);
         }
+        for gateway in self.engine.nat_gateways.iter() {
+            report.insert(gateway.config.id.to_string(), gateway.report());
+        }
         let mut card = self.engine.counters.report();
         card.retain(|name, _| name.starts_with("drop_"));
         card.insert("uplink".to_owned(), u64::from(self.tun.is_some()));

@@ -214,7 +214,10 @@ impl Engine {
             remove_subnets,
             groups,
             remove_groups,
+            nat_gateways,
+            remove_nat_gateways,
         } = patch;
+        self.nat_gateways.apply(reset, nat_gateways, &remove_nat_gateways);
         if reset {
             let keep: HashSet<_> = ports.iter().map(|config| config.port.id).collect();
             let gone: Vec<_> = self.by_id.keys().filter(|id| !keep.contains(id)).copied().collect();

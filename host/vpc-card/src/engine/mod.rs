@@ -4,6 +4,7 @@ pub mod checksum;
 pub mod config;
 pub mod flow;
 pub mod ipv6;
+pub mod nat_gateways;
 mod outside;
 pub mod packet;
 
@@ -18,6 +19,7 @@ use contracts::{
     network::{Group, RouteTarget, Vpc},
 };
 use flow::{Direction, FlowTable, FragmentTable};
+use nat_gateways::{NatGateways, Sender};
 pub use outside::is_local;
 use outside::{Prefix, prefix};
 use packet::{Frame, Packet, UDP};
@@ -224,6 +226,8 @@ pub struct Engine {
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
+    /// NAT gateways.
+    pub nat_gateways: NatGateways,
     uplink_fragments: FragmentTable,
     configured: bool,
 }
@@ -286,12 +290,14 @@ impl Engine {
             port.flows.clean(seconds(now));
             port.beyond.clean(seconds(now));
         }
+        self.nat_gateways.clean(seconds(now));
     }
 
     /// Whether any port follows a flow.
     #[must_use]
     pub fn has_flows(&self) -> bool {
         self.ports.iter().flatten().any(|port| !port.flows.is_empty() || !port.beyond.is_empty())
+            || self.nat_gateways.has_flows()
     }
 
     /// Decides about a frame from a port's guest.
@@ -352,9 +358,8 @@ impl Engine {
         }
         filter::check(port, Direction::Egress, &packet, frame, now)?;
         if subnet.contains(packet.dst) {
-            let to = self.by_address(subnet.config.vpc, packet.dst).ok_or(Reason::NoHost)?;
-            let from = self.port(index).map(Port::mac).unwrap_or_default();
-            return self.deliver(to, None, Some(from), packet, frame, now);
+            let from = self.port(index).map(Port::mac);
+            return self.deliver_local(Sender::Port(index), &subnet, from, packet, frame, now);
         }
         self.route(index, &subnet, packet, frame, now)
     }
@@ -420,13 +425,22 @@ impl Engine {
         if let Some(verdict) = router::hop(self, index, subnet, &mut packet, frame) {
             return Ok(verdict);
         }
+        self.forward(Sender::Port(index), subnet, packet, frame, now)
+    }
+
+    /// Sends a packet where its subnet's routes lead.
+    fn forward(
+        &mut self,
+        sender: Sender,
+        subnet: &Subnet,
+        packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
         let vpc = subnet.config.vpc;
         match subnet.route(packet.dst).ok_or(Reason::NoRoute)? {
             RouteTarget::Blackhole => Err(Reason::NoRoute),
-            RouteTarget::Local => {
-                let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
-                self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
-            }
+            RouteTarget::Local => self.deliver_local(sender, subnet, None, packet, frame, now),
             RouteTarget::Interface(id) => {
                 let to = self.find(*id).ok_or(Reason::NoRoute)?;
                 let target = self.port(to).ok_or(Reason::NoRoute)?;
@@ -435,31 +449,62 @@ impl Engine {
                 }
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
-            RouteTarget::InternetGateway => self.egress(index, subnet, packet, frame, now),
+            RouteTarget::InternetGateway => self.egress(sender, subnet, packet, frame, now),
             RouteTarget::EgressOnlyGateway => {
+                let Sender::Port(index) = sender else { return Err(Reason::NoRoute) };
                 let port = self.port_mut(index).ok_or(Reason::Unconfigured)?;
                 egress_only::leave(port, &packet, frame, now)?;
-                self.egress(index, subnet, packet, frame, now)
+                self.egress(sender, subnet, packet, frame, now)
+            }
+            RouteTarget::NatGateway(id) => {
+                self.through_nat(sender, subnet, *id, packet, frame, now)
             }
         }
+    }
+
+    /// Hands a packet to whoever has its destination in the VPC; to a neighbour with the sender's
+    /// Ethernet address.
+    fn deliver_local(
+        &mut self,
+        sender: Sender,
+        subnet: &Subnet,
+        from_mac: Option<[u8; 6]>,
+        packet: Packet,
+        frame: &mut Frame<'_>,
+        now: u64,
+    ) -> Result<Verdict, Reason> {
+        let (vpc, from) = (subnet.config.vpc, Some(subnet.config.id));
+        if let Some(id) = self.nat_gateways.by_address(vpc, packet.dst) {
+            return self.enter_nat(Some(sender), from, id, packet, frame, now);
+        }
+        let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
+        self.deliver(to, from, from_mac, packet, frame, now)
     }
 
     /// Sends a packet out of its VPC, perhaps straight into another.
     fn egress(
         &mut self,
-        index: PortIndex,
+        sender: Sender,
         subnet: &Subnet,
         mut packet: Packet,
         frame: &mut Frame<'_>,
         now: u64,
     ) -> Result<Verdict, Reason> {
-        if let Some(verdict) = router::fits(self, index, subnet, &packet, frame) {
-            return Ok(verdict);
+        match sender {
+            Sender::Port(index) => {
+                if let Some(verdict) = router::fits(self, index, subnet, &packet, frame) {
+                    return Ok(verdict);
+                }
+                let port = self.port(index).ok_or(Reason::Unconfigured)?;
+                nat::outward(port, &mut packet, frame)?;
+            }
+            Sender::Gateway(id, _) => self.publish(id, &mut packet, frame)?,
         }
-        let port = self.port(index).ok_or(Reason::Unconfigured)?;
-        nat::outward(port, &mut packet, frame)?;
         if let Some((to, private)) = self.by_outside(packet.dst) {
             return self.gateway_in(to, private, packet, frame, now);
+        }
+        if let Some((id, private)) = self.nat_gateways.by_public(packet.dst) {
+            return self.public_into_nat(id, private, packet, frame, now);
         }
         if self.is_unused_public(packet.dst) {
             return Err(Reason::NoHost);
@@ -525,11 +570,17 @@ impl Engine {
     fn decide_from_uplink(&mut self, frame: &mut Frame<'_>, now: u64) -> Result<Verdict, Reason> {
         let mut packet = Packet::parse(frame)?;
         frame.truncate(packet.end);
-        let (to, private) = self.by_outside(packet.dst).ok_or(Reason::NoHost)?;
+        let to = self.by_outside(packet.dst);
+        let gateway = self.nat_gateways.by_public(packet.dst);
+        if to.is_none() && gateway.is_none() {
+            return Err(Reason::NoHost);
+        }
         if packet.src.is_ipv6() && nd::is_of_link(&packet) {
             return Err(Reason::SpoofedNd);
         }
-        if self.by_outside(packet.src).is_some() || is_local(packet.src) {
+        let ours = self.by_outside(packet.src).is_some()
+            || self.nat_gateways.by_public(packet.src).is_some();
+        if ours || is_local(packet.src) {
             // Between instances packets never pass the host.
             return Err(Reason::SpoofedIp);
         }
@@ -540,7 +591,11 @@ impl Engine {
             return Err(Reason::TtlExpired);
         }
         packet.decrement_ttl(frame);
-        self.gateway_in(to, private, packet, frame, now)
+        match (to, gateway) {
+            (Some((to, private)), _) => self.gateway_in(to, private, packet, frame, now),
+            (None, Some((id, private))) => self.public_into_nat(id, private, packet, frame, now),
+            (None, None) => Err(Reason::NoHost),
+        }
     }
 
     /// Takes a packet to a public address in by the internet gateway.

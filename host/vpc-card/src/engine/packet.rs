@@ -1,5 +1,9 @@
 //! Frames and the headers in them: read by offset, changed in place.
 
+mod ports;
+
+pub use ports::End;
+
 use super::{
     checksum::{Sum, checksum},
     ipv6,

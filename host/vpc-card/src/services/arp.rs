@@ -55,6 +55,9 @@ fn resolve(engine: &Engine, port: &Port, subnet: &Subnet, target: Ipv4Addr) -> O
     if !subnet.config.cidr.contains(&target) {
         return None;
     }
+    if engine.nat_gateways.by_address(subnet.config.vpc, target.into()).is_some() {
+        return Some(subnet.router_mac);
+    }
     let neighbour = engine.by_address(subnet.config.vpc, target.into())?;
     engine.port(neighbour).map(Port::mac)
 }

@@ -11,4 +11,5 @@ mod frames;
 mod frames6;
 mod frontend;
 mod ipv6;
+mod nat_gateways;
 mod properties;

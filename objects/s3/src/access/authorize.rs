@@ -64,7 +64,7 @@ pub(super) async fn may_give_list(
 }
 
 /// Decides about what concerns no bucket that is there: the caller's own policies do.
-fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
+pub(crate) fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<()> {
     let identity = caller.identity.as_deref().ok_or_else(fault::access_denied)?;
     if identity.own.is_none() {
         return Ok(());
@@ -87,6 +87,40 @@ fn without_bucket(gateway: &Gateway, caller: &Caller, ask: Ask<'_>) -> S3Result<
             Err(denied(caller, ask.action, shown, &decision.because(ask.action)))
         }
     }
+}
+
+/// Lets a caller have S3 act by a role of its own account.
+///
+/// # Errors
+/// `AccessDenied`.
+pub(crate) fn may_pass_role(gateway: &Gateway, caller: &Caller, role: &str) -> S3Result<()> {
+    let identity = caller.identity.as_deref().ok_or_else(fault::access_denied)?;
+    if crate::configuration::replication::account_of_role(role) != Some(&identity.account) {
+        let message = "Cross-account pass role is not allowed.";
+        return Err(fault::fault(s3s::S3ErrorCode::AccessDenied, message));
+    }
+    if identity.own.is_none() {
+        return Ok(());
+    }
+    let action = "iam:PassRole";
+    let mut context = context::of(caller, &identity.account, gateway.store.now_ms(), None);
+    context.set("iam:PassedToService", "s3.amazonaws.com");
+    let question = Question { identity: Some(identity), action, resource: role, context: &context };
+    match decide::own_policies(question) {
+        decision if decision.is_allow() => Ok(()),
+        decision => Err(denied(caller, action, role, &decision.because(action))),
+    }
+}
+
+/// Whether a bucket's policy lets S3 itself write an object on behalf of another bucket.
+pub(crate) fn service_may_put(gateway: &Gateway, to: &Bucket, key: &str, source: &Bucket) -> bool {
+    let policy = to.configuration.policy.as_ref().and_then(|text| text.policy());
+    let now_ms = gateway.store.now_ms();
+    let source_arn = arn(source, None);
+    let context = context::of_service(now_ms, &source.owner.account, &source_arn);
+    policy.is_some_and(|policy| {
+        decide::service_may(policy, "s3:PutObject", &arn(to, Some(key)), &context)
+    })
 }
 
 /// Whether the caller's own account may do as it likes: nothing else has a say.

@@ -104,6 +104,21 @@ pub(super) fn of<'a>(
     context
 }
 
+/// The values when S3 itself acts on behalf of a bucket.
+pub(super) fn of_service<'a>(now_ms: u64, account: &'a str, source: &'a str) -> Context<'a> {
+    let mut context = Context::new();
+    let now = types::Timestamp::from_millis(i64::try_from(now_ms).unwrap_or(i64::MAX));
+    context.set("aws:CurrentTime", now.to_string());
+    context.set("aws:EpochTime", (now_ms / 1000).to_string());
+    context.set("aws:SecureTransport", "true");
+    context.set("aws:PrincipalIsAWSService", "true");
+    context.set("aws:PrincipalServiceName", "s3.amazonaws.com");
+    context.set("aws:SourceAccount", account);
+    context.set("aws:SourceArn", source);
+    context.set("s3:x-amz-acl", "bucket-owner-full-control");
+    context
+}
+
 fn set_tags<'a>(
     context: &mut Context<'a>,
     requested: Option<&str>,

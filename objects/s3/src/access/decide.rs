@@ -226,6 +226,24 @@ fn by_policy(question: Question<'_>, bucket: Bucket<'_>) -> Decision {
     }
 }
 
+/// Whether a bucket's policy lets S3 itself do something. Nothing else can.
+#[must_use]
+pub fn service_may(
+    policy: &BucketPolicy,
+    action: &str,
+    resource: &str,
+    context: &Context<'_>,
+) -> bool {
+    let caller = Caller::Service { name: "s3.amazonaws.com" };
+    let request = Request { caller, canonical_user: None, action, resource, context };
+    let policies = Policies {
+        resource: Some(&*policy.compiled),
+        resource_must_allow: true,
+        ..Policies::default()
+    };
+    policy::decide(&request, &policies).is_allow()
+}
+
 /// What the caller's own policies say, without a word of the bucket's: it needs their leave for what a
 /// list grants to its account.
 #[must_use]

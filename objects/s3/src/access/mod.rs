@@ -7,7 +7,10 @@ mod context;
 pub mod decide;
 mod ownership;
 
-pub(crate) use authorize::{ObjectFacts, authorize, block_of, enter, not_found};
+pub(crate) use authorize::{
+    ObjectFacts, authorize, block_of, enter, may_pass_role, not_found, service_may_put,
+    without_bucket,
+};
 pub(crate) use context::{HEADERS as CONDITIONS, parameter};
 pub(crate) use ownership::{headers_of, of_new_bucket, of_new_object};
 
@@ -119,6 +122,25 @@ impl S3Access for Gateway {
         cx.extensions_mut().insert(caller);
         Ok(())
     }
+}
+
+/// The caller of a request that s3s hands to a route, which nobody has let in yet.
+///
+/// # Errors
+/// It is nobody's, or its session's token isn't there.
+pub(crate) async fn caller_of<T>(gateway: &Gateway, req: &s3s::S3Request<T>) -> S3Result<Caller> {
+    let credentials = req.credentials.as_ref().ok_or_else(fault::access_denied)?;
+    let identity = gateway.identities.find(&credentials.access_key).await;
+    let identity = identity.ok_or_else(fault::access_denied)?;
+    let query = req.uri.query().unwrap_or_default().to_owned();
+    if let Some(token) = identity.session_token.as_deref() {
+        check_session(token, &req.headers, &query)?;
+    }
+    if let Some(passport) = req.extensions.get::<Passport>() {
+        passport.0.store(true, Ordering::Relaxed);
+    }
+    let peer = req.extensions.get::<Peer>().copied().unwrap_or_default();
+    Ok(Caller { identity: Some(identity), peer, headers: req.headers.clone(), query })
 }
 
 const SESSION_TOKEN: &str = "x-amz-security-token";

@@ -259,6 +259,12 @@ pub(super) async fn put_bucket_versioning(
                                versioning state cannot be changed.";
                 return Err(fault::fault(S3ErrorCode::InvalidBucketState, message));
             }
+            if row.configuration.replication.is_some() && versioning == Versioning::Suspended {
+                let message = "A replication configuration is present on this bucket, so you \
+                               cannot change the versioning state. To change the versioning state, \
+                               first delete the replication configuration.";
+                return Err(fault::fault(S3ErrorCode::InvalidBucketState, message));
+            }
             row.versioning = versioning;
             Ok(())
         })

@@ -1,13 +1,10 @@
-//! What a bucket only keeps: tags, acceleration, payer, replication and the listed configurations.
+//! What a bucket only keeps: tags, acceleration, payer; and the listed configurations.
 
 use crate::{
     Gateway,
     access::enter,
-    configuration::{
-        Configuration, invalid_argument, listed, malformed_xml, replication, tags as bucket_tags,
-    },
+    configuration::{Configuration, listed, malformed_xml, tags as bucket_tags},
     fault,
-    store::Versioning,
 };
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
@@ -107,65 +104,6 @@ pub(super) async fn put_bucket_request_payment(
     Ok(S3Response::new(Default::default()))
 }
 
-pub(super) async fn get_bucket_replication(
-    gateway: &Gateway,
-    req: S3Request<dto::GetBucketReplicationInput>,
-) -> S3Result<S3Response<dto::GetBucketReplicationOutput>> {
-    let name = &req.input.bucket;
-    let bucket = enter(gateway, &req, name, "s3:GetReplicationConfiguration").await?;
-    let Some(kept) = bucket.row().configuration.replication.clone() else {
-        return Err(fault::with(
-            fault::fault(
-                S3ErrorCode::ReplicationConfigurationNotFoundError,
-                "The replication configuration was not found",
-            ),
-            &[("BucketName", name)],
-        ));
-    };
-    let replication_configuration = Some(kept);
-    Ok(S3Response::new(dto::GetBucketReplicationOutput { replication_configuration }))
-}
-
-/// Checked, and then refused: nothing here copies objects to another bucket.
-pub(super) async fn put_bucket_replication(
-    gateway: &Gateway,
-    req: S3Request<dto::PutBucketReplicationInput>,
-) -> S3Result<S3Response<dto::PutBucketReplicationOutput>> {
-    let name = &req.input.bucket;
-    let bucket = enter(gateway, &req, name, "s3:PutReplicationConfiguration").await?;
-    let configuration = &req.input.replication_configuration;
-    replication::check(configuration)?;
-    if bucket.row().versioning != Versioning::Enabled {
-        return Err(fault::invalid_request(
-            "Versioning must be 'Enabled' on the bucket to apply a replication configuration",
-        ));
-    }
-    for rule in &configuration.rules {
-        let destination = replication::destination(rule).unwrap_or_default();
-        let target = gateway.store.bucket(destination).await;
-        let Ok(target) = target else {
-            return Err(fault::invalid_request("Destination bucket must exist."));
-        };
-        if target.row().versioning != Versioning::Enabled {
-            return Err(fault::invalid_request("Destination bucket must have versioning enabled."));
-        }
-    }
-    Err(fault::fault(
-        S3ErrorCode::NotImplemented,
-        "PutBucketReplication: objects are replicated to storage nodes, but not to other buckets",
-    ))
-}
-
-pub(super) async fn delete_bucket_replication(
-    gateway: &Gateway,
-    req: S3Request<dto::DeleteBucketReplicationInput>,
-) -> S3Result<S3Response<dto::DeleteBucketReplicationOutput>> {
-    let name = &req.input.bucket;
-    let bucket = enter(gateway, &req, name, "s3:PutReplicationConfiguration").await?;
-    gateway.configure(&bucket, |configuration| configuration.replication = None).await?;
-    Ok(S3Response::new(Default::default()))
-}
-
 /// The four operations on one kind of listed configurations.
 macro_rules! listed {
     ($kind:ident: $part:ident, $get_action:literal, $put_action:literal, $check:expr,
@@ -198,6 +136,7 @@ macro_rules! listed {
                     listed::put(&mut row.configuration.$part, id, &within, configuration)
                 })
                 .await?;
+            gateway.inventories.bell.notify_one();
             Ok(S3Response::new(Default::default()))
         }
 
@@ -210,7 +149,11 @@ macro_rules! listed {
             let id = &req.input.id;
             gateway
                 .store
-                .update_bucket(&bucket, |row| listed::remove(&mut row.configuration.$part, id))
+                .update_bucket(&bucket, |row| {
+                    listed::remove(&mut row.configuration.$part, id)?;
+                    row.configuration.forget_inventories();
+                    Ok(())
+                })
                 .await?;
             Ok(S3Response::new(Default::default()))
         }
@@ -234,22 +177,10 @@ macro_rules! listed {
     };
 }
 
-fn check_analytics(_: &dto::AnalyticsConfiguration) -> S3Result<()> {
-    Ok(())
-}
-
-fn check_metrics(metrics: &dto::MetricsConfiguration) -> S3Result<()> {
-    match &metrics.filter {
-        Some(dto::MetricsFilter::AccessPointArn(_)) => {
-            Err(invalid_argument("This store has no access points."))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
 listed! {
     analytics_configuration: analytics,
-    "s3:GetAnalyticsConfiguration", "s3:PutAnalyticsConfiguration", check_analytics,
+    "s3:GetAnalyticsConfiguration", "s3:PutAnalyticsConfiguration",
+    listed::check_analytics,
     get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput)
         -> GetBucketAnalyticsConfigurationOutput,
     put_bucket_analytics_configuration(PutBucketAnalyticsConfigurationInput)
@@ -292,7 +223,7 @@ listed! {
 
 listed! {
     metrics_configuration: metrics,
-    "s3:GetMetricsConfiguration", "s3:PutMetricsConfiguration", check_metrics,
+    "s3:GetMetricsConfiguration", "s3:PutMetricsConfiguration", listed::check_metrics,
     get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput)
         -> GetBucketMetricsConfigurationOutput,
     put_bucket_metrics_configuration(PutBucketMetricsConfigurationInput)

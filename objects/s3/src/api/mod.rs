@@ -19,7 +19,8 @@ mod multipart;
 mod notification;
 mod objects;
 mod policy;
-mod protection;
+pub(crate) mod protection;
+mod replication;
 mod tags;
 mod website;
 
@@ -203,6 +204,11 @@ operations! {
         put_bucket_encryption: PutBucketEncryptionInput => PutBucketEncryptionOutput,
         delete_bucket_encryption: DeleteBucketEncryptionInput => DeleteBucketEncryptionOutput,
     }
+    replication {
+        get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput,
+        put_bucket_replication: PutBucketReplicationInput => PutBucketReplicationOutput,
+        delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput,
+    }
     configurations {
         get_bucket_tagging: GetBucketTaggingInput => GetBucketTaggingOutput,
         put_bucket_tagging: PutBucketTaggingInput => PutBucketTaggingOutput,
@@ -211,9 +217,6 @@ operations! {
         put_bucket_accelerate_configuration: PutBucketAccelerateConfigurationInput => PutBucketAccelerateConfigurationOutput,
         get_bucket_request_payment: GetBucketRequestPaymentInput => GetBucketRequestPaymentOutput,
         put_bucket_request_payment: PutBucketRequestPaymentInput => PutBucketRequestPaymentOutput,
-        get_bucket_replication: GetBucketReplicationInput => GetBucketReplicationOutput,
-        put_bucket_replication: PutBucketReplicationInput => PutBucketReplicationOutput,
-        delete_bucket_replication: DeleteBucketReplicationInput => DeleteBucketReplicationOutput,
         get_bucket_analytics_configuration: GetBucketAnalyticsConfigurationInput => GetBucketAnalyticsConfigurationOutput,
         put_bucket_analytics_configuration: PutBucketAnalyticsConfigurationInput => PutBucketAnalyticsConfigurationOutput,
         delete_bucket_analytics_configuration: DeleteBucketAnalyticsConfigurationInput => DeleteBucketAnalyticsConfigurationOutput,

@@ -308,6 +308,10 @@ macro_rules! describe {
             object_lock_retain_until_date: retention
                 .map(|one| convert::exact_timestamp(one.until_ms)),
             parts_count: $part.and_then(|_| object.etag.parts).map(i32::from),
+            replication_status: found
+                .version
+                .replication
+                .map(|status| dto::ReplicationStatus::from_static(status.as_str())),
             restore: restore_of(object),
             sse_customer_algorithm: shown.algorithm,
             sse_customer_key_md5: shown.md5,

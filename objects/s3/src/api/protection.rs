@@ -21,11 +21,11 @@ const CONTEXT: &str = "x-amz-server-side-encryption-context";
 
 /// An object that is written or read, and by whom.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Subject<'a> {
-    pub(super) gateway: &'a Gateway,
-    pub(super) caller: &'a Caller,
-    pub(super) bucket: &'a Bucket,
-    pub(super) key: &'a str,
+pub(crate) struct Subject<'a> {
+    pub(crate) gateway: &'a Gateway,
+    pub(crate) caller: &'a Caller,
+    pub(crate) bucket: &'a Bucket,
+    pub(crate) key: &'a str,
 }
 
 impl Subject<'_> {
@@ -70,7 +70,7 @@ impl Subject<'_> {
     ///
     /// # Errors
     /// KMS refuses, or isn't there.
-    pub(super) async fn open(&self, by: &ByKms) -> S3Result<PlainKey> {
+    pub(crate) async fn open(&self, by: &ByKms) -> S3Result<PlainKey> {
         let (asking, whole) = (self.asking()?, self.context(&by.context, by.bucket_key));
         let opened = self.gateway.keys.open(asking, &by.ciphertext, &whole, by.bucket_key);
         opened.await.map_err(refused)
@@ -132,12 +132,12 @@ fn pairs_of(text: Option<&str>) -> S3Result<Context> {
 
 /// How a client wants an object to be encrypted.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Protection<'a> {
-    pub(super) customer: Customer<'a>,
-    pub(super) method: Option<&'a str>,
-    pub(super) key_id: Option<&'a str>,
-    pub(super) context: Option<&'a str>,
-    pub(super) bucket_key: Option<bool>,
+pub(crate) struct Protection<'a> {
+    pub(crate) customer: Customer<'a>,
+    pub(crate) method: Option<&'a str>,
+    pub(crate) key_id: Option<&'a str>,
+    pub(crate) context: Option<&'a str>,
+    pub(crate) bucket_key: Option<bool>,
 }
 
 /// How the client of an input wants the object to be encrypted.
@@ -171,7 +171,7 @@ impl Protection<'_> {
     ///
     /// # Errors
     /// What is asked for can't be; KMS refuses, or isn't there.
-    pub(super) async fn writing_key(&self, subject: Subject<'_>) -> S3Result<WrappingKey> {
+    pub(crate) async fn writing_key(&self, subject: Subject<'_>) -> S3Result<WrappingKey> {
         let default = default_of(subject.bucket);
         let bucket_key = self.bucket_key.or(default.map(|(_, shared)| shared)).unwrap_or(false);
         match (self.method, self.customer.key()?) {
@@ -222,10 +222,10 @@ impl Protection<'_> {
 
 /// What a client says of its own key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Customer<'a> {
-    pub(super) algorithm: Option<&'a str>,
-    pub(super) key: Option<&'a str>,
-    pub(super) md5: Option<&'a str>,
+pub(crate) struct Customer<'a> {
+    pub(crate) algorithm: Option<&'a str>,
+    pub(crate) key: Option<&'a str>,
+    pub(crate) md5: Option<&'a str>,
 }
 
 macro_rules! customer_of {

@@ -1,5 +1,5 @@
 //! Configurations that a bucket has many of, by ID: inventory, metrics, analytics, intelligent
-//! tiering. They are kept and listed as S3 does; nothing here acts on them.
+//! tiering. They are checked, kept and listed as S3 does; of inventories lists are written.
 
 use super::{invalid_argument, malformed_xml};
 use crate::fault;
@@ -86,19 +86,105 @@ pub fn page<T: Clone>(kept: &BTreeMap<String, T>, token: Option<&str>) -> (Vec<T
     (listed.into_iter().map(|(_, configuration)| configuration.clone()).collect(), next)
 }
 
+/// The bucket that an ARN names.
+#[must_use]
+pub fn bucket_of(arn: &str) -> Option<&str> {
+    arn.strip_prefix("arn:aws:s3:::").filter(|name| !name.is_empty() && !name.contains('/'))
+}
+
+fn check_destination(arn: &str, account: Option<&str>) -> S3Result<()> {
+    if bucket_of(arn).is_none() {
+        return Err(invalid_argument("Invalid bucket ARN."));
+    }
+    let twelve = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if account.is_some_and(|account| !twelve(account)) {
+        return Err(invalid_argument("Invalid account ID."));
+    }
+    Ok(())
+}
+
 /// Checks an inventory.
 ///
 /// # Errors
-/// `MalformedXML`, `InvalidArgument`.
+/// `MalformedXML`, `InvalidArgument`; `NotImplemented` of formats and keys that lists aren't written in.
 pub fn check_inventory(inventory: &dto::InventoryConfiguration) -> S3Result<()> {
     let destination = &inventory.destination.s3_bucket_destination;
-    if !destination.bucket.starts_with("arn:aws:s3:::") {
-        return Err(invalid_argument("Invalid bucket ARN."));
-    }
     let known = matches!(destination.format.as_str(), "CSV" | "ORC" | "Parquet")
         && matches!(inventory.schedule.frequency.as_str(), "Daily" | "Weekly")
         && matches!(inventory.included_object_versions.as_str(), "All" | "Current");
-    if known { Ok(()) } else { Err(malformed_xml()) }
+    let fields = inventory.optional_fields.as_deref().unwrap_or_default();
+    if !known || !fields.iter().all(|field| crate::inventory::is_field(field.as_str())) {
+        return Err(malformed_xml());
+    }
+    check_destination(&destination.bucket, destination.account_id.as_deref())?;
+    if destination.format.as_str() != dto::InventoryFormat::CSV {
+        let format = destination.format.as_str();
+        return Err(fault::not_implemented(&format!("Inventory in the format {format}")));
+    }
+    if destination.encryption.as_ref().is_some_and(|one| one.ssekms.is_some()) {
+        return Err(fault::not_implemented("Inventory encrypted with a key of KMS"));
+    }
+    Ok(())
+}
+
+fn check_tags(tags: &[dto::Tag]) -> S3Result<()> {
+    let mut keys = std::collections::BTreeSet::new();
+    for tag in tags {
+        let key = tag.key.as_deref().filter(|key| !key.is_empty()).ok_or_else(malformed_xml)?;
+        if tag.value.is_none() {
+            return Err(malformed_xml());
+        }
+        if !keys.insert(key) {
+            return Err(invalid_argument("Duplicate Tag Keys are not allowed."));
+        }
+    }
+    Ok(())
+}
+
+/// A filter by all of several: there have to be several.
+fn check_and(prefix: Option<&str>, tags: Option<&[dto::Tag]>) -> S3Result<()> {
+    let tags = tags.unwrap_or_default();
+    if tags.len() + usize::from(prefix.is_some()) < 2 {
+        return Err(malformed_xml());
+    }
+    check_tags(tags)
+}
+
+/// Checks what is to be measured.
+///
+/// # Errors
+/// `MalformedXML`, `InvalidArgument`.
+pub fn check_metrics(metrics: &dto::MetricsConfiguration) -> S3Result<()> {
+    let no_points = || invalid_argument("This store has no access points.");
+    match &metrics.filter {
+        Some(dto::MetricsFilter::AccessPointArn(_)) => Err(no_points()),
+        Some(dto::MetricsFilter::And(all)) if all.access_point_arn.is_some() => Err(no_points()),
+        Some(dto::MetricsFilter::And(all)) => check_and(all.prefix.as_deref(), all.tags.as_deref()),
+        Some(dto::MetricsFilter::Tag(tag)) => check_tags(std::slice::from_ref(tag)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks what is to be analysed.
+///
+/// # Errors
+/// `MalformedXML`, `InvalidArgument`.
+pub fn check_analytics(analytics: &dto::AnalyticsConfiguration) -> S3Result<()> {
+    match &analytics.filter {
+        Some(dto::AnalyticsFilter::And(all)) => {
+            check_and(all.prefix.as_deref(), all.tags.as_deref())?;
+        }
+        Some(dto::AnalyticsFilter::Tag(tag)) => check_tags(std::slice::from_ref(tag))?,
+        Some(_) | None => {}
+    }
+    let Some(export) = &analytics.storage_class_analysis.data_export else { return Ok(()) };
+    let destination = &export.destination.s3_bucket_destination;
+    let known = destination.format.as_str() == dto::AnalyticsS3ExportFileFormat::CSV
+        && export.output_schema_version.as_str() == dto::StorageClassAnalysisSchemaVersion::V_1;
+    if !known {
+        return Err(malformed_xml());
+    }
+    check_destination(&destination.bucket, destination.bucket_account_id.as_deref())
 }
 
 /// Checks tiers: the archive classes, each once, from 90 and 180 days on.
@@ -108,6 +194,16 @@ pub fn check_inventory(inventory: &dto::InventoryConfiguration) -> S3Result<()> 
 pub fn check_tiering(tiering: &dto::IntelligentTieringConfiguration) -> S3Result<()> {
     if tiering.tierings.is_empty() || !matches!(tiering.status.as_str(), "Enabled" | "Disabled") {
         return Err(malformed_xml());
+    }
+    if let Some(filter) = &tiering.filter {
+        let named = [filter.and.is_some(), filter.prefix.is_some(), filter.tag.is_some()];
+        if named.into_iter().filter(|named| *named).count() > 1 {
+            return Err(malformed_xml());
+        }
+        if let Some(all) = &filter.and {
+            check_and(all.prefix.as_deref(), all.tags.as_deref())?;
+        }
+        check_tags(filter.tag.as_slice())?;
     }
     let mut seen = std::collections::BTreeSet::new();
     for tier in &tiering.tierings {

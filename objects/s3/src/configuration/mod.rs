@@ -40,6 +40,8 @@ pub struct Configuration {
     pub requester_pays: bool,
     pub replication: Option<dto::ReplicationConfiguration>,
     pub inventory: BTreeMap<String, dto::InventoryConfiguration>,
+    /// When each of them was last written, in milliseconds since 1970.
+    pub inventory_written_ms: BTreeMap<String, u64>,
     pub metrics: BTreeMap<String, dto::MetricsConfiguration>,
     pub analytics: BTreeMap<String, dto::AnalyticsConfiguration>,
     pub tiering: BTreeMap<String, dto::IntelligentTieringConfiguration>,
@@ -54,6 +56,12 @@ impl Configuration {
             public_block: Some(PublicBlock::ALL),
             ..Self::default()
         }
+    }
+
+    /// Forgets when inventories were written that are no more.
+    pub fn forget_inventories(&mut self) {
+        let Self { inventory, inventory_written_ms, .. } = self;
+        inventory_written_ms.retain(|id, _| inventory.contains_key(id));
     }
 
     /// Who owns what is put into the bucket; without controls it is the writer.

@@ -14,6 +14,7 @@ use crate::{
         listing::{After, Line, Listed, Query},
         outbox::Named,
         rules::{Conditions, Match},
+        version::Replication,
     },
 };
 use cluster::{Changes, Place, Record, Table};
@@ -225,6 +226,10 @@ impl Gateway {
         version: &Seen<'_>,
         report: &mut Report,
     ) -> S3Result<()> {
+        // What isn't copied yet stays, as on AWS.
+        if matches!(listed.version.replication, Some(Replication::Pending | Replication::Failed)) {
+            return Ok(());
+        }
         let now_ms = i64::try_from(self.store.now_ms()).unwrap_or(i64::MAX);
         let id = listed.version.id(listed.version_key);
         let done = match rules::fate(lifecycle, version, now_ms, self.calendar) {

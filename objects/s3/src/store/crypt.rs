@@ -101,14 +101,8 @@ pub(super) struct Sealer {
 impl Sealer {
     /// With a fresh key. None if the machine gives no randomness.
     pub(super) fn new(wrapping_key: &WrappingKey) -> Option<(Self, Seal)> {
-        let (key, salt) =
-            (Zeroizing::new(rand::random::<[u8; 32]>()), rand::random::<[u8; SALT]>());
-        let mut wrapped = key.to_vec();
-        once(&wrapping_key.key, &salt)?
-            .seal_in_place_append_tag(nonce(0), Aad::empty(), &mut wrapped)
-            .ok()?;
-        let seal =
-            Seal { wrapping: wrapping_key.wrapping.clone(), key: [&salt[..], &wrapped].concat() };
+        let key = Zeroizing::new(rand::random::<[u8; 32]>());
+        let seal = wrap(&*key, wrapping_key)?;
         Some((
             Self { key: data_key(&*key)?, index: 0, out: BytesMut::new(), begin: 0, broken: false },
             seal,
@@ -160,17 +154,44 @@ impl Sealer {
     }
 }
 
+impl Seal {
+    /// The body's key. None if it is the wrong key that opens it.
+    fn open(&self, wrapping_key: &[u8; 32]) -> Option<Zeroizing<Vec<u8>>> {
+        let (salt, wrapped) = self.key.split_at_checked(SALT)?;
+        let mut wrapped = Zeroizing::new(wrapped.to_vec());
+        let key = once(wrapping_key, salt)?;
+        let len = key.open_in_place(nonce(0), Aad::empty(), &mut wrapped).ok()?.len();
+        wrapped.truncate(len);
+        Some(wrapped)
+    }
+
+    /// The same body's seal under another key that wraps the body's. None if it is the wrong key
+    /// that opens it.
+    #[must_use]
+    pub fn rewrapped(&self, from: &[u8; 32], to: &WrappingKey) -> Option<Self> {
+        // An object in parts has no key of its own.
+        if self.key.is_empty() {
+            return Some(Self { wrapping: to.wrapping.clone(), key: Vec::new() });
+        }
+        wrap(&self.open(from)?, to)
+    }
+}
+
+/// Wraps a body's key.
+fn wrap(key: &[u8], by: &WrappingKey) -> Option<Seal> {
+    let salt = rand::random::<[u8; SALT]>();
+    let mut wrapped = key.to_vec();
+    once(&by.key, &salt)?.seal_in_place_append_tag(nonce(0), Aad::empty(), &mut wrapped).ok()?;
+    Some(Seal { wrapping: by.wrapping.clone(), key: [&salt[..], &wrapped].concat() })
+}
+
 /// Decrypts a body.
 pub(super) struct Opener(LessSafeKey);
 
 impl Opener {
     /// None if it is the wrong key.
     pub(super) fn new(seal: &Seal, wrapping_key: &[u8; 32]) -> Option<Self> {
-        let (salt, wrapped) = seal.key.split_at_checked(SALT)?;
-        let mut wrapped = Zeroizing::new(wrapped.to_vec());
-        let key = once(wrapping_key, salt)?;
-        let key = key.open_in_place(nonce(0), Aad::empty(), &mut wrapped).ok()?;
-        data_key(key).map(Self)
+        data_key(&seal.open(wrapping_key)?).map(Self)
     }
 
     /// Decrypts whole segments, the first of which is the body's segment `index`. None if they are

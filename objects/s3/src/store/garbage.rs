@@ -72,6 +72,10 @@ impl Store {
     async fn remove_parts(&self, place: Place, upload: &[u8]) -> ClusterResult<()> {
         loop {
             let mut update = self.cluster.update(place.clone()).await;
+            // A replica's parts are garbage until the replica is whole: it may be by now.
+            if update.get(Table::Garbage, upload).await?.is_none() {
+                return Ok(());
+            }
             let parts = update.scan_suffixes(Table::Parts, upload, PARTS_AT_A_TIME).await?;
             let last = parts.len() < PARTS_AT_A_TIME;
             let mut records: Vec<_> = parts.into_iter().map(|key| (key, None)).collect();

@@ -11,6 +11,7 @@ pub mod multipart;
 pub mod objects;
 pub(crate) mod outbox;
 pub mod read;
+pub(crate) mod replication;
 mod reset;
 pub mod rules;
 pub mod version;
@@ -29,6 +30,7 @@ pub struct Store {
     garbage: garbage::Bell,
     readers: read::Readers,
     pub(crate) ears: outbox::Ears,
+    pub(crate) copying: replication::Copying,
 }
 
 impl fmt::Debug for Store {
@@ -48,6 +50,7 @@ impl Store {
             garbage: Default::default(),
             readers: Default::default(),
             ears: Default::default(),
+            copying: Default::default(),
         }
     }
 

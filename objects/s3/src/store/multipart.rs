@@ -14,7 +14,7 @@ use super::{
 };
 use crate::fault;
 use bytes::Bytes;
-use cluster::{Changes, Record, Table, Update};
+use cluster::{BlobId, Changes, Record, Table, Update};
 use s3s::{
     S3ErrorCode, S3Result,
     crypto::{Checksum as _, Md5},
@@ -103,6 +103,11 @@ impl Part {
     pub(super) fn decode(record: &Record) -> S3Result<Self> {
         decode(&record.value)
     }
+
+    /// Its record.
+    pub(super) fn encode(&self, blobs: Vec<BlobId>) -> S3Result<Record> {
+        Ok(Record { blobs, value: encode(self)? })
+    }
 }
 
 /// A part as a client names it to complete an upload.
@@ -188,7 +193,7 @@ impl Store {
             seal: taken.seal,
         };
         let blobs = taken.body.blobs.iter().map(|blob| blob.id).collect();
-        let record = Record { blobs, value: encode(&part)? };
+        let record = part.encode(blobs)?;
         let place_key = update.place().record(Table::Parts, &Part::suffix(&id.0, number));
         let records = vec![(place_key, Some(record))];
         self.commit(&mut update, Changes { records, blobs: taken.body.inline }).await?;

@@ -223,6 +223,19 @@ impl Store {
         }
     }
 
+    /// A version by its key.
+    ///
+    /// # Errors
+    /// The storage is unavailable.
+    pub(crate) async fn find_version(
+        &self,
+        bucket: &Bucket,
+        key: &str,
+        version: VersionKey,
+    ) -> S3Result<Option<Found>> {
+        View::Now(self, place_of(bucket, key)).get(version).await
+    }
+
     /// An object.
     ///
     /// # Errors
@@ -302,7 +315,10 @@ impl Store {
         if object.lock.retention.is_none() {
             object.lock.retention = default_retention(bucket, modified_ms);
         }
-        let version = Version { null: is_null, modified_ms, owner, object: Some(object) };
+        let object = Some(object);
+        let mut version = Version { null: is_null, modified_ms, owner, object, replication: None };
+        let (at, which) = ((update.place(), bucket), (key.key, version_key));
+        self.plan_copies(at, which, &mut version, &mut changes)?;
         let record = version.encode(blobs)?;
         changes.records.push((update.place().record(Table::Objects, &version_key.0), Some(record)));
         self.remove(update.place(), plan, null.as_ref(), &mut changes);
@@ -337,7 +353,13 @@ impl Store {
         let mut changes = Changes::default();
         let mut written = Written { version_id: None, modified_ms, marker: false };
         if let Some((version_key, is_null)) = plan.add {
-            let marker = Version { null: is_null, modified_ms, owner, object: None };
+            let mut marker =
+                Version { null: is_null, modified_ms, owner, object: None, replication: None };
+            // Those that a lifecycle rule makes stay where they are.
+            if key.deed.is_none_or(|deed| deed.caller.is_some()) {
+                let (at, which) = ((update.place(), &*bucket), (key.key, version_key));
+                self.plan_copies(at, which, &mut marker, &mut changes)?;
+            }
             let record = update.place().record(Table::Objects, &version_key.0);
             changes.records.push((record, Some(marker.encode(Vec::new())?)));
             written.version_id = id_of(&bucket, &marker, version_key);
@@ -412,11 +434,14 @@ impl Store {
             (None, None) => return Err(fault::no_such_key(key)),
             (None, Some(id)) => return Err(fault::no_such_version(key, id)),
         };
+        let before = Self::shared(&bucket, &found.version);
         let answer = change(&mut found.version)?;
         let id = found.id();
+        let mut changes = Changes::default();
+        let (at, which) = ((update.place(), &*bucket), (key, &mut found));
+        self.plan_changed_copies(at, which, before, &mut changes)?;
         let record = update.place().record(Table::Objects, &found.key.0);
-        let records = vec![(record, Some(found.version.encode(found.blobs)?))];
-        let mut changes = Changes { records, blobs: Vec::new() };
+        changes.records.push((record, Some(found.version.encode(found.blobs)?)));
         let version_id = id_of(&bucket, &found.version, found.key);
         let written = Written { version_id, modified_ms: self.now_ms(), marker: false };
         let object = found.version.object.as_ref();
@@ -451,10 +476,15 @@ impl Store {
         }
         let garbage = [Table::Garbage as u8];
         let garbage = changes.records.iter().any(|(key, _)| key.starts_with(&garbage));
-        let events = changes.records.iter().any(|(key, _)| key.starts_with(&[Table::Events as u8]));
+        let has =
+            |table: Table| changes.records.iter().any(|(key, _)| key.starts_with(&[table as u8]));
+        let (events, copies) = (has(Table::Events), has(Table::Replication));
         update.commit(changes).await.map_err(|e| fault::storage(&e))?;
         if events {
             self.ears.0.notify_one();
+        }
+        if copies {
+            self.copying.0.notify_one();
         }
         if garbage {
             self.ring();

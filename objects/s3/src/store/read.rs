@@ -75,13 +75,13 @@ impl Readers {
     }
 }
 
-struct Pinned {
+pub(super) struct Pinned {
     store: Arc<Store>,
     id: [u8; 16],
 }
 
 impl Pinned {
-    fn new(store: &Arc<Store>, id: [u8; 16]) -> Self {
+    pub(super) fn new(store: &Arc<Store>, id: [u8; 16]) -> Self {
         let mut readers = store.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
         *readers.entry(id).or_default() += 1;
         Self { store: store.clone(), id }
@@ -273,7 +273,7 @@ impl Walk {
 impl Store {
     /// Keeps what a version's body is kept under from being removed. The version must be there
     /// still: what removes it looks for pins after that.
-    async fn pin(
+    pub(super) async fn pin(
         self: &Arc<Self>,
         place: &Place,
         version: VersionKey,

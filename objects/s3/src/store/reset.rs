@@ -14,8 +14,14 @@ const RECORDS_AT_A_TIME: usize = 32;
 /// How many records of a dropped bucket are looked at together.
 const PAGE: usize = 1000;
 /// The tables that have records of a bucket's keys.
-const OF_BUCKETS: [Table; 5] =
-    [Table::Objects, Table::Uploads, Table::Parts, Table::Garbage, Table::Events];
+const OF_BUCKETS: [Table; 6] = [
+    Table::Objects,
+    Table::Uploads,
+    Table::Parts,
+    Table::Garbage,
+    Table::Events,
+    Table::Replication,
+];
 
 impl Store {
     /// Drops all buckets, and what accounts have set. None of them, nor anything in them, is seen from then on; a bucket made

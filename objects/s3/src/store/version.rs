@@ -172,6 +172,29 @@ pub struct Object {
     pub restored_until_ms: Option<u64>,
 }
 
+/// How far a version has been copied to other buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Replication {
+    Pending,
+    Completed,
+    Failed,
+    /// It is itself a copy.
+    Replica,
+}
+
+impl Replication {
+    /// S3's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Completed => "COMPLETED",
+            Self::Failed => "FAILED",
+            Self::Replica => "REPLICA",
+        }
+    }
+}
+
 /// A version's row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
@@ -182,10 +205,15 @@ pub struct Version {
     pub owner: Option<Owner>,
     /// None is a delete marker.
     pub object: Option<Object>,
+    /// None if no rule is about it. Stored behind the rest: see [`REPLICATED`].
+    #[serde(skip)]
+    pub replication: Option<Replication>,
 }
 
 /// The first byte of a row: how the rest is encoded.
 const POSTCARD: u8 = 1;
+/// A version's row, followed by its [`Replication`].
+const REPLICATED: u8 = 2;
 
 pub(super) fn encode<T: Serialize>(row: &T) -> S3Result<bytes::Bytes> {
     let value = postcard::to_extend(row, vec![POSTCARD]);
@@ -205,7 +233,13 @@ impl Version {
     /// # Errors
     /// It can't be encoded, which is a fault of ours.
     pub fn encode(&self, blobs: Vec<BlobId>) -> S3Result<Record> {
-        Ok(Record { blobs, value: encode(self)? })
+        let Some(replication) = &self.replication else {
+            return Ok(Record { blobs, value: encode(self)? });
+        };
+        let value = postcard::to_extend(self, vec![REPLICATED])
+            .and_then(|row| postcard::to_extend(replication, row))
+            .map_err(s3s::S3Error::internal_error)?;
+        Ok(Record { blobs, value: value.into() })
     }
 
     /// The row in a record.
@@ -213,7 +247,13 @@ impl Version {
     /// # Errors
     /// These aren't a row's bytes.
     pub fn decode(record: &Record) -> S3Result<Self> {
-        decode(&record.value)
+        let Some((&REPLICATED, row)) = record.value.split_first() else {
+            return decode(&record.value);
+        };
+        let row = postcard::take_from_bytes::<Self>(row);
+        let (version, rest) = row.map_err(s3s::S3Error::internal_error)?;
+        let replication = postcard::from_bytes(rest).map_err(s3s::S3Error::internal_error)?;
+        Ok(Self { replication: Some(replication), ..version })
     }
 
     /// The version ID that clients see.
@@ -235,6 +275,34 @@ mod tests {
             assert!(newest.is_none_or(|newest| next < newest), "{now}");
             assert_eq!(VersionKey::of_id(&next.to_id()), Some(next));
             newest = Some(next);
+        }
+    }
+
+    #[test]
+    fn rows_are_read_as_they_were_written() {
+        let marker = Version {
+            null: false,
+            modified_ms: 77,
+            owner: Some(Owner { account: "1".to_owned(), ..Owner::default() }),
+            object: None,
+            replication: None,
+        };
+        let plain = marker.encode(Vec::new()).expect("encoded");
+        // As rows were before there was replication.
+        assert_eq!(plain.value[0], POSTCARD);
+        assert_eq!(Version::decode(&plain).expect("decoded"), marker);
+        for replication in [
+            Replication::Pending,
+            Replication::Completed,
+            Replication::Failed,
+            Replication::Replica,
+        ] {
+            let version = Version { replication: Some(replication), ..marker.clone() };
+            let record = version.encode(Vec::new()).expect("encoded");
+            assert_eq!(record.value.len(), plain.value.len() + 1);
+            assert_eq!(Version::decode(&record).expect("decoded"), version);
+            let cut = Record { value: record.value.slice(..plain.value.len()), ..record };
+            assert!(Version::decode(&cut).is_err());
         }
     }
 

@@ -186,26 +186,6 @@ async fn put_only() {
 }
 
 #[tokio::test]
-async fn replication_is_refused_rather_than_pretended() {
-    let world = World::new();
-    world.own("PUT /bbb", "").await.ok();
-    world.own("PUT /ccc", "").await.ok();
-    let document = "<ReplicationConfiguration><Role>arn:aws:iam::111111111111:role/r</Role><Rule>\
-        <ID>r</ID><Priority>1</Priority><Status>Enabled</Status><Filter><Prefix/></Filter>\
-        <DeleteMarkerReplication><Status>Disabled</Status></DeleteMarkerReplication>\
-        <Destination><Bucket>arn:aws:s3:::ccc</Bucket></Destination></Rule>\
-        </ReplicationConfiguration>";
-    world.own("PUT /bbb?replication", document).await.fails(400, "InvalidRequest");
-    let enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-    for bucket in ["bbb", "ccc"] {
-        world.own(&format!("PUT /{bucket}?versioning"), enabled).await.ok();
-    }
-    world.own("PUT /bbb?replication", document).await.fails(501, "NotImplemented");
-    let answer = world.own("GET /bbb?replication", "").await;
-    answer.fails(404, "ReplicationConfigurationNotFoundError");
-}
-
-#[tokio::test]
 async fn account_level_calls() {
     let world = World::new();
     world.own("PUT /bbb", "").await.ok();

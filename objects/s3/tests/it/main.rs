@@ -6,6 +6,8 @@ mod configuration;
 mod encryption;
 mod front;
 mod http;
+mod inventory;
 mod lists;
 mod model;
+mod replication;
 mod world;

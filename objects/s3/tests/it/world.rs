@@ -107,6 +107,7 @@ impl World {
                 identity("owner", "111111111111", "root", true),
                 identity("user", "111111111111", "user/user", false),
                 identity("other", "222222222222", "root", true),
+                identity("replicator", "111111111111", "role/replicator", false),
             ],
             trust_any_key: true,
         };

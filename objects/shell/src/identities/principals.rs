@@ -1,13 +1,14 @@
 //! Users and roles with their policies, compiled as they come.
 
 use contracts::identity::{Identity, Managed, Subject as Row};
-use policy::{Compiled, Document, Kind};
+use policy::{Caller, Compiled, Context, Document, Kind, Policies, Request};
 use s3::Own;
 use session::{Session, Subject};
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},
 };
+use types::Timestamp;
 
 /// What a text becomes that can't be read: it denies all.
 static UNREADABLE: LazyLock<Arc<Compiled>> = LazyLock::new(|| fixed("Deny"));
@@ -29,11 +30,16 @@ fn compiled(text: &str) -> Arc<Compiled> {
     document.map_or_else(|_| UNREADABLE.clone(), |document| document.compile())
 }
 
+/// The service that this store is.
+const SERVICE: &str = "s3.amazonaws.com";
+
 /// A user or a role.
 #[derive(Debug)]
 struct Principal {
     row: Row,
     inline: Vec<Arc<Compiled>>,
+    /// Who may act by the role; nobody by a user.
+    trust: Option<Arc<Compiled>>,
 }
 
 /// The known users and roles.
@@ -50,7 +56,11 @@ impl Principals {
 
     pub(super) fn put(&mut self, row: Row) {
         let inline = row.inline.iter().map(|text| compiled(text)).collect();
-        self.rows.insert(row.id.clone(), Principal { row, inline });
+        let trust = row
+            .trust
+            .as_ref()
+            .and_then(|text| Some(Document::parse(text, text.len(), Kind::Trust).ok()?.compile()));
+        self.rows.insert(row.id.clone(), Principal { row, inline, trust });
     }
 
     pub(super) fn remove(&mut self, id: &str) {
@@ -63,9 +73,35 @@ impl Principals {
         self.rows.values().any(|principal| principal.row.arn == arn)
     }
 
+    /// A role that lets S3 act by it at this time.
+    pub(super) fn trusting(&self, arn: &str, now: Timestamp) -> Option<&Row> {
+        let Principal { row, trust, .. } =
+            self.rows.values().find(|principal| principal.row.arn == arn)?;
+        let mut context = Context::new();
+        context.set("aws:CurrentTime", now.to_string());
+        context.set("aws:EpochTime", now.millis().div_euclid(1000).to_string());
+        context.set("aws:PrincipalIsAWSService", "true");
+        context.set("aws:PrincipalServiceName", SERVICE);
+        context.set("aws:SourceAccount", row.account.to_string());
+        let request = Request {
+            caller: Caller::Service { name: SERVICE },
+            canonical_user: None,
+            action: "sts:AssumeRole",
+            resource: arn,
+            context: &context,
+        };
+        let policies = Policies {
+            resource: Some(&**trust.as_ref()?),
+            resource_account: Some(row.account),
+            resource_must_allow: true,
+            ..Policies::default()
+        };
+        policy::decide(&request, &policies).is_allow().then_some(row)
+    }
+
     /// What a user or a role may by its own policies; none if there is no such.
     pub(super) fn own(&self, id: &str) -> Option<Own> {
-        let Principal { row, inline } = self.rows.get(id)?;
+        let Principal { row, inline, trust: _ } = self.rows.get(id)?;
         let attached = row.attached.iter().filter_map(|arn| self.policies.get(arn).cloned());
         // A boundary that is gone allows nothing.
         let boundary = row

@@ -45,6 +45,21 @@ enumeration! { AttachmentStatus {
     Available = "available",
 } }
 
+enumeration! { AutoProvisionZonesState {
+    Enabled = "enabled",
+    Disabled = "disabled",
+} }
+
+enumeration! { AutoScalingIpsState {
+    Enabled = "enabled",
+    Disabled = "disabled",
+} }
+
+enumeration! { AvailabilityMode {
+    Zonal = "zonal",
+    Regional = "regional",
+} }
+
 enumeration! { AvailabilityZoneOptInStatus {
     OptInNotRequired = "opt-in-not-required",
     OptedIn = "opted-in",
@@ -86,6 +101,11 @@ enumeration! { CapacityReservationPreference {
     CapacityReservationsOnly = "capacity-reservations-only",
     Open = "open",
     None = "none",
+} }
+
+enumeration! { ConnectivityType {
+    Private = "private",
+    Public = "public",
 } }
 
 enumeration! { DefaultHttpTokensEnforcedState {
@@ -369,6 +389,42 @@ enumeration! { MonitoringState {
     Disabling = "disabling",
     Enabled = "enabled",
     Pending = "pending",
+} }
+
+enumeration! { NatGatewayAddressStatus {
+    Assigning = "assigning",
+    Unassigning = "unassigning",
+    Associating = "associating",
+    Disassociating = "disassociating",
+    Succeeded = "succeeded",
+    Failed = "failed",
+} }
+
+enumeration! { NatGatewayApplianceModifyState {
+    Modifying = "modifying",
+    Completed = "completed",
+    Failed = "failed",
+} }
+
+enumeration! { NatGatewayApplianceState {
+    Attaching = "attaching",
+    Attached = "attached",
+    Detaching = "detaching",
+    Detached = "detached",
+    AttachFailed = "attach-failed",
+    DetachFailed = "detach-failed",
+} }
+
+enumeration! { NatGatewayApplianceType {
+    NetworkFirewallProxy = "network-firewall-proxy",
+} }
+
+enumeration! { NatGatewayState {
+    Pending = "pending",
+    Failed = "failed",
+    Available = "available",
+    Deleting = "deleting",
+    Deleted = "deleted",
 } }
 
 enumeration! { NestedVirtualizationSpecification {

@@ -152,6 +152,94 @@ pub static ARCHITECTURE_TYPE_LIST: Schema = Schema::new(
     Kind::List { element: Element::new(Some("item"), ArchitectureType::SCHEMA), flattened: false },
 );
 
+pub static ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Schema = Schema::new(
+    "AssignPrivateIpAddressesRequest",
+    Kind::Structure(&[
+        Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", &IP_PREFIX_LIST),
+        Member::new("Ipv4PrefixCount", "Ipv4PrefixCount", "Ipv4PrefixCount", &INTEGER),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING)
+            .required(),
+        Member::new(
+            "PrivateIpAddresses",
+            "privateIpAddress",
+            "PrivateIpAddress",
+            &PRIVATE_IP_ADDRESS_STRING_LIST,
+        ),
+        Member::new(
+            "SecondaryPrivateIpAddressCount",
+            "secondaryPrivateIpAddressCount",
+            "SecondaryPrivateIpAddressCount",
+            &INTEGER,
+        ),
+        Member::new("AllowReassignment", "allowReassignment", "AllowReassignment", &BOOLEAN),
+    ]),
+);
+
+pub static ASSIGN_PRIVATE_IP_ADDRESSES_RESULT: Schema = Schema::new(
+    "AssignPrivateIpAddressesResult",
+    Kind::Structure(&[
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING),
+        Member::new(
+            "AssignedPrivateIpAddresses",
+            "assignedPrivateIpAddressesSet",
+            "AssignedPrivateIpAddressesSet",
+            &ASSIGNED_PRIVATE_IP_ADDRESS_LIST,
+        ),
+        Member::new(
+            "AssignedIpv4Prefixes",
+            "assignedIpv4PrefixSet",
+            "AssignedIpv4PrefixSet",
+            &IPV4_PREFIXES_LIST,
+        ),
+    ]),
+);
+
+pub static ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST: Schema = Schema::new(
+    "AssignPrivateNatGatewayAddressRequest",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "NatGatewayId", "NatGatewayId", &STRING).required(),
+        Member::new("PrivateIpAddresses", "PrivateIpAddress", "PrivateIpAddress", &IP_LIST),
+        Member::new(
+            "PrivateIpAddressCount",
+            "PrivateIpAddressCount",
+            "PrivateIpAddressCount",
+            &INTEGER,
+        ),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT: Schema = Schema::new(
+    "AssignPrivateNatGatewayAddressResult",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING),
+        Member::new(
+            "NatGatewayAddresses",
+            "natGatewayAddressSet",
+            "NatGatewayAddressSet",
+            &NAT_GATEWAY_ADDRESS_LIST,
+        ),
+    ]),
+);
+
+pub static ASSIGNED_PRIVATE_IP_ADDRESS: Schema = Schema::new(
+    "AssignedPrivateIpAddress",
+    Kind::Structure(&[Member::new(
+        "PrivateIpAddress",
+        "privateIpAddress",
+        "PrivateIpAddress",
+        &STRING,
+    )]),
+);
+
+pub static ASSIGNED_PRIVATE_IP_ADDRESS_LIST: Schema = Schema::new(
+    "AssignedPrivateIpAddressList",
+    Kind::List {
+        element: Element::new(Some("item"), &ASSIGNED_PRIVATE_IP_ADDRESS),
+        flattened: false,
+    },
+);
+
 pub static ASSOCIATE_ADDRESS_REQUEST: Schema = Schema::new(
     "AssociateAddressRequest",
     Kind::Structure(&[
@@ -203,6 +291,32 @@ pub static ASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Schema = Schema::new(
         "IamInstanceProfileAssociation",
         &IAM_INSTANCE_PROFILE_ASSOCIATION,
     )]),
+);
+
+pub static ASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST: Schema = Schema::new(
+    "AssociateNatGatewayAddressRequest",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "NatGatewayId", "NatGatewayId", &STRING).required(),
+        Member::new("AllocationIds", "AllocationId", "AllocationId", &ALLOCATION_ID_LIST)
+            .required(),
+        Member::new("PrivateIpAddresses", "PrivateIpAddress", "PrivateIpAddress", &IP_LIST),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", "AvailabilityZoneId", "AvailabilityZoneId", &STRING),
+    ]),
+);
+
+pub static ASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT: Schema = Schema::new(
+    "AssociateNatGatewayAddressResult",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING),
+        Member::new(
+            "NatGatewayAddresses",
+            "natGatewayAddressSet",
+            "NatGatewayAddressSet",
+            &NAT_GATEWAY_ADDRESS_LIST,
+        ),
+    ]),
 );
 
 pub static ASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
@@ -473,6 +587,23 @@ pub static AVAILABILITY_ZONE: Schema = Schema::new(
         ),
         Member::new("State", "zoneState", "ZoneState", AvailabilityZoneState::SCHEMA),
     ]),
+);
+
+pub static AVAILABILITY_ZONE_ADDRESS: Schema = Schema::new(
+    "AvailabilityZoneAddress",
+    Kind::Structure(&[
+        Member::new("AvailabilityZone", "AvailabilityZone", "AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", "AvailabilityZoneId", "AvailabilityZoneId", &STRING),
+        Member::new("AllocationIds", "AllocationId", "AllocationId", &ALLOCATION_ID_LIST),
+    ]),
+);
+
+pub static AVAILABILITY_ZONE_ADDRESSES: Schema = Schema::new(
+    "AvailabilityZoneAddresses",
+    Kind::List {
+        element: Element::new(Some("AvailabilityZoneAddress"), &AVAILABILITY_ZONE_ADDRESS),
+        flattened: false,
+    },
 );
 
 pub static AVAILABILITY_ZONE_GEOGRAPHY: Schema = Schema::new(
@@ -805,6 +936,68 @@ pub static CREATE_KEY_PAIR_REQUEST: Schema = Schema::new(
         ),
         Member::new("KeyFormat", "KeyFormat", "KeyFormat", KeyFormat::SCHEMA),
         Member::new("DryRun", "dryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static CREATE_NAT_GATEWAY_REQUEST: Schema = Schema::new(
+    "CreateNatGatewayRequest",
+    Kind::Structure(&[
+        Member::new(
+            "AvailabilityMode",
+            "AvailabilityMode",
+            "AvailabilityMode",
+            AvailabilityMode::SCHEMA,
+        ),
+        Member::new("AllocationId", "AllocationId", "AllocationId", &STRING),
+        Member::new("ClientToken", "ClientToken", "ClientToken", &STRING).idempotency_token(),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("SubnetId", "SubnetId", "SubnetId", &STRING),
+        Member::new("VpcId", "VpcId", "VpcId", &STRING),
+        Member::new(
+            "AvailabilityZoneAddresses",
+            "AvailabilityZoneAddress",
+            "AvailabilityZoneAddress",
+            &AVAILABILITY_ZONE_ADDRESSES,
+        ),
+        Member::new(
+            "TagSpecifications",
+            "TagSpecification",
+            "TagSpecification",
+            &TAG_SPECIFICATION_LIST,
+        ),
+        Member::new(
+            "ConnectivityType",
+            "ConnectivityType",
+            "ConnectivityType",
+            ConnectivityType::SCHEMA,
+        ),
+        Member::new("PrivateIpAddress", "PrivateIpAddress", "PrivateIpAddress", &STRING),
+        Member::new(
+            "SecondaryAllocationIds",
+            "SecondaryAllocationId",
+            "SecondaryAllocationId",
+            &ALLOCATION_ID_LIST,
+        ),
+        Member::new(
+            "SecondaryPrivateIpAddresses",
+            "SecondaryPrivateIpAddress",
+            "SecondaryPrivateIpAddress",
+            &IP_LIST,
+        ),
+        Member::new(
+            "SecondaryPrivateIpAddressCount",
+            "SecondaryPrivateIpAddressCount",
+            "SecondaryPrivateIpAddressCount",
+            &INTEGER,
+        ),
+    ]),
+);
+
+pub static CREATE_NAT_GATEWAY_RESULT: Schema = Schema::new(
+    "CreateNatGatewayResult",
+    Kind::Structure(&[
+        Member::new("ClientToken", "clientToken", "ClientToken", &STRING),
+        Member::new("NatGateway", "natGateway", "NatGateway", &NAT_GATEWAY),
     ]),
 );
 
@@ -1150,6 +1343,19 @@ pub static DELETE_KEY_PAIR_RESULT: Schema = Schema::new(
         Member::new("Return", "return", "Return", &BOOLEAN),
         Member::new("KeyPairId", "keyPairId", "KeyPairId", &STRING),
     ]),
+);
+
+pub static DELETE_NAT_GATEWAY_REQUEST: Schema = Schema::new(
+    "DeleteNatGatewayRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("NatGatewayId", "NatGatewayId", "NatGatewayId", &STRING).required(),
+    ]),
+);
+
+pub static DELETE_NAT_GATEWAY_RESULT: Schema = Schema::new(
+    "DeleteNatGatewayResult",
+    Kind::Structure(&[Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING)]),
 );
 
 pub static DELETE_NETWORK_ACL_ENTRY_REQUEST: Schema = Schema::new(
@@ -1622,6 +1828,25 @@ pub static DESCRIBE_KEY_PAIRS_RESULT: Schema = Schema::new(
     Kind::Structure(&[Member::new("KeyPairs", "keySet", "KeySet", &KEY_PAIR_LIST)]),
 );
 
+pub static DESCRIBE_NAT_GATEWAYS_REQUEST: Schema = Schema::new(
+    "DescribeNatGatewaysRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("Filter", "Filter", "Filter", &FILTER_LIST),
+        Member::new("MaxResults", "MaxResults", "MaxResults", &INTEGER),
+        Member::new("NatGatewayIds", "NatGatewayId", "NatGatewayId", &NAT_GATEWAY_ID_STRING_LIST),
+        Member::new("NextToken", "NextToken", "NextToken", &STRING),
+    ]),
+);
+
+pub static DESCRIBE_NAT_GATEWAYS_RESULT: Schema = Schema::new(
+    "DescribeNatGatewaysResult",
+    Kind::Structure(&[
+        Member::new("NatGateways", "natGatewaySet", "NatGatewaySet", &NAT_GATEWAY_LIST),
+        Member::new("NextToken", "nextToken", "NextToken", &STRING),
+    ]),
+);
+
 pub static DESCRIBE_NETWORK_ACLS_REQUEST: Schema = Schema::new(
     "DescribeNetworkAclsRequest",
     Kind::Structure(&[
@@ -2023,6 +2248,35 @@ pub static DISASSOCIATE_IAM_INSTANCE_PROFILE_RESULT: Schema = Schema::new(
     )]),
 );
 
+pub static DISASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST: Schema = Schema::new(
+    "DisassociateNatGatewayAddressRequest",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "NatGatewayId", "NatGatewayId", &STRING).required(),
+        Member::new("AssociationIds", "AssociationId", "AssociationId", &EIP_ASSOCIATION_ID_LIST)
+            .required(),
+        Member::new(
+            "MaxDrainDurationSeconds",
+            "MaxDrainDurationSeconds",
+            "MaxDrainDurationSeconds",
+            &INTEGER,
+        ),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static DISASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT: Schema = Schema::new(
+    "DisassociateNatGatewayAddressResult",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING),
+        Member::new(
+            "NatGatewayAddresses",
+            "natGatewayAddressSet",
+            "NatGatewayAddressSet",
+            &NAT_GATEWAY_ADDRESS_LIST,
+        ),
+    ]),
+);
+
 pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
     "DisassociateRouteTableRequest",
     Kind::Structure(&[
@@ -2258,6 +2512,11 @@ pub static EFA_INFO: Schema = Schema::new(
         "MaximumEfaInterfaces",
         &INTEGER,
     )]),
+);
+
+pub static EIP_ASSOCIATION_ID_LIST: Schema = Schema::new(
+    "EipAssociationIdList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
 );
 
 pub static ELASTIC_GPU_ASSOCIATION: Schema = Schema::new(
@@ -3853,6 +4112,11 @@ pub static INTERNET_GATEWAY_LIST: Schema = Schema::new(
     Kind::List { element: Element::new(Some("item"), &INTERNET_GATEWAY), flattened: false },
 );
 
+pub static IP_LIST: Schema = Schema::new(
+    "IpList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
+);
+
 pub static IP_PERMISSION: Schema = Schema::new(
     "IpPermission",
     Kind::Structure(&[
@@ -3869,6 +4133,11 @@ pub static IP_PERMISSION: Schema = Schema::new(
 pub static IP_PERMISSION_LIST: Schema = Schema::new(
     "IpPermissionList",
     Kind::List { element: Element::new(Some("item"), &IP_PERMISSION), flattened: false },
+);
+
+pub static IP_PREFIX_LIST: Schema = Schema::new(
+    "IpPrefixList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
 );
 
 pub static IP_RANGE: Schema = Schema::new(
@@ -4404,6 +4673,126 @@ pub static MONITOR_INSTANCES_RESULT: Schema = Schema::new(
 pub static MONITORING: Schema = Schema::new(
     "Monitoring",
     Kind::Structure(&[Member::new("State", "state", "State", MonitoringState::SCHEMA)]),
+);
+
+pub static NAT_GATEWAY: Schema = Schema::new(
+    "NatGateway",
+    Kind::Structure(&[
+        Member::new("CreateTime", "createTime", "CreateTime", &TIMESTAMP),
+        Member::new("DeleteTime", "deleteTime", "DeleteTime", &TIMESTAMP),
+        Member::new("FailureCode", "failureCode", "FailureCode", &STRING),
+        Member::new("FailureMessage", "failureMessage", "FailureMessage", &STRING),
+        Member::new(
+            "NatGatewayAddresses",
+            "natGatewayAddressSet",
+            "NatGatewayAddressSet",
+            &NAT_GATEWAY_ADDRESS_LIST,
+        ),
+        Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING),
+        Member::new(
+            "ProvisionedBandwidth",
+            "provisionedBandwidth",
+            "ProvisionedBandwidth",
+            &PROVISIONED_BANDWIDTH,
+        ),
+        Member::new("State", "state", "State", NatGatewayState::SCHEMA),
+        Member::new("SubnetId", "subnetId", "SubnetId", &STRING),
+        Member::new("VpcId", "vpcId", "VpcId", &STRING),
+        Member::new("Tags", "tagSet", "TagSet", &TAG_LIST),
+        Member::new(
+            "ConnectivityType",
+            "connectivityType",
+            "ConnectivityType",
+            ConnectivityType::SCHEMA,
+        ),
+        Member::new(
+            "AvailabilityMode",
+            "availabilityMode",
+            "AvailabilityMode",
+            AvailabilityMode::SCHEMA,
+        ),
+        Member::new(
+            "AutoScalingIps",
+            "autoScalingIps",
+            "AutoScalingIps",
+            AutoScalingIpsState::SCHEMA,
+        ),
+        Member::new(
+            "AutoProvisionZones",
+            "autoProvisionZones",
+            "AutoProvisionZones",
+            AutoProvisionZonesState::SCHEMA,
+        ),
+        Member::new(
+            "AttachedAppliances",
+            "attachedApplianceSet",
+            "AttachedApplianceSet",
+            &NAT_GATEWAY_ATTACHED_APPLIANCE_LIST,
+        ),
+        Member::new("RouteTableId", "routeTableId", "RouteTableId", &STRING),
+    ]),
+);
+
+pub static NAT_GATEWAY_ADDRESS: Schema = Schema::new(
+    "NatGatewayAddress",
+    Kind::Structure(&[
+        Member::new("AllocationId", "allocationId", "AllocationId", &STRING),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING),
+        Member::new("PrivateIp", "privateIp", "PrivateIp", &STRING),
+        Member::new("PublicIp", "publicIp", "PublicIp", &STRING),
+        Member::new("AssociationId", "associationId", "AssociationId", &STRING),
+        Member::new("IsPrimary", "isPrimary", "IsPrimary", &BOOLEAN),
+        Member::new("FailureMessage", "failureMessage", "FailureMessage", &STRING),
+        Member::new("Status", "status", "Status", NatGatewayAddressStatus::SCHEMA),
+        Member::new("AvailabilityZone", "availabilityZone", "AvailabilityZone", &STRING),
+        Member::new("AvailabilityZoneId", "availabilityZoneId", "AvailabilityZoneId", &STRING),
+    ]),
+);
+
+pub static NAT_GATEWAY_ADDRESS_LIST: Schema = Schema::new(
+    "NatGatewayAddressList",
+    Kind::List { element: Element::new(Some("item"), &NAT_GATEWAY_ADDRESS), flattened: false },
+);
+
+pub static NAT_GATEWAY_ATTACHED_APPLIANCE: Schema = Schema::new(
+    "NatGatewayAttachedAppliance",
+    Kind::Structure(&[
+        Member::new("Type", "type", "Type", NatGatewayApplianceType::SCHEMA),
+        Member::new("ApplianceArn", "applianceArn", "ApplianceArn", &STRING),
+        Member::new("VpcEndpointId", "vpcEndpointId", "VpcEndpointId", &STRING),
+        Member::new(
+            "AttachmentState",
+            "attachmentState",
+            "AttachmentState",
+            NatGatewayApplianceState::SCHEMA,
+        ),
+        Member::new(
+            "ModificationState",
+            "modificationState",
+            "ModificationState",
+            NatGatewayApplianceModifyState::SCHEMA,
+        ),
+        Member::new("FailureCode", "failureCode", "FailureCode", &STRING),
+        Member::new("FailureMessage", "failureMessage", "FailureMessage", &STRING),
+    ]),
+);
+
+pub static NAT_GATEWAY_ATTACHED_APPLIANCE_LIST: Schema = Schema::new(
+    "NatGatewayAttachedApplianceList",
+    Kind::List {
+        element: Element::new(Some("item"), &NAT_GATEWAY_ATTACHED_APPLIANCE),
+        flattened: false,
+    },
+);
+
+pub static NAT_GATEWAY_ID_STRING_LIST: Schema = Schema::new(
+    "NatGatewayIdStringList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
+);
+
+pub static NAT_GATEWAY_LIST: Schema = Schema::new(
+    "NatGatewayList",
+    Kind::List { element: Element::new(Some("item"), &NAT_GATEWAY), flattened: false },
 );
 
 pub static NETWORK_ACL: Schema = Schema::new(
@@ -5004,6 +5393,11 @@ pub static PRIVATE_IP_ADDRESS_SPECIFICATION_LIST: Schema = Schema::new(
     },
 );
 
+pub static PRIVATE_IP_ADDRESS_STRING_LIST: Schema = Schema::new(
+    "PrivateIpAddressStringList",
+    Kind::List { element: Element::new(Some("PrivateIpAddress"), &STRING), flattened: false },
+);
+
 pub static PROCESSOR_INFO: Schema = Schema::new(
     "ProcessorInfo",
     Kind::Structure(&[
@@ -5050,6 +5444,17 @@ pub static PROPAGATING_VGW: Schema = Schema::new(
 pub static PROPAGATING_VGW_LIST: Schema = Schema::new(
     "PropagatingVgwList",
     Kind::List { element: Element::new(Some("item"), &PROPAGATING_VGW), flattened: false },
+);
+
+pub static PROVISIONED_BANDWIDTH: Schema = Schema::new(
+    "ProvisionedBandwidth",
+    Kind::Structure(&[
+        Member::new("ProvisionTime", "provisionTime", "ProvisionTime", &TIMESTAMP),
+        Member::new("Provisioned", "provisioned", "Provisioned", &STRING),
+        Member::new("RequestTime", "requestTime", "RequestTime", &TIMESTAMP),
+        Member::new("Requested", "requested", "Requested", &STRING),
+        Member::new("Status", "status", "Status", &STRING),
+    ]),
 );
 
 pub static PTR_UPDATE_STATUS: Schema = Schema::new(
@@ -6155,6 +6560,53 @@ pub static TERMINATE_INSTANCES_RESULT: Schema = Schema::new(
 pub static THREADS_PER_CORE_LIST: Schema = Schema::new(
     "ThreadsPerCoreList",
     Kind::List { element: Element::new(Some("item"), &INTEGER), flattened: false },
+);
+
+pub static UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Schema = Schema::new(
+    "UnassignPrivateIpAddressesRequest",
+    Kind::Structure(&[
+        Member::new("Ipv4Prefixes", "Ipv4Prefix", "Ipv4Prefix", &IP_PREFIX_LIST),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING)
+            .required(),
+        Member::new(
+            "PrivateIpAddresses",
+            "privateIpAddress",
+            "PrivateIpAddress",
+            &PRIVATE_IP_ADDRESS_STRING_LIST,
+        ),
+    ]),
+);
+
+pub static UNASSIGN_PRIVATE_IP_ADDRESSES_RESPONSE: Schema =
+    Schema::new("Unit", Kind::Structure(&[]));
+
+pub static UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST: Schema = Schema::new(
+    "UnassignPrivateNatGatewayAddressRequest",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "NatGatewayId", "NatGatewayId", &STRING).required(),
+        Member::new("PrivateIpAddresses", "PrivateIpAddress", "PrivateIpAddress", &IP_LIST)
+            .required(),
+        Member::new(
+            "MaxDrainDurationSeconds",
+            "MaxDrainDurationSeconds",
+            "MaxDrainDurationSeconds",
+            &INTEGER,
+        ),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT: Schema = Schema::new(
+    "UnassignPrivateNatGatewayAddressResult",
+    Kind::Structure(&[
+        Member::new("NatGatewayId", "natGatewayId", "NatGatewayId", &STRING),
+        Member::new(
+            "NatGatewayAddresses",
+            "natGatewayAddressSet",
+            "NatGatewayAddressSet",
+            &NAT_GATEWAY_ADDRESS_LIST,
+        ),
+    ]),
 );
 
 pub static UNMONITOR_INSTANCES_REQUEST: Schema = Schema::new(

@@ -254,6 +254,164 @@ impl Structure for AllocateAddressResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub ipv4_prefix_count: Option<i32>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+    pub allow_reassignment: Option<bool>,
+}
+
+impl Members for AssignPrivateIpAddressesRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv4_prefixes),
+            1 => view(&self.ipv4_prefix_count),
+            2 => view(&self.network_interface_id),
+            3 => view(&self.private_ip_addresses),
+            4 => view(&self.secondary_private_ip_address_count),
+            5 => view(&self.allow_reassignment),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateIpAddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv4_prefixes = Shape::from_value(value),
+            1 => self.ipv4_prefix_count = Shape::from_value(value),
+            2 => self.network_interface_id = Shape::from_value(value),
+            3 => self.private_ip_addresses = Shape::from_value(value),
+            4 => self.secondary_private_ip_address_count = Shape::from_value(value),
+            5 => self.allow_reassignment = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateIpAddressesResult {
+    pub network_interface_id: Option<String>,
+    pub assigned_private_ip_addresses: Option<Vec<AssignedPrivateIpAddress>>,
+    pub assigned_ipv4_prefixes: Option<Vec<Ipv4PrefixSpecification>>,
+}
+
+impl Members for AssignPrivateIpAddressesResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.network_interface_id),
+            1 => view(&self.assigned_private_ip_addresses),
+            2 => view(&self.assigned_ipv4_prefixes),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateIpAddressesResult {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_IP_ADDRESSES_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.network_interface_id = Shape::from_value(value),
+            1 => self.assigned_private_ip_addresses = Shape::from_value(value),
+            2 => self.assigned_ipv4_prefixes = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub private_ip_address_count: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for AssignPrivateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.private_ip_addresses),
+            2 => view(&self.private_ip_address_count),
+            3 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.private_ip_addresses = Shape::from_value(value),
+            2 => self.private_ip_address_count = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignPrivateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for AssignPrivateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignPrivateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignedPrivateIpAddress {
+    pub private_ip_address: Option<String>,
+}
+
+impl Members for AssignedPrivateIpAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.private_ip_address),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignedPrivateIpAddress {
+    const SCHEMA: &'static Schema = &schemas::ASSIGNED_PRIVATE_IP_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.private_ip_address = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssociateAddressRequest {
     pub allocation_id: Option<String>,
     pub instance_id: Option<String>,
@@ -415,6 +573,74 @@ impl Structure for AssociateIamInstanceProfileResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.iam_instance_profile_association = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub allocation_ids: Option<Vec<String>>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub dry_run: Option<bool>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Members for AssociateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.allocation_ids),
+            2 => view(&self.private_ip_addresses),
+            3 => view(&self.dry_run),
+            4 => view(&self.availability_zone),
+            5 => view(&self.availability_zone_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.allocation_ids = Shape::from_value(value),
+            2 => self.private_ip_addresses = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            4 => self.availability_zone = Shape::from_value(value),
+            5 => self.availability_zone_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for AssociateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
             _ => {}
         }
     }
@@ -1010,6 +1236,37 @@ impl Structure for AvailabilityZone {
             11 => self.geography = Shape::from_value(value),
             12 => self.sub_geography = Shape::from_value(value),
             13 => self.state = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AvailabilityZoneAddress {
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+    pub allocation_ids: Option<Vec<String>>,
+}
+
+impl Members for AvailabilityZoneAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.availability_zone),
+            1 => view(&self.availability_zone_id),
+            2 => view(&self.allocation_ids),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AvailabilityZoneAddress {
+    const SCHEMA: &'static Schema = &schemas::AVAILABILITY_ZONE_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.availability_zone = Shape::from_value(value),
+            1 => self.availability_zone_id = Shape::from_value(value),
+            2 => self.allocation_ids = Shape::from_value(value),
             _ => {}
         }
     }
@@ -1697,6 +1954,95 @@ impl Structure for CreateKeyPairRequest {
             2 => self.tag_specifications = Shape::from_value(value),
             3 => self.key_format = Shape::from_value(value),
             4 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayRequest {
+    pub availability_mode: Option<AvailabilityMode>,
+    pub allocation_id: Option<String>,
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub availability_zone_addresses: Option<Vec<AvailabilityZoneAddress>>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub private_ip_address: Option<String>,
+    pub secondary_allocation_ids: Option<Vec<String>>,
+    pub secondary_private_ip_addresses: Option<Vec<String>>,
+    pub secondary_private_ip_address_count: Option<i32>,
+}
+
+impl Members for CreateNatGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.availability_mode),
+            1 => view(&self.allocation_id),
+            2 => view(&self.client_token),
+            3 => view(&self.dry_run),
+            4 => view(&self.subnet_id),
+            5 => view(&self.vpc_id),
+            6 => view(&self.availability_zone_addresses),
+            7 => view(&self.tag_specifications),
+            8 => view(&self.connectivity_type),
+            9 => view(&self.private_ip_address),
+            10 => view(&self.secondary_allocation_ids),
+            11 => view(&self.secondary_private_ip_addresses),
+            12 => view(&self.secondary_private_ip_address_count),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNatGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NAT_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.availability_mode = Shape::from_value(value),
+            1 => self.allocation_id = Shape::from_value(value),
+            2 => self.client_token = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            4 => self.subnet_id = Shape::from_value(value),
+            5 => self.vpc_id = Shape::from_value(value),
+            6 => self.availability_zone_addresses = Shape::from_value(value),
+            7 => self.tag_specifications = Shape::from_value(value),
+            8 => self.connectivity_type = Shape::from_value(value),
+            9 => self.private_ip_address = Shape::from_value(value),
+            10 => self.secondary_allocation_ids = Shape::from_value(value),
+            11 => self.secondary_private_ip_addresses = Shape::from_value(value),
+            12 => self.secondary_private_ip_address_count = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateNatGatewayResult {
+    pub client_token: Option<String>,
+    pub nat_gateway: Option<NatGateway>,
+}
+
+impl Members for CreateNatGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.client_token),
+            1 => view(&self.nat_gateway),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateNatGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_NAT_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.client_token = Shape::from_value(value),
+            1 => self.nat_gateway = Shape::from_value(value),
             _ => {}
         }
     }
@@ -2580,6 +2926,59 @@ impl Structure for DeleteKeyPairResult {
         match index {
             0 => self.r#return = Shape::from_value(value),
             1 => self.key_pair_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Members for DeleteNatGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.nat_gateway_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNatGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NAT_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.nat_gateway_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteNatGatewayResult {
+    pub nat_gateway_id: Option<String>,
+}
+
+impl Members for DeleteNatGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteNatGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::DELETE_NAT_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
             _ => {}
         }
     }
@@ -3976,6 +4375,71 @@ impl Structure for DescribeKeyPairsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub filter: Option<Vec<Filter>>,
+    pub max_results: Option<i32>,
+    pub nat_gateway_ids: Option<Vec<String>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for DescribeNatGatewaysRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.filter),
+            2 => view(&self.max_results),
+            3 => view(&self.nat_gateway_ids),
+            4 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeNatGatewaysRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_NAT_GATEWAYS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.filter = Shape::from_value(value),
+            2 => self.max_results = Shape::from_value(value),
+            3 => self.nat_gateway_ids = Shape::from_value(value),
+            4 => self.next_token = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeNatGatewaysResult {
+    pub nat_gateways: Option<Vec<NatGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for DescribeNatGatewaysResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateways),
+            1 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeNatGatewaysResult {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_NAT_GATEWAYS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateways = Shape::from_value(value),
+            1 => self.next_token = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DescribeNetworkAclsRequest {
     pub next_token: Option<String>,
     pub max_results: Option<i32>,
@@ -5071,6 +5535,68 @@ impl Structure for DisassociateIamInstanceProfileResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.iam_instance_profile_association = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub association_ids: Option<Vec<String>>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for DisassociateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.association_ids),
+            2 => view(&self.max_drain_duration_seconds),
+            3 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.association_ids = Shape::from_value(value),
+            2 => self.max_drain_duration_seconds = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for DisassociateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
             _ => {}
         }
     }
@@ -9508,6 +10034,174 @@ impl Structure for Monitoring {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGateway {
+    pub create_time: Option<types::Timestamp>,
+    pub delete_time: Option<types::Timestamp>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+    pub nat_gateway_id: Option<String>,
+    pub provisioned_bandwidth: Option<ProvisionedBandwidth>,
+    pub state: Option<NatGatewayState>,
+    pub subnet_id: Option<String>,
+    pub vpc_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub connectivity_type: Option<ConnectivityType>,
+    pub availability_mode: Option<AvailabilityMode>,
+    pub auto_scaling_ips: Option<AutoScalingIpsState>,
+    pub auto_provision_zones: Option<AutoProvisionZonesState>,
+    pub attached_appliances: Option<Vec<NatGatewayAttachedAppliance>>,
+    pub route_table_id: Option<String>,
+}
+
+impl Members for NatGateway {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.create_time),
+            1 => view(&self.delete_time),
+            2 => view(&self.failure_code),
+            3 => view(&self.failure_message),
+            4 => view(&self.nat_gateway_addresses),
+            5 => view(&self.nat_gateway_id),
+            6 => view(&self.provisioned_bandwidth),
+            7 => view(&self.state),
+            8 => view(&self.subnet_id),
+            9 => view(&self.vpc_id),
+            10 => view(&self.tags),
+            11 => view(&self.connectivity_type),
+            12 => view(&self.availability_mode),
+            13 => view(&self.auto_scaling_ips),
+            14 => view(&self.auto_provision_zones),
+            15 => view(&self.attached_appliances),
+            16 => view(&self.route_table_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGateway {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.create_time = Shape::from_value(value),
+            1 => self.delete_time = Shape::from_value(value),
+            2 => self.failure_code = Shape::from_value(value),
+            3 => self.failure_message = Shape::from_value(value),
+            4 => self.nat_gateway_addresses = Shape::from_value(value),
+            5 => self.nat_gateway_id = Shape::from_value(value),
+            6 => self.provisioned_bandwidth = Shape::from_value(value),
+            7 => self.state = Shape::from_value(value),
+            8 => self.subnet_id = Shape::from_value(value),
+            9 => self.vpc_id = Shape::from_value(value),
+            10 => self.tags = Shape::from_value(value),
+            11 => self.connectivity_type = Shape::from_value(value),
+            12 => self.availability_mode = Shape::from_value(value),
+            13 => self.auto_scaling_ips = Shape::from_value(value),
+            14 => self.auto_provision_zones = Shape::from_value(value),
+            15 => self.attached_appliances = Shape::from_value(value),
+            16 => self.route_table_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAddress {
+    pub allocation_id: Option<String>,
+    pub network_interface_id: Option<String>,
+    pub private_ip: Option<String>,
+    pub public_ip: Option<String>,
+    pub association_id: Option<String>,
+    pub is_primary: Option<bool>,
+    pub failure_message: Option<String>,
+    pub status: Option<NatGatewayAddressStatus>,
+    pub availability_zone: Option<String>,
+    pub availability_zone_id: Option<String>,
+}
+
+impl Members for NatGatewayAddress {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.allocation_id),
+            1 => view(&self.network_interface_id),
+            2 => view(&self.private_ip),
+            3 => view(&self.public_ip),
+            4 => view(&self.association_id),
+            5 => view(&self.is_primary),
+            6 => view(&self.failure_message),
+            7 => view(&self.status),
+            8 => view(&self.availability_zone),
+            9 => view(&self.availability_zone_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGatewayAddress {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY_ADDRESS;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.allocation_id = Shape::from_value(value),
+            1 => self.network_interface_id = Shape::from_value(value),
+            2 => self.private_ip = Shape::from_value(value),
+            3 => self.public_ip = Shape::from_value(value),
+            4 => self.association_id = Shape::from_value(value),
+            5 => self.is_primary = Shape::from_value(value),
+            6 => self.failure_message = Shape::from_value(value),
+            7 => self.status = Shape::from_value(value),
+            8 => self.availability_zone = Shape::from_value(value),
+            9 => self.availability_zone_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NatGatewayAttachedAppliance {
+    pub r#type: Option<NatGatewayApplianceType>,
+    pub appliance_arn: Option<String>,
+    pub vpc_endpoint_id: Option<String>,
+    pub attachment_state: Option<NatGatewayApplianceState>,
+    pub modification_state: Option<NatGatewayApplianceModifyState>,
+    pub failure_code: Option<String>,
+    pub failure_message: Option<String>,
+}
+
+impl Members for NatGatewayAttachedAppliance {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.r#type),
+            1 => view(&self.appliance_arn),
+            2 => view(&self.vpc_endpoint_id),
+            3 => view(&self.attachment_state),
+            4 => view(&self.modification_state),
+            5 => view(&self.failure_code),
+            6 => view(&self.failure_message),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for NatGatewayAttachedAppliance {
+    const SCHEMA: &'static Schema = &schemas::NAT_GATEWAY_ATTACHED_APPLIANCE;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.r#type = Shape::from_value(value),
+            1 => self.appliance_arn = Shape::from_value(value),
+            2 => self.vpc_endpoint_id = Shape::from_value(value),
+            3 => self.attachment_state = Shape::from_value(value),
+            4 => self.modification_state = Shape::from_value(value),
+            5 => self.failure_code = Shape::from_value(value),
+            6 => self.failure_message = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct NetworkAcl {
     pub associations: Option<Vec<NetworkAclAssociation>>,
     pub entries: Option<Vec<NetworkAclEntry>>,
@@ -10658,6 +11352,43 @@ impl Structure for PropagatingVgw {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.gateway_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ProvisionedBandwidth {
+    pub provision_time: Option<types::Timestamp>,
+    pub provisioned: Option<String>,
+    pub request_time: Option<types::Timestamp>,
+    pub requested: Option<String>,
+    pub status: Option<String>,
+}
+
+impl Members for ProvisionedBandwidth {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.provision_time),
+            1 => view(&self.provisioned),
+            2 => view(&self.request_time),
+            3 => view(&self.requested),
+            4 => view(&self.status),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ProvisionedBandwidth {
+    const SCHEMA: &'static Schema = &schemas::PROVISIONED_BANDWIDTH;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.provision_time = Shape::from_value(value),
+            1 => self.provisioned = Shape::from_value(value),
+            2 => self.request_time = Shape::from_value(value),
+            3 => self.requested = Shape::from_value(value),
+            4 => self.status = Shape::from_value(value),
             _ => {}
         }
     }
@@ -12693,6 +13424,114 @@ impl Structure for TerminateInstancesResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateIpAddressesRequest {
+    pub ipv4_prefixes: Option<Vec<String>>,
+    pub network_interface_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+}
+
+impl Members for UnassignPrivateIpAddressesRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv4_prefixes),
+            1 => view(&self.network_interface_id),
+            2 => view(&self.private_ip_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignPrivateIpAddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv4_prefixes = Shape::from_value(value),
+            1 => self.network_interface_id = Shape::from_value(value),
+            2 => self.private_ip_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateIpAddressesResponse {}
+
+impl Members for UnassignPrivateIpAddressesResponse {
+    fn member(&self, _: usize) -> Option<View<'_>> {
+        None
+    }
+}
+
+impl Structure for UnassignPrivateIpAddressesResponse {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_IP_ADDRESSES_RESPONSE;
+
+    fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressRequest {
+    pub nat_gateway_id: Option<String>,
+    pub private_ip_addresses: Option<Vec<String>>,
+    pub max_drain_duration_seconds: Option<i32>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for UnassignPrivateNatGatewayAddressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.private_ip_addresses),
+            2 => view(&self.max_drain_duration_seconds),
+            3 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignPrivateNatGatewayAddressRequest {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.private_ip_addresses = Shape::from_value(value),
+            2 => self.max_drain_duration_seconds = Shape::from_value(value),
+            3 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignPrivateNatGatewayAddressResult {
+    pub nat_gateway_id: Option<String>,
+    pub nat_gateway_addresses: Option<Vec<NatGatewayAddress>>,
+}
+
+impl Members for UnassignPrivateNatGatewayAddressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.nat_gateway_id),
+            1 => view(&self.nat_gateway_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignPrivateNatGatewayAddressResult {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_PRIVATE_NAT_GATEWAY_ADDRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.nat_gateway_id = Shape::from_value(value),
+            1 => self.nat_gateway_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UnmonitorInstancesRequest {
     pub instance_ids: Option<Vec<String>>,
     pub dry_run: Option<bool>,
@@ -13292,12 +14131,19 @@ crate::value::structures! {
     AddressAttribute,
     AllocateAddressRequest,
     AllocateAddressResult,
+    AssignPrivateIpAddressesRequest,
+    AssignPrivateIpAddressesResult,
+    AssignPrivateNatGatewayAddressRequest,
+    AssignPrivateNatGatewayAddressResult,
+    AssignedPrivateIpAddress,
     AssociateAddressRequest,
     AssociateAddressResult,
     AssociateDhcpOptionsRequest,
     AssociateDhcpOptionsResponse,
     AssociateIamInstanceProfileRequest,
     AssociateIamInstanceProfileResult,
+    AssociateNatGatewayAddressRequest,
+    AssociateNatGatewayAddressResult,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
     AssociateVpcCidrBlockRequest,
@@ -13315,6 +14161,7 @@ crate::value::structures! {
     AuthorizeSecurityGroupIngressRequest,
     AuthorizeSecurityGroupIngressResult,
     AvailabilityZone,
+    AvailabilityZoneAddress,
     AvailabilityZoneGeography,
     AvailabilityZoneMessage,
     AvailabilityZoneSubGeography,
@@ -13339,6 +14186,8 @@ crate::value::structures! {
     CreateInternetGatewayRequest,
     CreateInternetGatewayResult,
     CreateKeyPairRequest,
+    CreateNatGatewayRequest,
+    CreateNatGatewayResult,
     CreateNetworkAclEntryRequest,
     CreateNetworkAclEntryResponse,
     CreateNetworkAclRequest,
@@ -13365,6 +14214,8 @@ crate::value::structures! {
     DeleteInternetGatewayResponse,
     DeleteKeyPairRequest,
     DeleteKeyPairResult,
+    DeleteNatGatewayRequest,
+    DeleteNatGatewayResult,
     DeleteNetworkAclEntryRequest,
     DeleteNetworkAclEntryResponse,
     DeleteNetworkAclRequest,
@@ -13413,6 +14264,8 @@ crate::value::structures! {
     DescribeInternetGatewaysResult,
     DescribeKeyPairsRequest,
     DescribeKeyPairsResult,
+    DescribeNatGatewaysRequest,
+    DescribeNatGatewaysResult,
     DescribeNetworkAclsRequest,
     DescribeNetworkAclsResult,
     DescribeNetworkInterfacesRequest,
@@ -13449,6 +14302,8 @@ crate::value::structures! {
     DisassociateAddressResponse,
     DisassociateIamInstanceProfileRequest,
     DisassociateIamInstanceProfileResult,
+    DisassociateNatGatewayAddressRequest,
+    DisassociateNatGatewayAddressResult,
     DisassociateRouteTableRequest,
     DisassociateRouteTableResponse,
     DisassociateVpcCidrBlockRequest,
@@ -13572,6 +14427,9 @@ crate::value::structures! {
     MonitorInstancesRequest,
     MonitorInstancesResult,
     Monitoring,
+    NatGateway,
+    NatGatewayAddress,
+    NatGatewayAttachedAppliance,
     NetworkAcl,
     NetworkAclAssociation,
     NetworkAclEntry,
@@ -13603,6 +14461,7 @@ crate::value::structures! {
     ProcessorInfo,
     ProductCode,
     PropagatingVgw,
+    ProvisionedBandwidth,
     PtrUpdateStatus,
     PublicIpDnsNameOptions,
     RebootInstancesRequest,
@@ -13653,6 +14512,10 @@ crate::value::structures! {
     TagSpecification,
     TerminateInstancesRequest,
     TerminateInstancesResult,
+    UnassignPrivateIpAddressesRequest,
+    UnassignPrivateIpAddressesResponse,
+    UnassignPrivateNatGatewayAddressRequest,
+    UnassignPrivateNatGatewayAddressResult,
     UnmonitorInstancesRequest,
     UnmonitorInstancesResult,
     UserIdGroupPair,

@@ -14,7 +14,7 @@ use iam::Request;
 use shapes::{Fault, ec2 as api};
 use state::{State, Tx};
 use std::{net::Ipv4Addr, sync::Arc};
-use types::{AssociationId, IdError, NetworkInterfaceId};
+use types::{AllocationId, AssociationId, IdError, NetworkInterfaceId};
 
 /// Leads an address to an interface's private address, away from where it led before.
 ///
@@ -37,6 +37,9 @@ pub fn associate_address(
     } = input;
     let address = named(tx, &request.scope, allocation_id, public_ip)?;
     let interface = target(tx, request, instance_id, network_interface_id)?;
+    if interface.requester.is_some() {
+        return Err(errors::managed_interface(interface.id));
+    }
     let private_ip = private_ip(&interface, private_ip_address)?;
     if internet_gateways::of_vpc(tx, interface.vpc).is_none() {
         return Err(errors::no_gateway(interface.vpc));
@@ -49,6 +52,7 @@ pub fn associate_address(
     }
     let there = interface.addresses.iter().find(|private| private.ip == private_ip);
     let other = there.and_then(|private| private.public.as_ref()?.elastic);
+    check_own(tx, &address)?;
     // AWS moves addresses unless the call forbids it.
     if allow_reassociation == Some(false) {
         if let Some(association) = led_to {
@@ -63,13 +67,7 @@ pub fn associate_address(
     }
     let moved_from = led_to.map(|association| association.interface);
     unlink(tx, &address);
-    let id: AssociationId = tx.new_id();
-    let elastic = Some((address.id, id));
-    set_public(tx, interface.id, private_ip, Some(PublicAddress { ip: address.ip, elastic }));
-    tx.update::<Address>(&address.id, |address| {
-        let interface = interface.id;
-        address.association = Some(AddressAssociation { id, interface, private_ip });
-    });
+    let id = link(tx, &address, interface.id, private_ip);
     if let Some(from) = moved_from.filter(|from| *from != interface.id) {
         lend_again(tx, from);
     }
@@ -95,9 +93,20 @@ pub fn disassociate_address(
     let Some(association) = &address.association else {
         return Err(errors::association_not_found(name));
     };
+    check_own(tx, &address)?;
     unlink(tx, &address);
     lend_again(tx, association.interface);
     Ok(api::DisassociateAddressResponse {})
+}
+
+/// Checks that an address leads to no interface that is another resource's.
+fn check_own(state: &State, address: &Address) -> Result<(), Fault> {
+    let interface = address.association.as_ref().map(|association| association.interface);
+    let row = interface.and_then(|id| state.get::<NetworkInterface>(&id));
+    match row.is_some_and(|row| row.requester.is_some()) {
+        true => Err(errors::not_permitted_to_access()),
+        false => Ok(()),
+    }
 }
 
 fn by_association(state: &State, request: &Request, text: &str) -> Result<Arc<Address>, Fault> {
@@ -157,6 +166,29 @@ fn set_public(
             address.public = public;
         }
     });
+}
+
+/// Leads an address to an interface's private one, on both sides.
+pub fn link(
+    tx: &mut Tx,
+    address: &Address,
+    interface: NetworkInterfaceId,
+    private_ip: Ipv4Addr,
+) -> AssociationId {
+    let id: AssociationId = tx.new_id();
+    let elastic = Some((address.id, id));
+    set_public(tx, interface, private_ip, Some(PublicAddress { ip: address.ip, elastic }));
+    tx.update::<Address>(&address.id, |address| {
+        address.association = Some(AddressAssociation { id, interface, private_ip });
+    });
+    id
+}
+
+/// Ends the association of the address with this ID.
+pub fn unlink_by_id(tx: &mut Tx, address: AllocationId) {
+    if let Some(address) = tx.get::<Address>(&address).cloned() {
+        unlink(tx, &address);
+    }
 }
 
 /// Ends an address's association on both sides.

@@ -3,7 +3,7 @@
 mod associations;
 mod pool;
 
-pub use associations::{associate_address, disassociate_address};
+pub use associations::{associate_address, disassociate_address, link, unlink_by_id};
 pub use pool::{lend_public, take_back_public};
 
 use super::{

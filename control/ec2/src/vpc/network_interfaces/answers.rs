@@ -1,6 +1,6 @@
 //! Interfaces as answers show them, and the filters that look at the same.
 
-use super::{Attachment, NetworkInterface, PrivateAddress, PublicAddress};
+use super::{Attachment, NetworkInterface, PrivateAddress, PublicAddress, Requester};
 use crate::{
     compute::instances::{Instance, InstanceState},
     filters::Wanted,
@@ -18,9 +18,12 @@ use shapes::{
     ec2::{AttachmentStatus, NetworkInterfaceStatus},
 };
 use state::State;
+use types::ResourceId as _;
 
 /// The network border group's and address pool's owner of lent addresses, as AWS names itself.
 const AMAZON: &str = "amazon";
+/// What AWS names the owner of what its services make.
+const AMAZON_SERVICE: &str = "amazon-aws";
 
 const FILTERS: &[&str] = &[
     "association.allocation-id",
@@ -95,11 +98,17 @@ fn holds(state: &State, row: &NetworkInterface, name: &str, wanted: Wanted<'_>) 
         "group-id" => wanted.any(&row.groups),
         "group-name" => wanted
             .any(row.groups.iter().filter_map(|id| Some(&state.get::<SecurityGroup>(id)?.name))),
-        "interface-type" => wanted.is(api::NetworkInterfaceType::Interface),
+        "interface-type" => match row.requester {
+            // The filter's word isn't the answer's.
+            Some(Requester::NatGateway(_)) => wanted.any(["nat_gateway", "natGateway"]),
+            None => wanted.is(kind(row)),
+        },
         "mac-address" => wanted.is(row.mac),
         "network-interface-id" => wanted.is(row.id),
-        "operator.managed" | "requester-managed" => wanted.is(false),
-        "owner-id" | "requester-id" => wanted.is(row.scope.account),
+        "operator.managed" => wanted.is(false),
+        "requester-managed" => wanted.is(row.requester.is_some()),
+        "owner-id" => wanted.is(row.scope.account),
+        "requester-id" => wanted.is(requester_id(row)),
         "private-dns-name" => {
             let shown = row.primary_ip().filter(|_| has_names(state, row));
             wanted.any(shown.map(|ip| names::private_dns(ip, &row.scope.region)))
@@ -194,10 +203,40 @@ fn attachment_status(state: &State, attachment: &Attachment) -> AttachmentStatus
 }
 
 fn status(state: &State, row: &NetworkInterface) -> NetworkInterfaceStatus {
+    if row.requester.is_some() {
+        return NetworkInterfaceStatus::InUse;
+    }
     let attached = row.attachment.as_ref().map(|attachment| attachment_status(state, attachment));
     match attached {
         None | Some(AttachmentStatus::Detached) => NetworkInterfaceStatus::Available,
         Some(_) => NetworkInterfaceStatus::InUse,
+    }
+}
+
+fn kind(row: &NetworkInterface) -> api::NetworkInterfaceType {
+    match row.requester {
+        None => api::NetworkInterfaceType::Interface,
+        Some(Requester::NatGateway(_)) => api::NetworkInterfaceType::NatGateway,
+    }
+}
+
+fn requester_id(row: &NetworkInterface) -> String {
+    match row.requester {
+        None => row.scope.account.to_string(),
+        Some(Requester::NatGateway(_)) => AMAZON_SERVICE.to_owned(),
+    }
+}
+
+/// How AWS shows the attachment of an interface to a resource of its own.
+fn managed_attachment(requester: Requester) -> api::NetworkInterfaceAttachment {
+    let Requester::NatGateway(gateway) = requester;
+    api::NetworkInterfaceAttachment {
+        attachment_id: Some(format!("ela-attach-0{:016x}", gateway.number())),
+        delete_on_termination: Some(false),
+        device_index: Some(1),
+        instance_owner_id: Some(AMAZON_SERVICE.to_owned()),
+        status: Some(AttachmentStatus::Attached),
+        ..Default::default()
     }
 }
 
@@ -261,12 +300,15 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
     let attachment = row.attachment.as_ref();
     api::NetworkInterface {
         association: public.map(|public| association(row, public, named)),
-        attachment: attachment.map(|it| attachment_to_api(state, row, it)),
+        attachment: match row.requester {
+            Some(requester) => Some(managed_attachment(requester)),
+            None => attachment.map(|it| attachment_to_api(state, row, it)),
+        },
         availability_zone: Some(row.zone.to_string()),
         connection_tracking_configuration: None,
         description: Some(row.description.clone()),
         groups: Some(security_groups::identifiers(state, &row.groups)),
-        interface_type: Some(api::NetworkInterfaceType::Interface),
+        interface_type: Some(kind(row)),
         ipv6_addresses: Some(Vec::new()),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
@@ -279,8 +321,8 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         private_ip_addresses: Some(row.addresses.iter().enumerate().map(private).collect()),
         ipv4_prefixes: None,
         ipv6_prefixes: None,
-        requester_id: Some(row.scope.account.to_string()),
-        requester_managed: Some(false),
+        requester_id: Some(requester_id(row)),
+        requester_managed: Some(row.requester.is_some()),
         source_dest_check: Some(row.source_dest_check),
         status: Some(status(state, row)),
         subnet_id: Some(row.subnet.to_string()),

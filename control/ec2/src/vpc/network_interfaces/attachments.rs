@@ -1,6 +1,6 @@
 //! Interfaces of instances, attached and detached by their owner.
 
-use super::{NetworkInterface, attach, detach, of_instance};
+use super::{NetworkInterface, attach, detach, of_instance, secondary};
 use crate::{
     compute::{
         instance_types,
@@ -48,7 +48,7 @@ pub fn attach_network_interface(
     let instance = find::<Instance>(tx, &request.scope, &instance)?;
     let index = u32::try_from(index)
         .map_err(|_| errors::invalid_value(index, "deviceIndex", "Device indexes begin at 0."))?;
-    if interface.attachment.is_some() {
+    if interface.attachment.is_some() || interface.requester.is_some() {
         return Err(errors::interface_attached(interface.id));
     }
     if interface.zone != instance.zone {
@@ -61,6 +61,7 @@ pub fn attach_network_interface(
     if limit.is_some_and(|limit| count > limit) {
         return Err(errors::attachment_limit(count, &instance.instance_type));
     }
+    secondary::check_type(&instance.instance_type, &interface, 0)?;
     let mut taken = others.iter().filter_map(|other| other.attachment.as_ref());
     if taken.any(|attachment| attachment.device_index == index) {
         return Err(errors::device_index_taken(instance.id, index));

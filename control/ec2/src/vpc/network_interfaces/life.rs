@@ -1,6 +1,6 @@
 //! How interfaces come, are attached, and go: for calls and launches alike.
 
-use super::{Attachment, NetworkInterface, PrivateAddress};
+use super::{Attachment, NetworkInterface, PrivateAddress, Requester};
 use crate::{
     errors,
     vpc::{addresses, cidr, subnets::Subnet},
@@ -44,6 +44,23 @@ pub fn create(
     create_with(tx, scope, new, &[])
 }
 
+/// Makes an interface that another resource uses.
+///
+/// # Errors
+/// As [`create`].
+pub fn create_managed(
+    tx: &mut Tx,
+    scope: &Scope,
+    new: NewInterface<'_>,
+    secondary: &[Ipv4Addr],
+    requester: Requester,
+) -> Result<NetworkInterface, Fault> {
+    let mut interface = create_with(tx, scope, new, secondary)?;
+    interface.requester = Some(requester);
+    tx.put(interface.clone());
+    Ok(interface)
+}
+
 /// Makes an interface with these further addresses.
 pub(super) fn create_with(
     tx: &mut Tx,
@@ -67,15 +84,9 @@ pub(super) fn create_with(
     if any.saturating_add(secondary.len()) >= MAX_ADDRESSES {
         return Err(errors::secondary_address_limit());
     }
-    let mut taken: Vec<Ipv4Addr> = Vec::new();
     // Named addresses come first, so that no other of this interface takes them.
-    for ip in address.iter().chain(secondary) {
-        check(tx, subnet, *ip)?;
-        if taken.contains(ip) {
-            return Err(errors::address_in_use());
-        }
-        taken.push(*ip);
-    }
+    let named = address.iter().chain(secondary).copied().collect::<Vec<_>>();
+    let mut taken = checked(tx, subnet, &named)?;
     if address.is_none() {
         let primary = free(tx, subnet, &taken)?;
         taken.insert(0, primary);
@@ -96,10 +107,55 @@ pub(super) fn create_with(
         groups,
         source_dest_check,
         attachment: None,
+        requester: None,
         tags,
     };
     tx.put(interface.clone());
     Ok(interface)
+}
+
+/// Gives an interface these addresses and `any` further ones; answers them.
+///
+/// # Errors
+/// An address can't be had, or none is free.
+pub fn add_addresses(
+    tx: &mut Tx,
+    interface: NetworkInterfaceId,
+    subnet: &Subnet,
+    wanted: &[Ipv4Addr],
+    any: usize,
+) -> Result<Vec<Ipv4Addr>, Fault> {
+    let count = tx.get::<NetworkInterface>(&interface).map_or(0, |row| row.addresses.len());
+    if count.saturating_add(wanted.len()).saturating_add(any) > MAX_ADDRESSES {
+        return Err(errors::secondary_address_limit());
+    }
+    let mut new = checked(tx, subnet, wanted)?;
+    for _ in 0..any {
+        let ip = free(tx, subnet, &new)?;
+        new.push(ip);
+    }
+    tx.update::<NetworkInterface>(&interface, |row| {
+        row.addresses.extend(new.iter().map(|&ip| PrivateAddress { ip, public: None }));
+    });
+    Ok(new)
+}
+
+/// Takes an address away from an interface.
+pub fn remove_address(tx: &mut Tx, interface: NetworkInterfaceId, ip: Ipv4Addr) {
+    tx.update::<NetworkInterface>(&interface, |row| row.addresses.retain(|own| own.ip != ip));
+}
+
+/// Addresses that a call names, if an interface may have them.
+fn checked(state: &State, subnet: &Subnet, named: &[Ipv4Addr]) -> Result<Vec<Ipv4Addr>, Fault> {
+    let mut taken: Vec<Ipv4Addr> = Vec::with_capacity(named.len());
+    for ip in named {
+        check(state, subnet, *ip)?;
+        if taken.contains(ip) {
+            return Err(errors::address_in_use());
+        }
+        taken.push(*ip);
+    }
+    Ok(taken)
 }
 
 fn is_taken(state: &State, subnet: SubnetId, ip: Ipv4Addr) -> bool {

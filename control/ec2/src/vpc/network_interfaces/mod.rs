@@ -3,10 +3,15 @@
 mod answers;
 mod attachments;
 mod life;
+mod secondary;
 
 pub use answers::{describe_network_interfaces, to_instance_api};
 pub use attachments::{attach_network_interface, detach_network_interface};
-pub use life::{NewInterface, attach, create, delete, detach, of_instance, only_of};
+pub use life::{
+    NewInterface, add_addresses, attach, create, create_managed, delete, detach, of_instance,
+    only_of, remove_address,
+};
+pub use secondary::{assign_private_ip_addresses, unassign_private_ip_addresses};
 
 use super::{security_groups, subnets::Subnet};
 use crate::{
@@ -20,8 +25,9 @@ use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, Tx};
 use std::{fmt::Display, net::Ipv4Addr, sync::Arc};
 use types::{
-    AllocationId, AssociationId, AvailabilityZone, InstanceId, Mac, NetworkInterfaceAttachmentId,
-    NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags, Timestamp, VpcId,
+    AllocationId, AssociationId, AvailabilityZone, InstanceId, Mac, NatGatewayId,
+    NetworkInterfaceAttachmentId, NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags,
+    Timestamp, VpcId,
 };
 
 /// A network interface.
@@ -39,7 +45,16 @@ pub struct NetworkInterface {
     pub groups: Vec<SecurityGroupId>,
     pub source_dest_check: bool,
     pub attachment: Option<Attachment>,
+    /// Whose it is, if it isn't its owner's to change.
+    #[serde(default)]
+    pub requester: Option<Requester>,
     pub tags: Tags,
+}
+
+/// A resource that made an interface for its own use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Requester {
+    NatGateway(NatGatewayId),
 }
 
 /// A private address of an interface, with its public one.
@@ -237,7 +252,7 @@ pub fn delete_network_interface(
     let api::DeleteNetworkInterfaceRequest { dry_run: _, network_interface_id } = input;
     let id = network_interface_id.ok_or_else(|| errors::missing("networkInterfaceId"))?;
     let interface = find::<NetworkInterface>(tx, &request.scope, &id)?;
-    if interface.attachment.is_some() {
+    if interface.attachment.is_some() || interface.requester.is_some() {
         return Err(errors::interface_in_use(interface.id));
     }
     delete(tx, interface.id);
@@ -275,6 +290,9 @@ pub fn modify_network_interface_attribute(
     ])?;
     let id = network_interface_id.ok_or_else(|| errors::missing("networkInterfaceId"))?;
     let interface = find::<NetworkInterface>(tx, &request.scope, &id)?;
+    if interface.requester.is_some() {
+        return Err(errors::managed_interface(interface.id));
+    }
     let mut changed = NetworkInterface::clone(&interface);
     let description = description.and_then(|attribute| attribute.value);
     let check = source_dest_check.and_then(|attribute| attribute.value);

@@ -11,6 +11,7 @@ pub use routes::{create_route, delete_route, replace_route};
 use super::{
     describe::{Query, describe},
     internet_gateways::InternetGateway,
+    nat_gateways::NatGateway,
     network_interfaces::NetworkInterface,
     vpcs::Vpc,
 };
@@ -27,8 +28,8 @@ use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
 use std::{fmt::Display, ops::RangeInclusive, sync::Arc};
 use types::{
-    InternetGatewayId, Ipv4Net, NetworkInterfaceId, RouteTableAssociationId, RouteTableId, Scope,
-    SubnetId, Tags, VpcId,
+    InternetGatewayId, Ipv4Net, NatGatewayId, NetworkInterfaceId, RouteTableAssociationId,
+    RouteTableId, Scope, SubnetId, Tags, VpcId,
 };
 
 /// AWS's quota of route tables in a VPC.
@@ -60,6 +61,7 @@ pub struct Route {
 pub enum Target {
     InternetGateway(InternetGatewayId),
     NetworkInterface(NetworkInterfaceId),
+    NatGateway(NatGatewayId),
 }
 
 /// A route table's association: with a subnet, or as its VPC's main table.
@@ -90,6 +92,7 @@ impl Row for RouteTable {
             match route.target {
                 Target::InternetGateway(gateway) => add("target", &gateway),
                 Target::NetworkInterface(interface) => add("target", &interface),
+                Target::NatGateway(gateway) => add("target", &gateway),
             }
         }
     }
@@ -226,6 +229,7 @@ fn route_holds(route: &api::Route, name: &str, wanted: Wanted<'_>) -> bool {
         "route.destination-cidr-block" => wanted.any(route.destination_cidr_block.as_ref()),
         "route.gateway-id" => wanted.any(route.gateway_id.as_ref()),
         "route.instance-id" => wanted.any(route.instance_id.as_ref()),
+        "route.nat-gateway-id" => wanted.any(route.nat_gateway_id.as_ref()),
         "route.origin" => wanted.any(route.origin),
         "route.state" => wanted.any(route.state),
         _ => false,
@@ -281,6 +285,9 @@ pub fn is_active(state: &State, vpc: VpcId, target: Target) -> bool {
         }
         Target::NetworkInterface(id) => {
             state.get::<NetworkInterface>(&id).is_some_and(|row| row.attachment.is_some())
+        }
+        Target::NatGateway(id) => {
+            state.get::<NatGateway>(&id).is_some_and(|row| row.is_available())
         }
     }
 }
@@ -344,6 +351,7 @@ impl Route {
         };
         match self.target {
             Target::InternetGateway(id) => route.gateway_id = Some(id.to_string()),
+            Target::NatGateway(id) => route.nat_gateway_id = Some(id.to_string()),
             Target::NetworkInterface(id) => {
                 route.network_interface_id = Some(id.to_string());
                 let interface = state.get::<NetworkInterface>(&id);

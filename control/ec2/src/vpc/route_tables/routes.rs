@@ -4,9 +4,9 @@ use super::{Route, RouteTable, Target, local_blocks};
 use crate::{
     compute::instances::Instance,
     errors,
-    resource::find,
+    resource::{find, not_found},
     vpc::{
-        cidr, internet_gateways::InternetGateway, network_interfaces,
+        cidr, internet_gateways::InternetGateway, nat_gateways::NatGateway, network_interfaces,
         network_interfaces::NetworkInterface,
     },
 };
@@ -60,11 +60,10 @@ pub fn create_route(
         ("OdbNetworkArn", odb_network_arn.is_some()),
         ("EgressOnlyInternetGatewayId", egress_only_internet_gateway_id.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
-        ("NatGatewayId", nat_gateway_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
     let destination = destination(destination_cidr_block)?;
-    let named = Named { gateway_id, instance_id, network_interface_id };
+    let named = Named { gateway_id, instance_id, network_interface_id, nat_gateway_id };
     let target = named.target(tx, request, &table)?;
     let locals = local_blocks(tx, table.vpc);
     if locals.contains(&destination) || table.routes.iter().any(|r| r.destination == destination) {
@@ -118,7 +117,6 @@ pub fn replace_route(
         ("OdbNetworkArn", odb_network_arn.is_some()),
         ("EgressOnlyInternetGatewayId", egress_only_internet_gateway_id.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
-        ("NatGatewayId", nat_gateway_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
     let destination = destination(destination_cidr_block)?;
@@ -130,7 +128,7 @@ pub fn replace_route(
         (false, true) => return Err(errors::no_route_to_replace(destination)),
         (false, false) => {}
     }
-    let named = Named { gateway_id, instance_id, network_interface_id };
+    let named = Named { gateway_id, instance_id, network_interface_id, nat_gateway_id };
     let target = named.target(tx, request, &table)?;
     check_within_vpc(&locals, destination, target)?;
     let at = table.routes.iter().position(|route| route.destination == destination);
@@ -188,7 +186,7 @@ fn check_within_vpc(locals: &[Ipv4Net], destination: Ipv4Net, target: Target) ->
     let within = locals.iter().any(|block| block.contains(&destination));
     match target {
         Target::InternetGateway(_) if within => Err(errors::route_within_vpc(destination)),
-        Target::InternetGateway(_) | Target::NetworkInterface(_) => Ok(()),
+        Target::InternetGateway(_) | Target::NetworkInterface(_) | Target::NatGateway(_) => Ok(()),
     }
 }
 
@@ -197,12 +195,21 @@ struct Named {
     gateway_id: Option<String>,
     instance_id: Option<String>,
     network_interface_id: Option<String>,
+    nat_gateway_id: Option<String>,
 }
 
 impl Named {
     fn target(self, state: &State, request: &Request, table: &RouteTable) -> Result<Target, Fault> {
         let scope = &request.scope;
-        let interface = match (self.gateway_id, self.instance_id, self.network_interface_id) {
+        let Self { gateway_id, instance_id, network_interface_id, nat_gateway_id } = self;
+        if let Some(id) = nat_gateway_id {
+            let others = [gateway_id, instance_id, network_interface_id];
+            return match others.iter().any(Option::is_some) {
+                true => Err(errors::one_target()),
+                false => nat_gateway(state, request, table, &id),
+            };
+        }
+        let interface = match (gateway_id, instance_id, network_interface_id) {
             (Some(id), None, None) => return gateway(state, request, table, &id),
             (None, Some(id), None) => {
                 let instance = find::<Instance>(state, scope, &id)?;
@@ -234,4 +241,21 @@ fn gateway(
         return Err(errors::different_networks(one, table.id, other, id));
     }
     Ok(Target::InternetGateway(gateway.id))
+}
+
+fn nat_gateway(
+    state: &State,
+    request: &Request,
+    table: &RouteTable,
+    id: &str,
+) -> Result<Target, Fault> {
+    let gateway = find::<NatGateway>(state, &request.scope, id)?;
+    if !gateway.is_alive() {
+        return Err(not_found::<NatGateway>(&[id]));
+    }
+    if gateway.vpc != table.vpc {
+        let (one, other) = ("route table", "nat gateway");
+        return Err(errors::different_networks(one, table.id, other, id));
+    }
+    Ok(Target::NatGateway(gateway.id))
 }

@@ -296,3 +296,104 @@ fn answers_have_names_and_associations() {
     assert_eq!(of_instance.private_dns_name, Some(name));
     assert_eq!(of_instance.association.unwrap().public_ip, Some(public));
 }
+
+fn assign(
+    tx: &mut Tx,
+    id: &str,
+    ips: &[&str],
+    count: Option<i32>,
+    move_them: bool,
+) -> Result<Vec<String>, Fault> {
+    let input = api::AssignPrivateIpAddressesRequest {
+        network_interface_id: s(id),
+        private_ip_addresses: Some(ips.iter().map(|&ip| ip.to_owned()).collect()),
+        secondary_private_ip_address_count: count,
+        allow_reassignment: Some(move_them),
+        ..Default::default()
+    };
+    let made = enis::assign_private_ip_addresses(tx, &request(), input)?;
+    let made = made.assigned_private_ip_addresses.unwrap().into_iter();
+    Ok(made.filter_map(|own| own.private_ip_address).collect())
+}
+
+fn unassign(tx: &mut Tx, id: &str, ips: &[&str]) -> Result<(), Fault> {
+    let input = api::UnassignPrivateIpAddressesRequest {
+        ipv4_prefixes: None,
+        network_interface_id: s(id),
+        private_ip_addresses: Some(ips.iter().map(|&ip| ip.to_owned()).collect()),
+    };
+    enis::unassign_private_ip_addresses(tx, &request(), input).map(|_| ())
+}
+
+#[test]
+fn secondary_addresses_come_move_and_go() {
+    let mut tx = tx();
+    let (one, other) = (interface(&mut tx), interface(&mut tx));
+    let (a, b) = (one.to_string(), other.to_string());
+    let two = ["172.31.0.70", "172.31.0.71"];
+    assert_eq!(assign(&mut tx, &a, &two, None, false).unwrap(), two);
+    assert_eq!(assign(&mut tx, &a, &two, None, false).unwrap(), two, "again is the same");
+    assert_eq!(assign(&mut tx, &a, &[], Some(3), false).unwrap().len(), 3);
+    let count = |tx: &Tx, id| tx.get::<NetworkInterface>(&id).unwrap().addresses.len();
+    assert_eq!(count(&tx, one), 6);
+    // An Elastic IP address goes where its private one goes.
+    let input = api::AllocateAddressRequest::default();
+    let made = addresses::allocate_address(&mut tx, &request(), input).unwrap();
+    let input = api::AssociateAddressRequest {
+        allocation_id: made.allocation_id,
+        network_interface_id: s(&a),
+        private_ip_address: s(two[0]),
+        ..Default::default()
+    };
+    let led = addresses::associate_address(&mut tx, &request(), input).unwrap();
+    assert_eq!(code(assign(&mut tx, &b, &two[..1], None, false)), "InvalidIPAddress.InUse");
+    assign(&mut tx, &b, &two[..1], None, true).unwrap();
+    assert_eq!((count(&tx, one), count(&tx, other)), (5, 2));
+    let found = find(&tx, "association.association-id", &led.association_id.clone().unwrap());
+    assert_eq!(found[0].network_interface_id, s(&b));
+    let address = tx.iter::<addresses::Address>().next().unwrap();
+    assert_eq!(address.association.as_ref().map(|it| it.interface), Some(other));
+    unassign(&mut tx, &b, &two[..1]).unwrap();
+    let address = tx.iter::<addresses::Address>().next().unwrap();
+    assert_eq!((address.association.clone(), count(&tx, other)), (None, 1));
+}
+
+#[test]
+fn secondary_addresses_are_checked() {
+    let mut tx = tx();
+    let (one, other) = (interface(&mut tx), interface(&mut tx));
+    let (a, b) = (one.to_string(), other.to_string());
+    let primary =
+        |tx: &Tx, id| tx.get::<NetworkInterface>(&id).unwrap().primary_ip().unwrap().to_string();
+    let (own, foreign) = (primary(&tx, one), primary(&tx, other));
+    for (ips, count, expected) in [
+        (vec![], None, "MissingParameter"),
+        (vec![], Some(0), "InvalidParameterValue"),
+        (vec!["172.31.0.70"], Some(1), "InvalidParameterCombination"),
+        (vec!["172.31"], None, "InvalidParameterValue"),
+        (vec!["172.31.0.1"], None, "InvalidParameterValue"),
+        (vec!["10.0.0.1"], None, "InvalidParameterValue"),
+        (vec![foreign.as_str()], None, "InvalidIPAddress.InUse"),
+        (vec![], Some(50), "PrivateIpAddressLimitExceeded"),
+    ] {
+        assert_eq!(code(assign(&mut tx, &a, &ips, count, true)), expected, "{ips:?}");
+    }
+    assert_eq!(code(unassign(&mut tx, &a, &[&own])), "InvalidParameterValue");
+    assert_eq!(code(unassign(&mut tx, &a, &["172.31.0.70"])), "InvalidParameterValue");
+    assert_eq!(code(unassign(&mut tx, &a, &[])), "MissingParameter");
+    // A t3.micro's interface may have two addresses.
+    let machine = instance(&mut tx, InstanceState::Running);
+    enis::attach(&mut tx, other, machine, 0, true);
+    assign(&mut tx, &b, &[], Some(1), false).unwrap();
+    assert_eq!(code(assign(&mut tx, &b, &[], Some(1), false)), "PrivateIpAddressLimitExceeded");
+    assign(&mut tx, &a, &[], Some(2), false).unwrap();
+    let stopped = instance(&mut tx, InstanceState::Stopped);
+    let input = api::AttachNetworkInterfaceRequest {
+        network_interface_id: s(&a),
+        instance_id: s(&stopped.to_string()),
+        device_index: Some(1),
+        ..Default::default()
+    };
+    let attached = enis::attach_network_interface(&mut tx, &request(), input);
+    assert_eq!(code(attached), "PrivateIpAddressLimitExceeded");
+}

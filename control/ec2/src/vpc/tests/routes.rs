@@ -67,7 +67,7 @@ fn routes_are_checked() {
         nat_gateway_id: s("nat-1"),
         ..to_gateway(&main, "9.0.0.0/8", igw)
     };
-    assert_eq!(code(create(&mut tx, nat)), "UnsupportedOperation");
+    assert_eq!(code(create(&mut tx, nat)), "InvalidParameterCombination");
     let vgw = to_gateway(&main, "9.0.0.0/8", "vgw-12345678");
     assert_eq!(code(create(&mut tx, vgw)), "UnsupportedOperation");
     let other = vpc(&mut tx, "10.0.0.0/16");

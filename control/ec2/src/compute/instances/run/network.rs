@@ -239,7 +239,7 @@ fn card(
     })?;
     if let Some(id) = network_interface_id {
         let row = find::<NetworkInterface>(tx, &request.scope, &id)?;
-        if row.attachment.is_some() {
+        if row.attachment.is_some() || row.requester.is_some() {
             return Err(Fault::sender(
                 "InvalidNetworkInterface.InUse",
                 format!("Interface: [{id}] in use."),
