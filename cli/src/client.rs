@@ -92,14 +92,20 @@ pub fn exchange(address: std::net::SocketAddr, request: &[u8]) -> anyhow::Result
 
 /// The text of the first element with this name.
 pub fn element(xml: &str, name: &str) -> Option<String> {
+    elements(xml, name).into_iter().next()
+}
+
+/// The texts of all elements with this name.
+pub fn elements(xml: &str, name: &str) -> Vec<String> {
     let mut reader = quick_xml::Reader::from_str(xml);
     let mut inside = false;
+    let mut found = Vec::new();
     loop {
-        match reader.read_event().ok()? {
+        match reader.read_event().unwrap_or(Event::Eof) {
             Event::Start(start) => inside = start.name().as_ref() == name,
-            Event::Text(text) if inside => return Some(text.to_string()),
+            Event::Text(text) if inside => found.push(text.to_string()),
             Event::End(_) => inside = false,
-            Event::Eof => return None,
+            Event::Eof => return found,
             Event::Empty(_)
             | Event::Text(_)
             | Event::CData(_)

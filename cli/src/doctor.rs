@@ -1,6 +1,7 @@
 //! `fogbank doctor`: what this machine has and lacks.
 
 use crate::{
+    image,
     paths::{Paths, is_root},
     settings::Settings,
 };
@@ -10,6 +11,7 @@ use std::{
     path::Path,
     process::{Command, ExitCode},
 };
+use vpc_card::uplink::{sockets, tun::Tun};
 
 struct Report {
     lacking: usize,
@@ -65,6 +67,51 @@ fn storage_disks(paths: &Paths) -> String {
     format!("{} storage nodes on {disks} disks: {guard}", nodes.len())
 }
 
+/// The ways out for instances: one at least there is always.
+fn uplink(report: &mut Report) {
+    match Tun::probe() {
+        Ok(()) => {
+            report
+                .note("uplink", "a TUN device can be made: this host has all ports of public IPs");
+            report.program("ip", "iproute2");
+            report.program("nft", "nftables");
+        }
+        Err(error) => report.note(
+            "uplink",
+            &format!("sockets: no TUN device for this user ({error:#}); public IPs are 127.x.y.z"),
+        ),
+    }
+    let ping = if sockets::can_ping() {
+        "this user may ping, and so may instances with the uplink by sockets"
+    } else {
+        "not with the uplink by sockets: this user's group isn't in net.ipv4.ping_group_range"
+    };
+    report.note("ping", ping);
+}
+
+/// The quick-start images: built by root alone, used by all.
+fn images(report: &mut Report, paths: &Paths) {
+    let lacking: Vec<_> =
+        image::ALL.iter().filter(|recipe| !recipe.is_there(paths)).map(|at| at.name).collect();
+    if is_root() {
+        for (program, package) in [
+            ("mmdebstrap", "mmdebstrap"),
+            ("mke2fs", "e2fsprogs"),
+            ("sfdisk", "fdisk"),
+            ("grub-mkimage", "grub-common"),
+        ] {
+            report.program(program, package);
+        }
+        return;
+    }
+    let state = match lacking.len() {
+        0 => "built".to_owned(),
+        _ => format!("missing: {}", lacking.join(", ")),
+    };
+    let enough = lacking.len() < image::ALL.len();
+    report.say(enough, "images", &state, "only root can build them: sudo ./fogbank image build");
+}
+
 /// Checks the machine; fails if something is lacking.
 pub fn doctor(paths: &Paths) -> ExitCode {
     let mut report = Report { lacking: 0 };
@@ -84,24 +131,9 @@ pub fn doctor(paths: &Paths) -> ExitCode {
             ),
         ),
     }
-    for (program, package) in [
-        ("ip", "iproute2"),
-        ("ssh", "openssh-client"),
-        ("mmdebstrap", "mmdebstrap"),
-        ("mke2fs", "e2fsprogs"),
-        ("sfdisk", "fdisk"),
-        ("grub-mkimage", "grub-common"),
-    ] {
-        report.program(program, package);
-    }
-    report.say(
-        is_root(),
-        "root",
-        if is_root() { "yes" } else { "no" },
-        "run as root: the uplink for public IP addresses is a TUN device",
-    );
-    let tun = Path::new("/dev/net/tun").exists();
-    report.say(tun, "/dev/net/tun", if tun { "there" } else { "missing" }, "modprobe tun");
+    report.program("ssh", "openssh-client");
+    uplink(&mut report);
+    images(&mut report, paths);
     let cgroups = if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
         "version 2"
     } else if Path::new("/sys/fs/cgroup/cpu").exists() {

@@ -1,8 +1,7 @@
 //! The host's part of egress: packets of instances with public addresses that leave this machine
 //! take the host's own address, as behind any home router.
 
-use crate::roles;
-use crate::{paths::Paths, settings::Settings};
+use crate::{paths::Paths, roles, settings::Settings, uplink::Uplink};
 use std::{
     fs,
     io::Write as _,
@@ -16,7 +15,7 @@ fn table(paths: &Paths) -> String {
 /// Sets forwarding up; a host that can't is told of in the log, and reaches its instances all the
 /// same.
 pub fn open(paths: &Paths, settings: &Settings) {
-    if settings.hypervisor == "simulated" {
+    if settings.hypervisor == "simulated" || settings.uplink_taken == Uplink::Sockets {
         return;
     }
     let (table, tun, pool) = (table(paths), roles::tun_name(paths), settings.public_pool);
@@ -78,6 +77,10 @@ fn open_ipv6(paths: &Paths, settings: &Settings) -> Result<(), String> {
 
 /// Takes the rules back.
 pub fn close(paths: &Paths) {
+    let by_sockets = |settings: Settings| settings.uplink_taken == Uplink::Sockets;
+    if Settings::load(paths).ok().flatten().is_some_and(by_sockets) {
+        return;
+    }
     let _ = nft(&format!("delete table ip {}\n", table(paths)));
     let _ = nft(&format!("delete table ip6 {}\n", table(paths)));
     let _ = Command::new("ip").args(["link", "delete", &roles::tun_name(paths)]).output();

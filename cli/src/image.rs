@@ -84,13 +84,27 @@ impl Recipe {
         folder.join("image.json").is_file() && disk.is_ok_and(|disk| disk.len() > 0)
     }
 
+    /// Whether a cloud has the image, or will find it built.
+    pub fn is_there(&self, paths: &Paths) -> bool {
+        let built = |folder: &Path| folder.join(self.ami_name()).join("image.json").is_file();
+        self.is_built(paths)
+            || built(Path::new(SHARED))
+            || cache().is_ok_and(|folder| built(&folder))
+    }
+
     /// Gives a cloud the image: from the machine's cache, or built.
     pub fn provide(&self, paths: &Paths) -> anyhow::Result<()> {
         let name = self.ami_name();
         if self.is_built(paths) {
             return Ok(());
         }
-        let cached = cache()?.join(&name);
+        let shared = Path::new(SHARED).join(&name);
+        let own = cache()?.join(&name);
+        let cached = if own.join("image.json").is_file() || !shared.join("image.json").is_file() {
+            own
+        } else {
+            return self.take(paths, &shared);
+        };
         // Two clouds that are started at once build an image once.
         let lock = fs::File::create(cached.with_extension("lock"))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
@@ -100,6 +114,12 @@ impl Recipe {
         if !cached.join("image.json").is_file() {
             self.build(&cached)?;
         }
+        self.take(paths, &cached)
+    }
+
+    /// Gives a cloud the image that is in a folder: its disk and its description.
+    fn take(&self, paths: &Paths, cached: &Path) -> anyhow::Result<()> {
+        let name = self.ami_name();
         let folder = paths.images().join(&name);
         let new = paths.images().join(format!(".new-{name}"));
         let _ = fs::remove_dir_all(&new);
@@ -116,6 +136,18 @@ impl Recipe {
     }
 
     fn build(&self, folder: &Path) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            is_root(),
+            "the image {name} is not there, and only root can build it, since its files are root's. \
+             Any of these will do:
+  sudo {program} image build {recipe}      # once for all users of this machine, to {SHARED}
+  copy the folder {SHARED}/{name} of another machine to {folder}
+  fogbank up --no-images             # start without",
+            name = self.ami_name(),
+            recipe = self.name,
+            folder = folder.display(),
+            program = std::env::current_exe().map_or("fogbank".into(), |path| path.display().to_string()),
+        );
         let work = folder.with_extension("build");
         let _ = fs::remove_dir_all(&work);
         fs::create_dir_all(work.join("scratch"))?;
@@ -200,10 +232,13 @@ fn collect<'a>(dir: &'a Dir<'a>, files: &mut Vec<&'a include_dir::File<'a>>) {
     }
 }
 
-/// The machine's folder of built images, which all clouds share.
+/// Where root builds images, for all users of the machine.
+const SHARED: &str = "/var/cache/fogbank/images";
+
+/// The user's folder of built images, which all of its clouds share.
 fn cache() -> anyhow::Result<PathBuf> {
     let path = if is_root() {
-        PathBuf::from("/var/cache/fogbank/images")
+        PathBuf::from(SHARED)
     } else {
         let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
         std::env::var_os("XDG_CACHE_HOME")

@@ -24,7 +24,9 @@ mod status;
 mod store;
 mod supervisor;
 mod trust;
+mod tunnel;
 mod up;
+mod uplink;
 
 use clap::{Parser, Subcommand};
 use log_file::LogFile;
@@ -74,8 +76,15 @@ enum Command {
     IdentityCertificate,
     /// Show the cloud's processes, hosts, instances and images
     Status,
-    /// Log in to an instance by its ID, or run a command on it
+    /// Log in to an instance by its ID, or run a command on it; it needs no public IP address
     Ssh(ssh::Options),
+    /// Print a configuration by which ssh, scp and rsync reach instances by their IDs
+    ///
+    /// fogbank ssh-config >> ~/.ssh/config; ssh i-0123456789abcdef0
+    SshConfig,
+    /// Connect standard input and output with a TCP port of an instance, as an EC2 Instance
+    /// Connect Endpoint does: ssh's ProxyCommand
+    OpenTunnel(tunnel::Options),
     /// Check what this machine has and lacks for running a cloud
     Doctor,
     /// The quick-start images
@@ -139,6 +148,8 @@ fn main() -> ExitCode {
         | Command::IdentityCertificate
         | Command::Status
         | Command::Ssh(_)
+        | Command::SshConfig
+        | Command::OpenTunnel(_)
         | Command::Doctor
         | Command::Image { .. }
         | Command::Reset { .. }
@@ -185,6 +196,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::IdentityCertificate => trust::identity_certificate(&paths)?,
         Command::Status => return status::status(&paths),
         Command::Ssh(options) => ssh::ssh(&paths, &options)?,
+        Command::SshConfig => ssh::ssh_config(&paths)?,
+        Command::OpenTunnel(options) => tunnel::open(&paths, &options)?,
         Command::Doctor => return Ok(doctor::doctor(&paths)),
         Command::Image { command: ImageCommand::List } => image::list(&paths),
         Command::Image { command: ImageCommand::Build { names } } => {

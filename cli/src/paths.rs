@@ -17,6 +17,9 @@ pub struct Paths {
     pub run: PathBuf,
 }
 
+/// The longest path of a run folder: the names of sockets in it take up to 40 bytes of 108.
+const MAX_RUN_PATH: usize = 64;
+
 /// Whether this is root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -36,16 +39,25 @@ impl Paths {
                     .join("fogbank")
             }
         };
-        // Unix socket paths are short (108 bytes), and the VMs' users must reach them.
-        let name = Self::hash(&data);
-        let run = if is_root() {
-            PathBuf::from("/run/fogbank").join(name)
-        } else {
-            let base = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-            let base = base.unwrap_or_else(std::env::temp_dir);
-            base.join(format!("fogbank-{}-{name}", rustix::process::geteuid().as_raw()))
-        };
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let run = Self::run_folder(&data, is_root(), runtime);
         Ok(Self { data, run })
+    }
+
+    /// Unix socket paths are short (108 bytes), and root's VMs' users must reach them. An ordinary
+    /// user's are in the data folder: `XDG_RUNTIME_DIR` goes with the user's last session, and
+    /// cron and su don't know it.
+    fn run_folder(data: &Path, root: bool, runtime: Option<PathBuf>) -> PathBuf {
+        let name = Self::hash(data);
+        if root {
+            return PathBuf::from("/run/fogbank").join(name);
+        }
+        let own = data.join("run");
+        if own.as_os_str().len() <= MAX_RUN_PATH {
+            return own;
+        }
+        let base = runtime.unwrap_or_else(std::env::temp_dir);
+        base.join(format!("fogbank-{}-{name}", rustix::process::geteuid().as_raw()))
     }
 
     fn hash(data: &Path) -> String {
@@ -64,9 +76,28 @@ impl Paths {
             let context = || format!("make the folder {}", path.display());
             fs::DirBuilder::new().recursive(true).mode(0o711).create(path).with_context(context)?;
         }
+        self.forget_other_boots().context("clean the run folder")?;
         for path in [&self.data, &self.run] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o711))?;
         }
+        Ok(())
+    }
+
+    /// What a run folder within the data folder had before the host's last boot means nothing.
+    fn forget_other_boots(&self) -> anyhow::Result<()> {
+        if !self.run.starts_with(&self.data) {
+            return Ok(());
+        }
+        let note = self.run.join("boot_id");
+        let now = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        if fs::read_to_string(&note).is_ok_and(|then| then == now) {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.run)? {
+            let path = entry?.path();
+            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+        }
+        fs::write(note, now)?;
         Ok(())
     }
 
@@ -103,5 +134,21 @@ impl Paths {
     /// A socket or process ID file.
     pub fn run_file(&self, name: &str) -> PathBuf {
         self.run.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_user_s_sockets_are_in_the_data_folder_if_their_paths_fit() {
+        let runtime = || Some(PathBuf::from("/run/user/1000"));
+        let short = Path::new("/srv/me/fogbank");
+        assert_eq!(Paths::run_folder(short, false, runtime()), short.join("run"));
+        assert!(Paths::run_folder(short, true, runtime()).starts_with("/run/fogbank"));
+        let long = Path::new("/srv/me").join("x".repeat(80));
+        assert!(Paths::run_folder(&long, false, runtime()).starts_with("/run/user/1000"));
+        assert!(Paths::run_folder(&long, false, None).starts_with(std::env::temp_dir()));
     }
 }

@@ -1,6 +1,6 @@
 //! The processes of a cloud on one machine: each is this program in a role.
 
-use crate::{log_file, paths::Paths, settings::Settings};
+use crate::{log_file, paths::Paths, settings::Settings, uplink::Uplink};
 use anyhow::Context as _;
 use std::{
     fs,
@@ -117,7 +117,11 @@ pub fn run(role: Role, paths: &Paths) -> anyhow::Result<()> {
         Role::Agent => agent::run(agent_config(paths, &settings)?),
         Role::VpcCard => vpc_card::run(vpc_card::Config {
             control: paths.run_file("vpc-card.sock"),
-            tun_name: Some(tun_name(paths)),
+            owner: paths.run_file(contracts::card::OWNER_SOCKET),
+            uplink: match settings.uplink_taken {
+                Uplink::Tun => vpc_card::Way::Tun(tun_name(paths)),
+                Uplink::Sockets => vpc_card::Way::Sockets,
+            },
             public_pool: settings.public_pool,
             public_pool6: settings.ipv6_pool(paths),
             resolvers: settings.resolvers,

@@ -1,12 +1,15 @@
 //! What a cloud was last started with: `config.json` in its data folder.
 
-use crate::paths::Paths;
+use crate::{
+    paths::Paths,
+    uplink::{self, Choice, Uplink},
+};
 use anyhow::Context as _;
 use objects::{CephPool, Foundation, StorageNode};
 use serde::{Deserialize, Serialize};
 use std::{
     fs,
-    net::{AddrParseError, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{AddrParseError, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
@@ -27,6 +30,12 @@ pub struct Settings {
     /// Whether issuers of web identities may be on this machine.
     #[serde(default)]
     pub loopback_issuers: bool,
+    /// Which way out instances shall have.
+    #[serde(default)]
+    pub uplink: Choice,
+    /// Which they have.
+    #[serde(default)]
+    pub uplink_taken: Uplink,
     /// Where public addresses come from.
     pub public_pool: Ipv4Net,
     /// Where IPv6 blocks of VPCs come from, if it was said; see `Settings::ipv6_pool`.
@@ -210,7 +219,9 @@ impl Settings {
             hypervisor: "auto".to_owned(),
             trust_any_key: false,
             loopback_issuers: false,
-            public_pool: free_pool(paths)?,
+            uplink: Choice::Auto,
+            uplink_taken: Uplink::Tun,
+            public_pool: uplink::free_pool(paths, Uplink::Tun)?,
             ipv6_pool: None,
             resolvers: Vec::new(),
             vcpu_overcommit: 16,
@@ -222,37 +233,4 @@ impl Settings {
             ceph: None,
         })
     }
-}
-
-/// A /22 of 198.18.0.0/15 (set aside by RFC 2544, so no real network has it) that this machine
-/// doesn't route yet.
-fn free_pool(paths: &Paths) -> anyhow::Result<Ipv4Net> {
-    let taken = routed();
-    let start = u32::from_str_radix(&paths.tag(), 16).unwrap_or(0);
-    for step in 0..128 {
-        let offset = (start.wrapping_add(step) % 128) << 10;
-        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + offset;
-        let pool = Ipv4Net::new(Ipv4Addr::from(base), 22)?;
-        if !taken.iter().any(|route| route.contains(&pool) || pool.contains(route)) {
-            return Ok(pool);
-        }
-    }
-    anyhow::bail!("all of 198.18.0.0/15 is routed on this machine: use --public-pool A.B.C.D/22")
-}
-
-/// The networks in the kernel's routing table, but for the default route.
-fn routed() -> Vec<Ipv4Net> {
-    let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let mut words = line.split_whitespace().skip(1);
-            let hex = |word: Option<&str>| u32::from_str_radix(word?, 16).ok().map(u32::swap_bytes);
-            let destination = hex(words.next())?;
-            let mask = hex(words.nth(5))?;
-            let prefix = u8::try_from(mask.leading_ones()).ok()?;
-            Ipv4Net::new(Ipv4Addr::from(destination), prefix).ok().filter(|_| prefix > 0)
-        })
-        .collect()
 }

@@ -2,11 +2,12 @@
 
 use crate::{
     admin, client, egress, image, log_file,
-    paths::Paths,
+    paths::{Paths, is_root},
     process::Process,
     roles::Role,
     settings::{self, ApiRate, Resolver, Settings},
     store, supervisor,
+    uplink::{self, Choice},
 };
 use anyhow::Context as _;
 use objects::{CephPool, StorageNode};
@@ -47,7 +48,12 @@ pub struct Options {
     /// Let issuers of web identities be at loopback addresses of this machine
     #[arg(long)]
     loopback_issuers: bool,
-    /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15]
+    /// How instances reach the world, and are reached: by a TUN device, which needs root, or by
+    /// sockets; auto takes the first where it can [default: auto, or as at the last start]
+    #[arg(long, value_enum)]
+    uplink: Option<Choice>,
+    /// Where public IP addresses come from [default: a free /22 of 198.18.0.0/15, with sockets of
+    /// 127.64.0.0/10]
     #[arg(long, value_name = "CIDR")]
     public_pool: Option<Ipv4Net>,
     /// Where IPv6 blocks of VPCs come from, a /48 or more [default: a /40 of fd00::/8 that follows
@@ -112,9 +118,7 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
         );
     }
     if !options.no_images && settings.hypervisor != "simulated" {
-        for recipe in &image::ALL {
-            recipe.provide(paths)?;
-        }
+        provide_images(paths)?;
     } else if settings.hypervisor == "simulated" {
         image::pretend(paths)?;
     }
@@ -122,6 +126,24 @@ pub fn up(paths: &Paths, options: &Options) -> anyhow::Result<()> {
     start_supervisor(paths)?;
     wait_and_show(paths, began)?;
     if options.detach { Ok(()) } else { stay(paths) }
+}
+
+/// Provides the images. Who isn't root can't build them, and starts with those that there are.
+fn provide_images(paths: &Paths) -> anyhow::Result<()> {
+    let mut lacking = None;
+    for recipe in &image::ALL {
+        match recipe.provide(paths) {
+            Err(error) if !is_root() => {
+                eprintln!("WARNING: {error:#}");
+                lacking = Some(error);
+            }
+            provided => provided?,
+        }
+    }
+    match lacking {
+        Some(error) if !image::ALL.iter().any(|recipe| recipe.is_built(paths)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn ipv6_pool(text: &str) -> Result<Ipv6Net, String> {
@@ -133,7 +155,9 @@ fn ipv6_pool(text: &str) -> Result<Ipv6Net, String> {
 }
 
 fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
-    let mut settings = match Settings::load(paths)? {
+    let known = Settings::load(paths)?;
+    let fresh = known.is_none();
+    let mut settings = match known {
         Some(settings) => settings,
         None => Settings::first(paths)?,
     };
@@ -144,7 +168,8 @@ fn settle(paths: &Paths, options: &Options) -> anyhow::Result<Settings> {
     // Never kept from an earlier start: it must be said each time.
     settings.trust_any_key = options.trust_any_key;
     settings.loopback_issuers = options.loopback_issuers;
-    settings.public_pool = options.public_pool.unwrap_or(settings.public_pool);
+    settings.uplink = options.uplink.unwrap_or(settings.uplink);
+    uplink::settle(&mut settings, paths, options.public_pool, fresh)?;
     settings.ipv6_pool = options.ipv6_pool.or(settings.ipv6_pool);
     if !options.resolver.is_empty() {
         let named = options.resolver.iter().filter_map(|resolver| match resolver {
@@ -325,6 +350,9 @@ fn show(paths: &Paths, settings: &Settings, began: Instant) -> anyhow::Result<()
             host.vcpus,
             host.memory_mib
         );
+    }
+    for line in uplink::words(settings) {
+        out!("{line}");
     }
     for line in store::status(paths).map(|store| store::complaints(&store)).unwrap_or_default() {
         eprintln!("WARNING: the storage node {line}");

@@ -24,7 +24,7 @@ Developer tasks of Fogbank.
                                   run protocol cases; all protocols we implement if none is named
   cargo xtask tidy                check the rules that the compiler does not
   cargo xtask test [PART…]        run all tests, or these parts: lint, rust, api, guest
-  cargo xtask bench NAME          run a benchmark beside its peer: api, launch, density, keys, objects
+  cargo xtask bench NAME          run a benchmark beside its peer: api, launch, density, keys, net, objects
 ";
 
 fn main() -> ExitCode {

@@ -19,6 +19,37 @@ pub enum VpcRequest {
     Status,
 }
 
+/// From the cloud's owner to the VPC card, on a socket that only he can open: one request a
+/// connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnerRequest {
+    /// Report counters, and the ports that the uplink offers.
+    Status,
+    /// Connect to an interface's primary address at this TCP port, from its subnet's router, as
+    /// EC2 Instance Connect Endpoints do. After `Connected` the connection's bytes follow.
+    OpenTunnel {
+        /// The interface.
+        interface: NetworkInterfaceId,
+        /// The TCP port.
+        port: u16,
+    },
+}
+
+/// The VPC card's reply to its owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OwnerReply {
+    /// Counters by object and name. A public address has an entry for each of its ports (`tcp/22`)
+    /// with the host's port, which is 0 if there is none; and `left_out` counts others.
+    Status(BTreeMap<String, BTreeMap<String, u64>>),
+    /// The guest has answered.
+    Connected,
+    /// It could not be done, and why.
+    Refused(String),
+}
+
+/// The owner's socket in the run folder.
+pub const OWNER_SOCKET: &str = "vpc-card-owner.sock";
+
 /// A change to the VPC card's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct VpcPatch {

@@ -41,6 +41,9 @@ pub struct Port {
     pub resource_name: Option<ResourceName>,
     /// TTL of the metadata service's packets.
     pub metadata_hop_limit: u8,
+    /// Connections that its filter follows at once; none = the card's default.
+    #[serde(default)]
+    pub connections: Option<u32>,
     /// Whether the metadata service answers at its IPv6 address too.
     #[serde(default)]
     pub metadata_ipv6: bool,

@@ -1,4 +1,4 @@
-//! Runs a card by itself: `card CONTROL-SOCKET TUN|- POOL POOL6`.
+//! Runs a card by itself: `card CONTROL-SOCKET TUN|sockets|- POOL POOL6`.
 
 struct Stderr;
 
@@ -21,14 +21,19 @@ fn main() -> anyhow::Result<()> {
     let (Some(control), Some(tun), Some(pool), Some(pool6)) =
         (arguments.next(), arguments.next(), arguments.next(), arguments.next())
     else {
-        anyhow::bail!("usage: card CONTROL-SOCKET TUN|- POOL POOL6");
+        anyhow::bail!("usage: card CONTROL-SOCKET TUN|sockets|- POOL POOL6");
     };
     log::set_logger(&Stderr).map_err(|error| anyhow::anyhow!("{error}"))?;
     let level = std::env::var("LOG").ok().and_then(|level| level.parse().ok());
     log::set_max_level(level.unwrap_or(log::LevelFilter::Info));
     vpc_card::run(vpc_card::Config {
+        owner: format!("{control}.owner").into(),
         control: control.into(),
-        tun_name: Some(tun).filter(|name| name != "-"),
+        uplink: match tun.as_str() {
+            "-" => vpc_card::Way::None,
+            "sockets" => vpc_card::Way::Sockets,
+            _ => vpc_card::Way::Tun(tun),
+        },
         public_pool: pool.parse()?,
         public_pool6: pool6.parse()?,
         resolvers: Vec::new(),

@@ -149,6 +149,8 @@ impl Counters {
             ("tx_packets", self.tx_packets),
             ("tx_bytes", self.tx_bytes),
             ("broken_rings", self.broken_rings),
+            // As the ENA driver names it.
+            ("conntrack_allowance_exceeded", self.dropped(Reason::FlowTableFull)),
         ]
         .into_iter()
         .chain(drops.filter(|&(_, count)| count > 0))

@@ -69,6 +69,7 @@ fn engine() -> Engine {
         host_name: "ip-10-0-0-10".to_owned(),
         resource_name: None,
         metadata_hop_limit: 1,
+        connections: None,
         metadata_ipv6: false,
     };
     let config = PortConfig { port, socket: PathBuf::new(), uid: None, services: Vec::new() };
@@ -151,27 +152,49 @@ const ECHO: [u8; 42] = [
     0, 0, 10, 198, 51, 100, 1, 8, 0, 0xf7, 0xf8, 0, 7, 0, 0,
 ];
 
-/// A frame, from the guest and from the uplink. An echo to 198.51.100.1 is under way, identifier 7.
+/// Packets that a guest sends out, each behind its length, to the uplink by sockets.
+pub fn uplink(bytes: &[u8]) {
+    let mut rest = bytes;
+    crate::uplink::sockets::examine(std::iter::from_fn(|| {
+        let (len, behind) = rest.split_first_chunk::<2>()?;
+        let len = usize::from(u16::from_be_bytes(*len)).min(behind.len());
+        let (packet, after) = behind.split_at_checked(len)?;
+        rest = after;
+        Some(packet)
+    }));
+}
+
+/// A frame, from the guest, again, and from the uplink. An echo to 198.51.100.1 is under way,
+/// identifier 7. What is decided again is the same.
 pub fn frame(bytes: &[u8]) {
-    let mut engine = engine();
-    let mut echo = ECHO;
-    let len = echo.len();
-    let mut first = Frame { buf: &mut echo, head: len, len, partial: false, segmented: false };
-    assert_eq!(engine.from_port(PortIndex(0), &mut first, 1000), Verdict::Uplink);
-    for uplink in [false, true] {
-        let mut buf = bytes.to_vec();
-        let len = buf.len();
-        buf.resize(len.max(512), 0);
-        let mut frame = Frame { buf: &mut buf, head: len, len, partial: false, segmented: false };
-        if uplink {
-            engine.from_uplink(&mut frame, 1000);
-        } else {
-            engine.from_port(PortIndex(0), &mut frame, 1000);
-        }
-        assert!(frame.head <= frame.len && frame.head <= frame.buf.len());
-        if let Ok(packet) = Packet::parse(&frame) {
-            let _ = packet.quoted(&frame);
-        }
+    let (mut engine, mut layers) = (engine(), engine());
+    for engine in [&mut engine, &mut layers] {
+        let mut echo = ECHO;
+        let len = echo.len();
+        let mut first = Frame { buf: &mut echo, head: len, len, partial: false, segmented: false };
+        assert_eq!(engine.from_port(PortIndex(0), &mut first, 1000), Verdict::Uplink);
+    }
+    for uplink in [false, false, false, true] {
+        let run = |engine: &mut Engine, repeat: bool| {
+            let mut buf = bytes.to_vec();
+            let len = buf.len();
+            buf.resize(len.max(512), 0);
+            let mut frame =
+                Frame { buf: &mut buf, head: len, len, partial: false, segmented: false };
+            let verdict = match (uplink, repeat) {
+                (true, _) => engine.from_uplink(&mut frame, 1000),
+                (false, true) => engine.from_port(PortIndex(0), &mut frame, 1000),
+                (false, false) => engine.pass_layers(PortIndex(0), &mut frame, 1000),
+            };
+            assert!(frame.head <= frame.len && frame.head <= frame.buf.len());
+            if let Ok(packet) = Packet::parse(&frame) {
+                let _ = packet.quoted(&frame);
+            }
+            verdict
+        };
+        // A NAT gateway's ports are each engine's own chance.
+        let verdicts = [run(&mut engine, true), run(&mut layers, false)];
+        assert!(uplink || verdicts[0] == verdicts[1], "{verdicts:?}");
     }
 }
 

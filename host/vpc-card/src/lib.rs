@@ -12,6 +12,7 @@ pub mod datapath;
 pub mod engine;
 pub mod fuzz;
 pub mod layers;
+pub mod owner;
 pub mod services;
 mod sys;
 pub mod uplink;
@@ -30,7 +31,11 @@ use std::{
     thread::JoinHandle,
 };
 use types::{Ipv4Net, Ipv6Net, NetworkInterfaceId};
-use uplink::tun::Tun;
+use uplink::{
+    Uplink,
+    sockets::{Pool, Sockets},
+    tun::Tun,
+};
 use vhost_user::{
     frontend::Switch,
     ring::Ring,
@@ -42,14 +47,28 @@ use vhost_user::{
 pub struct Config {
     /// Where the agent connects.
     pub control: PathBuf,
-    /// Name of the TUN device that is the uplink; none = no uplink.
-    pub tun_name: Option<String>,
-    /// Public addresses: the host routes them here, and its own is the first usable one.
+    /// Where the cloud's owner connects.
+    pub owner: PathBuf,
+    /// The way out.
+    pub uplink: Way,
+    /// Public addresses, of which the first usable one is the host's own. With a TUN device the
+    /// host routes them here; with sockets they are loopback addresses.
     pub public_pool: Ipv4Net,
     /// IPv6 addresses of VPCs: the host routes them here, and its own is the first usable one.
     pub public_pool6: Ipv6Net,
     /// Who answers DNS queries for names outside of the VPCs; none = the host's resolvers.
     pub resolvers: Vec<SocketAddr>,
+}
+
+/// A way out of the VPCs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// None: no public addresses.
+    None,
+    /// A TUN device of this name.
+    Tun(String),
+    /// Sockets of the host's, for which no privilege is needed.
+    Sockets,
 }
 
 impl Config {
@@ -63,6 +82,34 @@ impl Config {
     #[must_use]
     pub fn host_address6(&self) -> Ipv6Addr {
         Ipv6Addr::from(u128::from(self.public_pool6.network()) | 1)
+    }
+
+    /// Opens the way out. A card that can't is of use all the same, for what stays inside.
+    fn open_uplink(&self) -> Option<Uplink> {
+        let opened = match &self.uplink {
+            Way::None => return None,
+            Way::Tun(name) => Tun::open(name, self.public_pool, self.host_address()).map(|tun| {
+                match tun.add_ipv6(name, self.public_pool6, self.host_address6()) {
+                    Ok(()) => log::info!("uplink: {}", self.public_pool6),
+                    Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
+                }
+                Uplink::Tun(tun)
+            }),
+            Way::Sockets => Pool::new(self.public_pool)
+                .with_context(|| format!("{} can't be public addresses", self.public_pool))
+                .and_then(Sockets::start)
+                .map(Uplink::Sockets),
+        };
+        match opened {
+            Ok(uplink) => {
+                log::info!("uplink: {:?}, {}", self.uplink, self.public_pool);
+                Some(uplink)
+            }
+            Err(error) => {
+                log::error!("no uplink, so no public addresses: {error:#}");
+                None
+            }
+        }
     }
 }
 
@@ -80,30 +127,16 @@ impl Card {
     /// # Errors
     /// The control socket cannot be made, or the system is out of resources.
     pub fn start(config: &Config) -> anyhow::Result<Self> {
-        let host = config.host_address();
-        let tun = config.tun_name.as_deref().and_then(|name| {
-            match Tun::open(name, config.public_pool, host) {
-                Ok(tun) => {
-                    log::info!("uplink: {name}, {} by {host}", config.public_pool);
-                    let host = config.host_address6();
-                    match tun.add_ipv6(name, config.public_pool6, host) {
-                        Ok(()) => log::info!("uplink: {} by {host}", config.public_pool6),
-                        Err(error) => log::warn!("no IPv6 beyond VPCs: {error:#}"),
-                    }
-                    Some(tun)
-                }
-                Err(error) => {
-                    log::error!("no uplink, so no public addresses: {error:#}");
-                    None
-                }
-            }
-        });
+        let uplink = config.open_uplink();
         let (commands, receiver) = channel();
         let datapath = DatapathLink { commands, waker: sys::Waker::new()? };
-        let engine = Engine::new(config.public_pool, host)
-            .with_ipv6(config.public_pool6, config.host_address6());
+        let engine = match &uplink {
+            Some(Uplink::Sockets(sockets)) => Engine::with_twins(sockets.pool()),
+            Some(Uplink::Tun(_)) | None => Engine::new(config.public_pool, config.host_address()),
+        };
+        let engine = engine.with_ipv6(config.public_pool6, config.host_address6());
         let forwarder = Forwarder::new(config.resolvers.clone());
-        let moving = Datapath::new(engine, tun, forwarder, receiver, datapath.waker.clone())?;
+        let moving = Datapath::new(engine, uplink, forwarder, receiver, datapath.waker.clone())?;
         let mut threads = vec![spawn("datapath", move || moving.run())?];
         let (requests, receiver) = channel();
         let server = ServerLink { requests, waker: sys::Waker::new()? };
@@ -115,6 +148,7 @@ impl Card {
         threads.push(spawn("vhost-user", move || serving.serve())?);
         let control = Control::new(datapath.clone(), server.clone());
         control::listen(&config.control, control)?;
+        owner::listen(&config.owner, datapath.clone())?;
         Ok(Self { datapath, server, threads })
     }
 }
@@ -179,13 +213,13 @@ impl Switch for PortSwitch {
 /// The card cannot be started.
 pub fn run(config: Config) -> anyhow::Result<()> {
     let signals = signals::Signals::block()?;
-    let control = config.control.clone();
+    let sockets = [config.control.clone(), config.owner.clone()];
     let card = Card::start(&config)?;
-    log::info!("the VPC card listens at {}", control.display());
+    log::info!("the VPC card listens at {}", config.control.display());
     signals.wait();
     drop(card);
     // The agent finds nobody at a socket that is not there, and need not try.
-    drop(std::fs::remove_file(control));
+    sockets.iter().for_each(|path| drop(std::fs::remove_file(path)));
     Ok(())
 }
 

@@ -6,6 +6,7 @@ mod cloud;
 mod density;
 mod keys;
 mod launch;
+mod net;
 mod objects;
 
 use crate::{test, workspace};
@@ -18,6 +19,8 @@ pub fn run(name: &str) -> Result<bool> {
     match name {
         "policy" => return policy(&root).map(|()| true),
         "keys" => return keys::run(&root).map(|()| true),
+        "net" => return net::run(&root, false).map(|()| true),
+        "net-alone" => return net::run(&root, true).map(|()| true),
         _ => {}
     }
     test::command(&root, "cargo", &["build", "--release", "--quiet", "--package", "fogbank"])?;
@@ -28,8 +31,8 @@ pub fn run(name: &str) -> Result<bool> {
         "objects" => objects::run(&root, false)?,
         "objects-alone" => objects::run(&root, true)?,
         _ => bail!(
-            "there is no benchmark {name}; there are: api, launch, density, policy, keys, objects, and \
-             objects-alone without its peers"
+            "there is no benchmark {name}; there are: api, launch, density, policy, keys, net, \
+             objects, and net-alone and objects-alone without their peers"
         ),
     }
     Ok(true)

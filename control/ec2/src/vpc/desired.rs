@@ -54,6 +54,7 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         resource_name: None,
         metadata_ipv6: false,
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
+        connections: None,
     })
 }
 

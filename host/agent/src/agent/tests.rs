@@ -150,6 +150,7 @@ fn port_entry() -> Entry {
         host_name: "ip-10-0-0-1".to_owned(),
         resource_name: None,
         metadata_hop_limit: 1,
+        connections: None,
         metadata_ipv6: false,
     })
 }

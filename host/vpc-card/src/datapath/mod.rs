@@ -13,7 +13,7 @@ use crate::{
     },
     services::{forward::Forwarder, tcp::until},
     sys::{Poller, Waker, epoll_key},
-    uplink::tun::Tun,
+    uplink::Uplink,
     vhost_user::{
         QUEUES, RX, TX,
         memory::Chain,
@@ -25,14 +25,21 @@ use port::PortIo;
 use rustix::event::epoll::Event;
 use std::{
     collections::BTreeMap,
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     sync::mpsc::{Receiver, Sender},
     time::{Duration, Instant},
 };
 use types::NetworkInterfaceId;
 
-/// Bytes of each frame that are copied out of the guest for the engine to work on.
+/// Bytes of a frame that are copied out of the guest for the layers to work on.
 const HEAD: usize = 512;
+/// Bytes that are enough to repeat a decision.
+const HEADERS: usize = 128;
+/// Rounds in a row of a busy data path between looks at what else there is.
+const ROUNDS: u32 = 4;
+
+/// Room for a virtio header and a frame's head.
+type Room = [u8; HEADER + HEAD];
 /// Frames taken from one port before it is the next one's turn.
 const BATCH: usize = 64;
 /// How long an empty ring is looked at before we ask to be notified again.
@@ -53,6 +60,8 @@ pub enum Command {
     Stop(NetworkInterfaceId, usize, Sender<Option<Box<Ring>>>),
     /// Give a ring another call.
     SetCall(NetworkInterfaceId, usize, Option<OwnedFd>),
+    /// Connect an interface's guest, at a TCP port, with a stream of its owner's.
+    OpenTunnel(NetworkInterfaceId, u16, UnixStream),
     /// End.
     End,
 }
@@ -98,7 +107,7 @@ impl Source {
 pub struct Datapath {
     engine: Engine,
     ports: Vec<PortIo>,
-    tun: Option<Tun>,
+    uplink: Option<Uplink>,
     forwarder: Forwarder,
     poller: Poller,
     commands: Receiver<Command>,
@@ -124,20 +133,20 @@ impl Datapath {
     /// The system gives no epoll descriptor.
     pub fn new(
         engine: Engine,
-        tun: Option<Tun>,
+        uplink: Option<Uplink>,
         forwarder: Forwarder,
         commands: Receiver<Command>,
         waker: Waker,
     ) -> anyhow::Result<Self> {
         let poller = Poller::new()?;
         poller.add(&waker, Source::Commands.key())?;
-        if let Some(tun) = &tun {
-            poller.add(tun, Source::Uplink.key())?;
+        if let Some(uplink) = &uplink {
+            poller.add(uplink, Source::Uplink.key())?;
         }
         Ok(Self {
             engine,
             ports: Vec::new(),
-            tun,
+            uplink,
             forwarder,
             poller,
             commands,
@@ -164,11 +173,18 @@ impl Datapath {
         let mut events: Vec<Event> = Vec::new();
         let mut chain = Chain::default();
         let mut packet = vec![0; MAX_FRAME];
+        let mut room: Room = [0; HEADER + HEAD];
+        let mut rounds = 0;
         loop {
-            let now = self.now();
-            let timeout = self.timeout(now);
-            self.poller.wait_into(timeout, &mut events)?;
-            let now = self.now();
+            let mut now = self.now();
+            // Guests that send all the time need no system call for each round.
+            rounds = if self.active.is_empty() || rounds >= ROUNDS { 0 } else { rounds + 1 };
+            events.clear();
+            if rounds == 0 {
+                let timeout = self.timeout(now);
+                self.poller.wait_into(timeout, &mut events)?;
+                now = self.now();
+            }
             for event in &events {
                 match Source::of(epoll_key(event)) {
                     Source::Commands => {
@@ -186,7 +202,7 @@ impl Datapath {
                     Source::Stream(port) => self.wake_stack(port),
                 }
             }
-            self.transmit_all(&mut chain, now);
+            self.transmit_all(&mut chain, &mut room, now);
             self.run_timers(now);
             self.publish();
         }
@@ -221,6 +237,9 @@ impl Datapath {
         match command {
             Command::Apply(patch, done) => {
                 let failed = self.engine.apply(*patch, now);
+                if let Some(uplink) = self.uplink.as_ref().filter(|it| it.wants_openings()) {
+                    uplink.open(self.engine.openings());
+                }
                 self.forget_ports();
                 drop(done.send(failed));
             }
@@ -239,6 +258,7 @@ impl Datapath {
                     ring.set_call(call);
                 }
             }
+            Command::OpenTunnel(id, port, stream) => self.open_tunnel(id, port, stream, now),
             Command::End => {}
         }
     }
@@ -311,10 +331,10 @@ impl Datapath {
     }
 
     /// Gives each active port a turn.
-    fn transmit_all(&mut self, chain: &mut Chain, now: u64) {
+    fn transmit_all(&mut self, chain: &mut Chain, room: &mut Room, now: u64) {
         let mut at = 0;
         while let Some(&index) = self.active.get(at) {
-            if self.transmit(index, chain, now) {
+            if self.transmit(index, chain, room, now) {
                 at += 1;
             } else {
                 self.active.swap_remove(at);
@@ -326,13 +346,13 @@ impl Datapath {
     }
 
     /// Takes a batch of a guest's frames; whether the port stays active.
-    fn transmit(&mut self, index: PortIndex, chain: &mut Chain, now: u64) -> bool {
+    fn transmit(&mut self, index: PortIndex, chain: &mut Chain, room: &mut Room, now: u64) -> bool {
         let mut count = 0;
         while count < BATCH {
             let Some(ring) = self.ring(index, TX) else { return false };
             match ring.pop(chain) {
                 Ok(Some(head)) => {
-                    self.switch(index, chain, now);
+                    self.switch(index, chain, room, now);
                     if let Some(ring) = self.ring(index, TX) {
                         ring.complete(head, 0);
                     }
@@ -372,20 +392,24 @@ impl Datapath {
     }
 
     /// Sends a guest's frame where it belongs.
-    fn switch(&mut self, index: PortIndex, chain: &Chain, now: u64) {
-        let mut buf = [0; HEAD];
+    fn switch(&mut self, index: PortIndex, chain: &Chain, room: &mut Room, now: u64) {
         let len = chain.len().saturating_sub(HEADER);
         if !(ETHERNET..=MAX_FRAME).contains(&len) {
             self.engine.count(index, Reason::Malformed);
             return;
         }
-        let mut header = [0; HEADER];
-        chain.read(0, &mut header);
+        let head = len.min(HEADERS);
+        chain.read(0, &mut room[..HEADER + head]);
+        let Some((header, buf)) = room.split_first_chunk_mut::<HEADER>() else { return };
         let features = self.ports.get(index.0).map_or(0, |io| io.features);
-        let partial = offload::is_partial(header, features);
-        let head = chain.read(HEADER, &mut buf[..len.min(HEAD)]);
-        let mut frame = Frame { buf: &mut buf, head, len, partial, segmented: false };
-        let verdict = self.engine.from_port(index, &mut frame, now);
+        let partial = offload::is_partial(*header, features);
+        let mut frame = Frame { buf, head, len, partial, segmented: false };
+        let verdict = self.engine.repeat(index, &mut frame, now).unwrap_or_else(|| {
+            let more = len.min(HEAD);
+            chain.read(HEADER + head, frame.buf.get_mut(head..more).unwrap_or_default());
+            frame.head = more;
+            self.engine.pass_layers(index, &mut frame, now)
+        });
         match verdict {
             Verdict::Drop => {}
             Verdict::Deliver(to) => self.deliver(to, &mut frame, chain),
@@ -450,13 +474,13 @@ impl Datapath {
     }
 
     fn send_uplink(&mut self, from: PortIndex, frame: &Frame<'_>, body: &Chain) {
-        let Some(tun) = &self.tun else {
+        let Some(uplink) = &self.uplink else {
             self.engine.count(from, Reason::Uplink);
             return;
         };
         let packet = frame.bytes().get(ETHERNET..).unwrap_or_default();
         let rest = frame.len - frame.head;
-        if tun.write(packet, body, HEADER + frame.head, rest) {
+        if uplink.write(packet, body, HEADER + frame.head, rest) {
             self.engine.uplink_tx_packets += 1;
         } else {
             self.engine.count(from, Reason::Uplink);
@@ -467,14 +491,14 @@ impl Datapath {
     fn receive_uplink(&mut self, packet: &mut [u8], now: u64) {
         let nothing = Chain::default();
         for _ in 0..BATCH {
-            let Some(tun) = &self.tun else { return };
-            let len = match tun.read(packet.get_mut(ETHERNET..).unwrap_or_default()) {
+            let Some(uplink) = &self.uplink else { return };
+            let len = match uplink.read(packet.get_mut(ETHERNET..).unwrap_or_default()) {
                 Ok(Some(len)) => len + ETHERNET,
                 Ok(None) => return,
                 Err(error) => {
                     log::error!("{error:#}: going on without an uplink");
-                    self.poller.remove(tun);
-                    self.tun = None;
+                    self.poller.remove(uplink);
+                    self.uplink = None;
                     return;
                 }
             };
@@ -504,10 +528,12 @@ impl Datapath {
         }
         let mut card = self.engine.counters.report();
         card.retain(|name, _| name.starts_with("drop_"));
-        card.insert("uplink".to_owned(), u64::from(self.tun.is_some()));
+        card.insert("uplink".to_owned(), u64::from(self.uplink.is_some()));
         card.insert("uplink_rx_packets".to_owned(), self.engine.uplink_rx_packets);
         card.insert("uplink_tx_packets".to_owned(), self.engine.uplink_tx_packets);
+        card.insert("repeated_decisions".to_owned(), self.engine.repeated);
         report.insert("card".to_owned(), card);
+        report.extend(self.uplink.as_ref().map(Uplink::report).unwrap_or_default());
         report
     }
 }

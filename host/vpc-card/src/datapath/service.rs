@@ -7,6 +7,7 @@ use crate::{
         Engine, PortIndex, Verdict, ipv6,
         packet::{ETHERNET, Frame, Packet, mac},
     },
+    owner,
     services::{
         Datagram, dhcp, dhcp6,
         dns::{self, Answer},
@@ -16,6 +17,9 @@ use crate::{
     sys::Poller,
     vhost_user::{RX, memory::Chain},
 };
+use contracts::card::OwnerReply;
+use std::{io::Write as _, os::unix::net::UnixStream};
+use types::NetworkInterfaceId;
 
 /// How often guests are told of the router, in ms: well within the time for which they believe it.
 pub(super) const ADVERTISE_MS: u64 = 300_000;
@@ -173,10 +177,43 @@ impl Datapath {
     ) -> Result<(), Reason> {
         let port = self.engine.port(index).ok_or(Reason::Unconfigured)?;
         let io = self.ports.get_mut(index.0).ok_or(Reason::LinkDown)?;
+        let router = port.subnet.as_ref().map(|subnet| subnet.router);
+        let tunnel = router.is_some_and(|router| packet.dst == router);
+        if tunnel && !io.stack.as_ref().is_some_and(|stack| stack.knows(packet)) {
+            return Err(Reason::NoService);
+        }
         let stack = io.stack.get_or_insert_with(|| Stack::new(port, now));
         stack.receive(port, packet, frame);
         self.wake_stack(index);
         Ok(())
+    }
+
+    /// Connects an interface's guest with a stream of its owner's.
+    pub(super) fn open_tunnel(
+        &mut self,
+        id: NetworkInterfaceId,
+        to: u16,
+        stream: UnixStream,
+        now: u64,
+    ) {
+        let opened = self.engine.find(id).and_then(|index| {
+            let port = self.engine.port(index)?;
+            let io = self.ports.get_mut(index.0)?;
+            let stack = io.stack.get_or_insert_with(|| Stack::new(port, now));
+            Some((index, stack.open_tunnel(port, to, stream.try_clone().ok()?)))
+        });
+        let refused = match opened {
+            Some((index, Ok(()))) => return self.wake_stack(index),
+            Some((index, Err(why))) => {
+                self.wake_stack(index);
+                why
+            }
+            None => "no guest has its interface up yet",
+        };
+        let reply = owner::line_of(&OwnerReply::Refused(refused.to_owned()));
+        if let Err(error) = (&stream).write_all(&reply) {
+            log::debug!("a tunnel to {id}: {error}");
+        }
     }
 
     pub(super) fn wake_stack(&mut self, index: PortIndex) {

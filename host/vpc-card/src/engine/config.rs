@@ -1,21 +1,20 @@
 //! The engine's configuration: what a patch changes, and the tables derived from it.
 
+pub use super::rules::{Allowed, Question, Rules, matches};
 use super::{
     Engine, Port, PortIndex, ROUTER6,
     ipv6::link_local,
     outside::{PREFIX_BITS, prefix},
-    packet::{ICMP, ICMP6, TCP, UDP},
 };
 use contracts::{
     card::VpcPatch,
-    network::{self, Peer, RouteTarget, Rule, Traffic},
+    network::{self, RouteTarget},
 };
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::Arc,
 };
-use types::{IpNet, SecurityGroupId};
 
 /// A subnet, ready for the router.
 #[derive(Debug)]
@@ -81,124 +80,6 @@ impl Subnet {
     }
 }
 
-/// The other end of a compiled rule.
-#[derive(Debug)]
-enum Peers {
-    Net(IpNet),
-    Members(Members),
-}
-
-#[derive(Debug)]
-struct CompiledRule {
-    traffic: Traffic,
-    peers: Peers,
-}
-
-/// One group's rules with group references resolved.
-#[derive(Debug, Default)]
-pub struct Rules {
-    ingress: Vec<CompiledRule>,
-    egress: Vec<CompiledRule>,
-}
-
-/// What is asked of rules.
-#[derive(Debug, Clone, Copy)]
-pub struct Question {
-    /// IP protocol.
-    pub protocol: u8,
-    /// Destination port of TCP and UDP.
-    pub port: u16,
-    /// ICMP's type and code.
-    pub icmp: (u8, u8),
-    /// The other end.
-    pub peer: IpAddr,
-}
-
-/// The answer of rules that allow a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Allowed {
-    /// A rule for all addresses (0.0.0.0/0 or ::/0) allows it.
-    pub any_peer: bool,
-}
-
-impl Rules {
-    fn new(group: &network::Group, members: &HashMap<SecurityGroupId, Members>) -> Self {
-        let compile = |rules: &[Rule]| {
-            let peers = |peer: Peer| match peer {
-                Peer::Cidr(net) => Some(Peers::Net(net)),
-                Peer::Group(id) => members.get(&id).cloned().map(Peers::Members),
-            };
-            let rules = rules.iter();
-            rules
-                .filter_map(|r| Some(CompiledRule { traffic: r.traffic, peers: peers(r.peer)? }))
-                .collect()
-        };
-        Self { ingress: compile(&group.ingress), egress: compile(&group.egress) }
-    }
-
-    fn side(&self, ingress: bool) -> &[CompiledRule] {
-        if ingress { &self.ingress } else { &self.egress }
-    }
-
-    /// Whether a rule allows it.
-    #[must_use]
-    pub fn allow(&self, ingress: bool, question: &Question) -> Option<Allowed> {
-        let mut answer = None;
-        for rule in self.side(ingress) {
-            if !matches(rule.traffic, question) {
-                continue;
-            }
-            match &rule.peers {
-                Peers::Net(net) if !net.contains(&question.peer) => {}
-                Peers::Net(net) if net.prefix_len() == 0 => {
-                    return Some(Allowed { any_peer: true });
-                }
-                Peers::Members(members) if !members.contains(&question.peer) => {}
-                Peers::Net(_) | Peers::Members(_) => answer = Some(Allowed { any_peer: false }),
-            }
-        }
-        answer
-    }
-
-    /// Whether a rule allows all of a protocol to or from all addresses of the peer's family.
-    #[must_use]
-    pub fn allow_all(&self, ingress: bool, protocol: u8, peer: IpAddr) -> bool {
-        self.side(ingress).iter().any(|rule| {
-            let all = match rule.traffic {
-                Traffic::All => true,
-                Traffic::Tcp { from: 0..=1, to: u16::MAX } => protocol == TCP,
-                Traffic::Udp { from: 0..=1, to: u16::MAX } => protocol == UDP,
-                Traffic::Tcp { .. }
-                | Traffic::Udp { .. }
-                | Traffic::Icmp { .. }
-                | Traffic::Icmp6 { .. } => false,
-                Traffic::Protocol(number) => number == protocol,
-            };
-            let any = |net: &IpNet| net.prefix_len() == 0 && net.contains(&peer);
-            all && matches!(&rule.peers, Peers::Net(net) if any(net))
-        })
-    }
-}
-
-/// Whether traffic is of this kind.
-#[must_use]
-pub fn matches(traffic: Traffic, question: &Question) -> bool {
-    let Question { protocol, port, icmp, .. } = *question;
-    match traffic {
-        Traffic::All => true,
-        Traffic::Tcp { from, to } => protocol == TCP && (from..=to).contains(&port),
-        Traffic::Udp { from, to } => protocol == UDP && (from..=to).contains(&port),
-        Traffic::Icmp { kind, code } | Traffic::Icmp6 { kind, code } => {
-            protocol == (if matches!(traffic, Traffic::Icmp { .. }) { ICMP } else { ICMP6 })
-                && kind.is_none_or(|kind| kind == icmp.0)
-                && code.is_none_or(|code| code == icmp.1)
-        }
-        Traffic::Protocol(number) => protocol == number,
-    }
-}
-
-type Members = Arc<HashSet<IpAddr>>;
-
 impl Engine {
     /// Changes the configuration; what stays the same keeps its flows and counters.
     ///
@@ -213,10 +94,11 @@ impl Engine {
             subnets,
             remove_subnets,
             groups,
-            remove_groups,
+            mut remove_groups,
             nat_gateways,
             remove_nat_gateways,
         } = patch;
+        let nat_gateways = self.known_gateways(nat_gateways);
         self.nat_gateways.apply(reset, nat_gateways, &remove_nat_gateways);
         if reset {
             let keep: HashSet<_> = ports.iter().map(|config| config.port.id).collect();
@@ -225,8 +107,12 @@ impl Engine {
             self.vpcs.clear();
             self.subnets.clear();
             let keep: HashSet<_> = groups.iter().map(|group| group.id).collect();
-            self.groups.retain(|id, _| keep.contains(id));
+            remove_groups.extend(self.groups.keys().filter(|id| !keep.contains(id)));
         }
+        let mut recompile: HashSet<_> = remove_groups.iter().copied().collect();
+        recompile.extend(
+            groups.iter().filter(|new| self.groups.get(&new.id) != Some(new)).map(|new| new.id),
+        );
         remove_ports.into_iter().for_each(|id| self.remove_port(id));
         remove_vpcs.iter().for_each(|id| drop(self.vpcs.remove(id)));
         remove_subnets.iter().for_each(|id| drop(self.subnets.remove(id)));
@@ -251,20 +137,34 @@ impl Engine {
         self.groups.extend(groups.into_iter().map(|group| (group.id, group)));
         // The first configuration after a start is of ports whose guests may have talked before.
         let fresh = std::mem::replace(&mut self.configured, true);
-        for config in ports {
+        for mut config in ports {
+            for address in &mut config.port.addresses {
+                address.public = address.public.and_then(|public| self.known_as(public));
+            }
             match self.by_id.get(&config.port.id) {
                 Some(&index) => {
                     if let Some(port) = self.port_mut(index) {
                         if port.config.port.groups != config.port.groups {
                             port.grace_until = 0;
                         }
+                        port.flows.limit(config.port.connections);
                         port.config = config;
                     }
                 }
                 None => self.add_port(Port::new(config, !fresh, now)),
             }
         }
+        self.compiled.update(&self.groups, &recompile);
+        self.keeper.forget(now);
         self.derive()
+    }
+
+    /// NAT gateways with their public addresses as they are known here.
+    fn known_gateways(&self, mut gateways: Vec<network::NatGateway>) -> Vec<network::NatGateway> {
+        for address in gateways.iter_mut().flat_map(|gateway| &mut gateway.addresses) {
+            address.public = address.public.and_then(|public| self.known_as(public));
+        }
+        gateways
     }
 
     fn add_port(&mut self, port: Port) {
@@ -287,18 +187,8 @@ impl Engine {
         }
     }
 
-    /// Computes what follows from the configuration: address tables and compiled rules.
+    /// Computes what follows from the configuration: address tables, and what each port refers to.
     fn derive(&mut self) -> BTreeMap<String, String> {
-        let members: HashMap<_, Members> = self
-            .groups
-            .iter()
-            .map(|(&id, group)| (id, Arc::new(group.members.iter().copied().collect())))
-            .collect();
-        let rules: HashMap<_, _> = self
-            .groups
-            .iter()
-            .map(|(&id, group)| (id, Arc::new(Rules::new(group, &members))))
-            .collect();
         self.by_address.clear();
         self.by_public.clear();
         self.by_global.clear();
@@ -336,7 +226,7 @@ impl Engine {
             if port.told6 && told != (net, true) {
                 self.unadvertised.push(PortIndex(at));
             }
-            port.groups = config.groups.iter().filter_map(|id| rules.get(id).cloned()).collect();
+            port.groups = config.groups.iter().filter_map(|&id| self.compiled.rules(id)).collect();
             if port.vpc.is_none() || port.subnet.is_none() || config.addresses.is_empty() {
                 let reason = "its VPC, its subnet or its address is not known";
                 failed.insert(config.id.to_string(), reason.to_owned());

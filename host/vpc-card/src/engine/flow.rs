@@ -1,12 +1,12 @@
 //! The flows that a port's stateful filter follows.
 
-use super::packet::{ACK, FIN, ICMP, ICMP6, Packet, RST, SYN, TCP, UDP};
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
+use super::{
+    packet::{ACK, FIN, ICMP, ICMP6, Packet, RST, SYN, TCP, UDP},
+    table::{Place, Table},
 };
+use std::{collections::VecDeque, net::IpAddr};
 
-/// Flows that one port may have; more are refused.
+/// Flows that one port may have if its configuration says nothing else; more are refused.
 pub const MAX_FLOWS: usize = 65_536;
 /// Datagrams in fragments that one port may have under way.
 const MAX_FRAGMENTED: usize = 256;
@@ -136,14 +136,27 @@ impl Flow {
 }
 
 /// The flows of one port.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowTable {
-    flows: HashMap<FlowKey, Flow>,
+    flows: Table<FlowKey, Flow>,
+    /// Flows that it may have.
+    limit: usize,
     /// When it was last cleaned, in seconds.
     cleaned: u32,
 }
 
+impl Default for FlowTable {
+    fn default() -> Self {
+        Self { flows: Table::default(), limit: MAX_FLOWS, cleaned: 0 }
+    }
+}
+
 impl FlowTable {
+    /// Sets how many flows it may have; those that there are stay.
+    pub fn limit(&mut self, flows: Option<u32>) {
+        self.limit = flows.and_then(|flows| usize::try_from(flows).ok()).unwrap_or(MAX_FLOWS);
+    }
+
     /// The flow that this packet belongs to, noting the packet if `accept` says so.
     pub fn follow(
         &mut self,
@@ -165,6 +178,22 @@ impl FlowTable {
         true
     }
 
+    /// Where the packet's flow is, if there is one.
+    #[must_use]
+    pub fn place(&self, packet: &Packet, direction: Direction) -> Option<Place> {
+        self.flows.place(&FlowKey::of(packet, direction))
+    }
+
+    /// Notes one more packet of the flow at a place; false if it is no longer there.
+    pub fn pass(&mut self, place: Place, packet: &Packet, direction: Direction, now: u32) -> bool {
+        let Some((key, flow)) = self.flows.at(place) else { return false };
+        if flow.expired(key.protocol, now) {
+            return false;
+        }
+        flow.touch(packet, direction, now);
+        true
+    }
+
     /// Whether there is such a flow.
     #[must_use]
     pub fn contains(&self, packet: &Packet, direction: Direction, now: u32) -> bool {
@@ -178,13 +207,13 @@ impl FlowTable {
     /// more than once a second, so that a flood of new flows costs little.
     pub fn begin(&mut self, packet: &Packet, direction: Direction, now: u32) -> bool {
         let key = FlowKey::of(packet, direction);
-        if self.flows.len() >= MAX_FLOWS && !self.flows.contains_key(&key) {
+        if self.flows.len() >= self.limit && !self.flows.contains_key(&key) {
             if self.cleaned == now {
                 return false;
             }
             self.clean(now);
             self.flows.retain(|_, flow| flow.turns > 0 || now - flow.seen.min(now) <= UNANSWERED);
-            if self.flows.len() >= MAX_FLOWS {
+            if self.flows.len() >= self.limit {
                 return false;
             }
         }

@@ -1,18 +1,24 @@
 //! The switch as a pure machine: a frame and the time in, a verdict out; no I/O.
 
+pub mod cache;
 pub mod checksum;
 pub mod config;
 pub mod flow;
 pub mod ipv6;
 pub mod nat_gateways;
+pub mod openings;
 mod outside;
 pub mod packet;
+pub mod rules;
+pub mod table;
 
 use crate::{
     counters::{Counters, Reason},
     layers::{acl, egress_only, filter, nat, router, spoof},
     services::{arp, dhcp6, icmp, icmp6, nd},
+    uplink::sockets::Pool,
 };
+use cache::{Asked, Cache, Keeper, Trail};
 use config::{Rules, Subnet};
 use contracts::{
     card::PortConfig,
@@ -23,6 +29,7 @@ use nat_gateways::{NatGateways, Sender};
 pub use outside::is_local;
 use outside::{Prefix, prefix};
 use packet::{Frame, Packet, UDP};
+use rules::Compiled;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -68,6 +75,8 @@ pub struct Port {
     pub grace_until: u64,
     /// DNS packets in the current second.
     dns: (u64, u32),
+    /// Decisions about its guest's flows.
+    cache: Cache,
     /// ICMPv6 errors in the current second.
     errors: (u64, u32),
     /// When it last sent a frame, in ms.
@@ -84,16 +93,19 @@ const GRACE_MS: u64 = 30_000;
 
 impl Port {
     fn new(config: PortConfig, grace: bool, now: u64) -> Self {
+        let mut flows = FlowTable::default();
+        flows.limit(config.port.connections);
         Self {
             config,
             vpc: None,
             subnet: None,
             groups: Vec::new(),
-            flows: FlowTable::default(),
+            flows,
             fragments: FragmentTable::default(),
             counters: Counters::default(),
             grace_until: if grace { now + GRACE_MS } else { 0 },
             dns: (0, 0),
+            cache: Cache::default(),
             errors: (0, 0),
             sent_ms: now,
             beyond: FlowTable::default(),
@@ -208,6 +220,8 @@ pub struct Engine {
     pub uplink_rx_packets: u64,
     /// Packets to the uplink.
     pub uplink_tx_packets: u64,
+    /// Packets that no layer had to be asked about.
+    pub repeated: u64,
     /// Addresses that instances may have at the uplink, and the host's own among them.
     public_pool: Option<(Ipv4Net, Ipv4Addr)>,
     /// IPv6 addresses of VPCs, and the host's own among them.
@@ -226,10 +240,16 @@ pub struct Engine {
     vpcs: HashMap<VpcId, Arc<Vpc>>,
     subnets: HashMap<SubnetId, Arc<Subnet>>,
     groups: HashMap<SecurityGroupId, Group>,
+    compiled: Compiled,
     /// NAT gateways.
     pub nat_gateways: NatGateways,
     uplink_fragments: FragmentTable,
+    /// How public addresses are known here, if not as they are.
+    twins: Option<Pool>,
     configured: bool,
+    keeper: Keeper,
+    /// Whether the decision at hand may be kept.
+    trail: Trail,
 }
 
 impl Engine {
@@ -237,6 +257,18 @@ impl Engine {
     #[must_use]
     pub fn new(pool: Ipv4Net, host: Ipv4Addr) -> Self {
         Self { public_pool: Some((pool, host)), ..Self::default() }
+    }
+
+    /// A switch without ports, to which public addresses of the pool are their twins.
+    #[must_use]
+    pub fn with_twins(pool: Pool) -> Self {
+        Self { twins: Some(pool), ..Self::new(pool.inside(), pool.host()) }
+    }
+
+    /// A public address as it is known here; none if the uplink doesn't have it.
+    #[must_use]
+    pub fn known_as(&self, public: Ipv4Addr) -> Option<Ipv4Addr> {
+        self.twins.map_or(Some(public), |pool| pool.twin_of(public))
     }
 
     /// Where the port with this ID is.
@@ -288,6 +320,7 @@ impl Engine {
     pub fn clean(&mut self, now: u64) {
         for port in self.ports.iter_mut().flatten() {
             port.flows.clean(seconds(now));
+            port.cache.rest();
             port.beyond.clean(seconds(now));
         }
         self.nat_gateways.clean(seconds(now));
@@ -302,14 +335,32 @@ impl Engine {
 
     /// Decides about a frame from a port's guest.
     pub fn from_port(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
+        match self.repeat(index, frame, now) {
+            Some(verdict) => verdict,
+            None => self.pass_layers(index, frame, now),
+        }
+    }
+
+    /// Has the layers decide about a frame from a port's guest, and keeps what they decide.
+    pub fn pass_layers(&mut self, index: PortIndex, frame: &mut Frame<'_>, now: u64) -> Verdict {
         let Some(port) = self.port_mut(index) else { return Verdict::Drop };
         port.counters.tx_packets += 1;
         port.counters.tx_bytes += frame.len as u64;
         port.sent_ms = now;
-        self.decide_from_port(index, frame, now).unwrap_or_else(|reason| {
-            self.count(index, reason);
-            Verdict::Drop
-        })
+        let asked = Asked::of(frame);
+        self.trail = Trail::Unknown;
+        match self.decide_from_port(index, frame, now) {
+            Ok(verdict) => {
+                if let Some(asked) = asked {
+                    self.remember(index, &asked, frame, verdict);
+                }
+                verdict
+            }
+            Err(reason) => {
+                self.count(index, reason);
+                Verdict::Drop
+            }
+        }
     }
 
     fn decide_from_port(
@@ -397,6 +448,12 @@ impl Engine {
         {
             return if whole { Ok(Some(Verdict::Tcp)) } else { Err(Reason::Fragment) };
         }
+        let answer = packet.protocol == packet::TCP
+            && packet.flags & (packet::SYN | packet::ACK) != packet::SYN;
+        if packet.dst == subnet.router && answer && whole {
+            // Of a tunnel that the router opened, or nobody's.
+            return Ok(Some(Verdict::Tcp));
+        }
         if subnet.is_router(packet.dst) {
             return if icmp::echo_reply(packet, frame) || icmp6::echo_reply(packet, frame) {
                 frame.address(port.mac(), subnet.router_mac);
@@ -442,6 +499,9 @@ impl Engine {
             RouteTarget::Blackhole => Err(Reason::NoRoute),
             RouteTarget::Local => self.deliver_local(sender, subnet, None, packet, frame, now),
             RouteTarget::Interface(id) => {
+                if matches!(sender, Sender::Port(_)) {
+                    self.trail = Trail::Inside;
+                }
                 let to = self.find(*id).ok_or(Reason::NoRoute)?;
                 let target = self.port(to).ok_or(Reason::NoRoute)?;
                 if target.config.port.vpc != vpc {
@@ -449,7 +509,12 @@ impl Engine {
                 }
                 self.deliver(to, Some(subnet.config.id), None, packet, frame, now)
             }
-            RouteTarget::InternetGateway => self.egress(sender, subnet, packet, frame, now),
+            RouteTarget::InternetGateway => {
+                if matches!(sender, Sender::Port(_)) {
+                    self.trail = Trail::Gateway;
+                }
+                self.egress(sender, subnet, packet, frame, now)
+            }
             RouteTarget::EgressOnlyGateway => {
                 let Sender::Port(index) = sender else { return Err(Reason::NoRoute) };
                 let port = self.port_mut(index).ok_or(Reason::Unconfigured)?;
@@ -476,6 +541,9 @@ impl Engine {
         let (vpc, from) = (subnet.config.vpc, Some(subnet.config.id));
         if let Some(id) = self.nat_gateways.by_address(vpc, packet.dst) {
             return self.enter_nat(Some(sender), from, id, packet, frame, now);
+        }
+        if matches!(sender, Sender::Port(_)) {
+            self.trail = Trail::Inside;
         }
         let to = self.by_address(vpc, packet.dst).ok_or(Reason::NoHost)?;
         self.deliver(to, from, from_mac, packet, frame, now)

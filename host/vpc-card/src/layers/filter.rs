@@ -23,6 +23,7 @@ use crate::{
         flow::Direction,
         packet::{ACK, Frame, ICMP, ICMP6, Packet, SYN, TCP, UDP},
         seconds,
+        table::Place,
     },
 };
 
@@ -70,6 +71,26 @@ pub fn check(
         }
         None => Err(refuse),
     }
+}
+
+/// Why packets like one that passed will pass as well, as long as the rules stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are of the tracked flow at this place, and are to be noted there.
+    Tracked(Place),
+    /// Their flow is not tracked: the rules alone let them.
+    Untracked,
+}
+
+/// Why packets like this one will pass. Only for what begins nothing.
+#[must_use]
+pub fn standing(port: &Port, direction: Direction, packet: &Packet) -> Option<Standing> {
+    if let Some(place) = port.flows.place(packet, direction) {
+        return Some(Standing::Tracked(place));
+    }
+    // In the middle of a flow that is not known, the next packet may belong to a known one.
+    let answer = allow(port, direction, packet, false)?;
+    is_untracked(port, direction, packet, answer).then_some(Standing::Untracked)
 }
 
 fn begin(port: &mut Port, direction: Direction, packet: &Packet, now: u64) -> Result<(), Reason> {

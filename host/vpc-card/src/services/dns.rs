@@ -227,7 +227,8 @@ fn lookup(engine: &Engine, port: &Port, question: &Question) -> Found {
         && vpc.dns_hostnames
         && let Some(public) = dashed(&host, "ec2-")
     {
-        let behind = engine.by_public(public.into()).and_then(|(index, private)| {
+        let behind = engine.known_as(public).and_then(|public| {
+            let (index, private) = engine.by_public(public.into())?;
             // From inside the VPC a public name leads to the private address.
             let inside = engine.port(index)?.config.port.vpc == vpc.id;
             Some(if inside { private } else { public })

@@ -5,11 +5,14 @@
 //! the same addresses don't meet.
 
 use super::dns_stream::DnsStream;
-use crate::engine::{
-    Port,
-    packet::{ACK, ETHERNET, Packet, SYN},
+use crate::{
+    engine::{
+        Port,
+        packet::{ACK, ETHERNET, Packet, SYN},
+    },
+    owner,
 };
-use contracts::card::Service;
+use contracts::card::{OwnerReply, Service};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with},
@@ -26,6 +29,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     io::{ErrorKind, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown},
+    ops::RangeInclusive,
     os::unix::net::UnixStream,
     path::Path,
     time::Duration,
@@ -35,7 +39,14 @@ use std::{
 pub const MAX_CONNECTIONS: usize = 64;
 /// Those of them that may be to the resolver.
 pub const MAX_RESOLVER_CONNECTIONS: usize = 16;
+/// Those of them that may be tunnels of the cloud's owner.
+pub const MAX_TUNNELS: usize = 16;
 const DNS: u16 = 53;
+/// The router's ports that tunnels come from.
+const TUNNEL_PORTS: RangeInclusive<u16> = 49_152..=65_535;
+/// How long a guest may take to answer a call of its owner's, in ms.
+const CALL_MS: u64 = 10_000;
+const ROUTER_HOPS: u8 = 64;
 const RECEIVE_BYTES: usize = 16 * 1024;
 const SEND_BYTES: usize = 32 * 1024;
 /// The hop limit of the resolver's answers.
@@ -109,6 +120,17 @@ enum Backend {
     },
     /// The card's own resolver, once the connection is made.
     Resolver(Option<DnsStream>),
+    /// The owner of the cloud waits for the guest's answer.
+    Calling {
+        owner: UnixStream,
+        until_ms: u64,
+    },
+    /// The owner of the cloud talks to the guest.
+    Tunnel {
+        owner: UnixStream,
+        reply: Vec<u8>,
+        ended: bool,
+    },
 }
 
 struct Connection {
@@ -201,6 +223,46 @@ impl Stack {
         self.wire.incoming.push_back(frame.get(ETHERNET..).unwrap_or_default().to_vec());
     }
 
+    /// Whether a segment is of a connection that there is.
+    #[must_use]
+    pub fn knows(&self, packet: &Packet) -> bool {
+        let ends = ((packet.src, packet.ports.0), (packet.dst, packet.ports.1));
+        self.connections.iter().any(|at| (at.guest, at.own) == ends)
+    }
+
+    /// Connects the guest, at this port of its primary address, with a stream of the owner's, who
+    /// is told of the outcome there.
+    ///
+    /// # Errors
+    /// Why that can't be.
+    pub fn open_tunnel(
+        &mut self,
+        port: &Port,
+        to: u16,
+        owner: UnixStream,
+    ) -> Result<(), &'static str> {
+        let router = port.subnet.as_ref().ok_or("the interface has no subnet")?.router;
+        let guest = port.config.port.addresses.first().ok_or("the interface has no address")?;
+        let (guest, router) = (IpAddr::V4(guest.private), IpAddr::V4(router));
+        let tunnels = self.connections.iter().filter(|at| at.own.0 == router);
+        if tunnels.count() >= MAX_TUNNELS || self.connections.len() >= MAX_CONNECTIONS {
+            return Err("the interface has too many tunnels");
+        }
+        let taken = |at: u16| self.connections.iter().any(|other| other.own == (router, at));
+        let mut source = TUNNEL_PORTS.start() + u16::try_from(self.next_id % 10_000).unwrap_or(0);
+        while taken(source) {
+            source = if source == *TUNNEL_PORTS.end() { *TUNNEL_PORTS.start() } else { source + 1 };
+        }
+        let mut socket = new_socket(ROUTER_HOPS);
+        let (remote, local) = ((IpAddress::from(guest), to), (IpAddress::from(router), source));
+        let context = self.interface.context();
+        socket.connect(context, remote, local).map_err(|_| "there is no such port")?;
+        // The first call of `advance` knows the time.
+        let backend = Backend::Calling { owner, until_ms: u64::MAX };
+        self.keep(socket, (router, source), (guest, to), backend);
+        Ok(())
+    }
+
     /// Whether the resolver has as many connections as it may.
     fn resolved(&self) -> bool {
         let resolver = |at: &&Connection| matches!(at.backend, Backend::Resolver(_));
@@ -214,18 +276,21 @@ impl Stack {
         hop_limit: u8,
         backend: Backend,
     ) {
-        let mut socket = tcp::Socket::new(
-            tcp::SocketBuffer::new(vec![0; RECEIVE_BYTES]),
-            tcp::SocketBuffer::new(vec![0; SEND_BYTES]),
-        );
-        socket.set_hop_limit(Some(hop_limit));
-        socket.set_timeout(Some(TIMEOUT));
-        socket.set_keep_alive(Some(KEEP_ALIVE));
-        socket.set_nagle_enabled(false);
+        let mut socket = new_socket(hop_limit);
         let address = Some(IpAddress::from(own.0));
         if socket.listen(IpListenEndpoint { addr: address, port: own.1 }).is_err() {
             return;
         }
+        self.keep(socket, own, guest, backend);
+    }
+
+    fn keep(
+        &mut self,
+        socket: tcp::Socket<'static>,
+        own: (IpAddr, u16),
+        guest: (IpAddr, u16),
+        backend: Backend,
+    ) {
         let handle = self.sockets.add(socket);
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
@@ -266,7 +331,10 @@ impl Stack {
                         let queries = |query| self.queries.push((connection.id, query));
                         resolve(socket, stream, now, queries)
                     }
-                    Backend::Connecting { .. } | Backend::Open { .. } => {
+                    Backend::Connecting { .. }
+                    | Backend::Open { .. }
+                    | Backend::Calling { .. }
+                    | Backend::Tunnel { .. } => {
                         connection.advance(socket, (&self.name, &self.vpc), now, &mut opened)
                     }
                 };
@@ -282,6 +350,7 @@ impl Stack {
             let over =
                 matches!(state, tcp::State::Closed | tcp::State::TimeWait | tcp::State::Listen);
             if over {
+                connection.apologize();
                 sockets.remove(connection.handle);
             }
             !over
@@ -300,7 +369,8 @@ impl Stack {
                 Some(*next_ms)
             }
             Backend::Resolver(stream) => stream.as_ref().map(DnsStream::until_ms),
-            Backend::Connecting { .. } | Backend::Open { .. } => None,
+            Backend::Calling { until_ms, .. } => Some(*until_ms),
+            Backend::Connecting { .. } | Backend::Open { .. } | Backend::Tunnel { .. } => None,
         });
         let stack = self.interface.poll_at(instant(now), &self.sockets);
         let stack = stack.map(|at| u64::try_from(at.total_millis()).unwrap_or_default());
@@ -364,9 +434,57 @@ impl Connection {
                     true
                 })
             }
+            Backend::Calling { owner, until_ms } => {
+                if *until_ms == u64::MAX {
+                    *until_ms = now + CALL_MS;
+                }
+                if socket.may_send() {
+                    // The same open socket, with a descriptor that this connection keeps.
+                    let Ok(owner) = owner.try_clone() else {
+                        socket.abort();
+                        return true;
+                    };
+                    opened(&owner);
+                    let reply = owner::line_of(&OwnerReply::Connected);
+                    self.backend = Backend::Tunnel { owner, reply, ended: false };
+                    return true;
+                }
+                let late = now >= *until_ms && socket.is_open();
+                if late {
+                    socket.abort();
+                }
+                late
+            }
+            Backend::Tunnel { owner, reply, ended } => transfer(socket, owner, reply, ended)
+                .unwrap_or_else(|error| {
+                    log::debug!("{name}: a tunnel: {error}");
+                    socket.abort();
+                    true
+                }),
             Backend::Resolver(_) => false,
         }
     }
+
+    /// Tells an owner who waits that his call has failed.
+    fn apologize(&self) {
+        let Backend::Calling { owner, .. } = &self.backend else { return };
+        let why = format!("the instance does not answer at port {}", self.guest.1);
+        if let Err(error) = (&*owner).write_all(&owner::line_of(&OwnerReply::Refused(why))) {
+            log::debug!("a tunnel: {error}");
+        }
+    }
+}
+
+fn new_socket(hop_limit: u8) -> tcp::Socket<'static> {
+    let mut socket = tcp::Socket::new(
+        tcp::SocketBuffer::new(vec![0; RECEIVE_BYTES]),
+        tcp::SocketBuffer::new(vec![0; SEND_BYTES]),
+    );
+    socket.set_hop_limit(Some(hop_limit));
+    socket.set_timeout(Some(TIMEOUT));
+    socket.set_keep_alive(Some(KEEP_ALIVE));
+    socket.set_nagle_enabled(false);
+    socket
 }
 
 /// Takes DNS queries and sends answers; whether the stack has something new to do.

@@ -64,6 +64,18 @@ impl Tun {
         Ok(Self { file })
     }
 
+    /// Whether such a device can be made here, seen by making one; it is gone again.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn probe() -> anyhow::Result<()> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = open("/dev/net/tun", flags, Mode::empty()).context("open /dev/net/tun")?;
+        let mut request = Request::new("fogprobe%d")?;
+        request.0.ifr_ifru.ifru_flags = libc::c_short::try_from(libc::IFF_TUN | libc::IFF_NO_PI)?;
+        request.ioctl(file.as_fd(), TUNSETIFF).context("make a TUN device")
+    }
+
     /// Makes the device the host's way to a pool of IPv6 addresses too, with `host` as the host's
     /// own.
     ///

@@ -18,13 +18,17 @@ use std::{
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
+use types::Ipv4Net;
 use vpc_card::{
-    Card, Config,
+    Card, Config, Way,
     engine::packet::{ACK, FIN, SYN},
 };
 
 pub struct Rig {
     folder: PathBuf,
+    /// Public addresses.
+    pub pool: Ipv4Net,
+    uplink: Way,
     resolvers: Vec<SocketAddr>,
     card: Option<Card>,
     control: BufReader<UnixStream>,
@@ -37,13 +41,25 @@ impl Rig {
 
     /// With resolvers of the test's own.
     pub fn asking(resolvers: Vec<SocketAddr>) -> Self {
+        Self::with(Way::None, resolvers)
+    }
+
+    pub fn with(uplink: Way, resolvers: Vec<SocketAddr>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("vpc-card-test-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let (card, control) = start(&folder, &resolvers);
-        let mut rig = Self { folder, resolvers, card: Some(card), control };
+        let pool = match uplink {
+            Way::None | Way::Tun(_) => net(POOL),
+            // Of this rig alone, whatever runs beside it.
+            Way::Sockets => {
+                let place = (std::process::id() ^ number << 13) % 16_384;
+                net(&format!("127.{}.{}.0/24", 64 + place / 256, place % 256))
+            }
+        };
+        let (card, control) = start(&folder, &uplink, pool, &resolvers);
+        let mut rig = Self { folder, pool, uplink, resolvers, card: Some(card), control };
         rig.configure();
         rig
     }
@@ -51,6 +67,12 @@ impl Rig {
     pub fn patch(&self) -> VpcPatch {
         let mut patch = patch();
         for config in &mut patch.ports {
+            if self.uplink == Way::Sockets {
+                for public in config.port.addresses.iter_mut().filter_map(|it| it.public.as_mut()) {
+                    let own = u32::from(*public) & 0xff;
+                    *public = (u32::from(self.pool.network()) | own).into();
+                }
+            }
             config.socket = self.folder.join(config.port.id.to_string());
             let socket = self.folder.join("service");
             let address = ip("169.254.169.254").into();
@@ -99,6 +121,11 @@ impl Rig {
         Frontend::boot(&self.socket(port))
     }
 
+    /// The owner's socket.
+    pub fn owner(&self) -> PathBuf {
+        self.folder.join("owner.sock")
+    }
+
     pub fn boot_with(&self, port: u8, features: u64) -> Frontend {
         Frontend::boot_with(&self.socket(port), features)
     }
@@ -114,7 +141,7 @@ impl Rig {
 
     fn restart(&mut self) {
         self.card = None;
-        let (card, control) = start(&self.folder, &self.resolvers);
+        let (card, control) = start(&self.folder, &self.uplink, self.pool, &self.resolvers);
         (self.card, self.control) = (Some(card), control);
         self.configure();
     }
@@ -127,12 +154,18 @@ impl Drop for Rig {
     }
 }
 
-fn start(folder: &Path, resolvers: &[SocketAddr]) -> (Card, BufReader<UnixStream>) {
+fn start(
+    folder: &Path,
+    uplink: &Way,
+    pool: Ipv4Net,
+    resolvers: &[SocketAddr],
+) -> (Card, BufReader<UnixStream>) {
     let control = folder.join("card.sock");
     let config = Config {
         control: control.clone(),
-        tun_name: None,
-        public_pool: net(POOL),
+        owner: folder.join("owner.sock"),
+        uplink: uplink.clone(),
+        public_pool: pool,
         public_pool6: POOL6.parse().unwrap(),
         resolvers: resolvers.to_vec(),
     };

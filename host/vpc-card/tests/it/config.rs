@@ -52,6 +52,7 @@ pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> Por
             host_name: format!("ip-{}", private.replace('.', "-")),
             resource_name: None,
             metadata_hop_limit: 1,
+            connections: None,
             metadata_ipv6: false,
         },
         socket: PathBuf::new(),

@@ -8,7 +8,7 @@ type Target = fn(&[u8]);
 #[test]
 fn the_corpus_does_no_harm() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
-    let targets: [(&str, Target); 7] = [
+    let targets: [(&str, Target); 8] = [
         ("frame", fuzz::frame),
         ("dhcp", fuzz::dhcp),
         ("dhcp6", fuzz::dhcp6),
@@ -16,6 +16,7 @@ fn the_corpus_does_no_harm() {
         ("dns_stream", fuzz::dns_stream),
         ("message", fuzz::message),
         ("chain", fuzz::chain),
+        ("uplink", fuzz::uplink),
     ];
     for (name, target) in targets {
         let mut count = 0;
