@@ -60,7 +60,9 @@ def tour(ec2, sts, iam):
     ec2.describe_images(ImageIds=[ami])
     key = ec2.create_key_pair(KeyName="k", KeyType="ed25519", TagSpecifications=tags("key-pair"))
     ec2.describe_key_pairs()
-    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=tags("vpc"))["Vpc"]["VpcId"]
+    vpc = ec2.create_vpc(
+        CidrBlock="10.0.0.0/16", AmazonProvidedIpv6CidrBlock=True, TagSpecifications=tags("vpc")
+    )["Vpc"]["VpcId"]
     for name in ("enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics"):
         ec2.describe_vpc_attribute(VpcId=vpc, Attribute=name)
     ec2.modify_vpc_attribute(VpcId=vpc, EnableDnsHostnames={"Value": True})

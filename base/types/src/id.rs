@@ -109,8 +109,14 @@ ids! {
     VpcCidrAssociationId = "vpc-cidr-assoc";
     /// A subnet.
     SubnetId = "subnet";
+    /// An IPv6 block of a subnet.
+    SubnetCidrAssociationId = "subnet-cidr-assoc";
+    /// A range of a subnet that is given to interfaces by name only, or as prefixes only.
+    SubnetCidrReservationId = "scr";
     /// An internet gateway.
     InternetGatewayId = "igw";
+    /// An egress-only internet gateway.
+    EgressOnlyInternetGatewayId = "eigw";
     /// A NAT gateway.
     NatGatewayId = "nat";
     /// A route table.

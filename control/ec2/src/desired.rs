@@ -126,6 +126,14 @@ pub fn affected(before: &State, after: &State, changes: &ChangeSet) -> BTreeSet<
             add(EntryKey::Machine(instance.id));
         }
     }
+    for change in changes.of::<vpc::subnets::Subnet>() {
+        let block = |row: Option<&std::sync::Arc<vpc::subnets::Subnet>>| row?.ipv6_cidr;
+        if block(change.before.as_ref()) != block(change.after.as_ref()) {
+            let interfaces = after.find::<NetworkInterface>("subnet", change.key);
+            let instances = interfaces.filter_map(|row| Some(row.attachment.as_ref()?.instance));
+            instances.for_each(|instance| add(EntryKey::Machine(instance)));
+        }
+    }
     vpc::desired::affected(before, changes, &mut add);
     keys
 }

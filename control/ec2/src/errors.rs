@@ -211,6 +211,13 @@ faults! {
     local_route(destination, table) => "InvalidParameterValue", 400, "cannot remove local route {destination} in route table {table}";
     /// A route within the VPC that leads elsewhere than to an interface.
     route_within_vpc(destination) => "InvalidParameterValue", 400, "The destination CIDR block {destination} is equal to or more specific than one of this VPC's CIDR blocks. This route can target only an interface or an instance.";
+    /// A route of IPv4 to a gateway of IPv6.
+    route_of_ipv4(destination, gateway) => "InvalidParameterValue", 400, "The destination {destination} is of IPv4: the egress-only internet gateway {gateway} takes IPv6 only.";
+    /// A route of IPv6 to a gateway of IPv4.
+    route_of_ipv6(destination, gateway) => "InvalidParameterValue", 400, "The destination {destination} is of IPv6: the NAT gateway {gateway} takes IPv4 only.";
+    egress_only_gateway_limit() => "EgressOnlyInternetGatewayLimitExceeded", 400, "The maximum number of egress-only internet gateways has been reached.";
+    /// A VPC that has an egress-only gateway already.
+    vpc_has_egress_only_gateway(vpc) => "InvalidParameterValue", 400, "Network {vpc} already has an egress-only internet gateway attached";
     /// A route without a target, or with several.
     one_target() => "InvalidParameterCombination", 400, "Exactly one route target must be specified: GatewayId, InstanceId, NatGatewayId or NetworkInterfaceId.";
     /// Resources of different VPCs.
@@ -295,6 +302,35 @@ faults! {
     attachment_limit(count, instance_type) => "AttachmentLimitExceeded", 400, "Interface count {count} exceeds the limit for {instance_type}";
     /// A change of a running instance's interfaces.
     interface_hot_plug(instance) => "UnsupportedOperation", 400, "The instance '{instance}' is not stopped: this cloud attaches and detaches network interfaces of stopped instances only.";
+
+    /// No block is left of the cloud's IPv6 pool.
+    ipv6_pool_empty() => "InsufficientCidrBlocks", 400, "There are no available IPv6 CIDR blocks in the pool.";
+    /// An IPv6 block of a subnet that isn't in its VPC, or has no possible size.
+    ipv6_subnet_range(cidr) => "InvalidSubnet.Range", 400, "The IPv6 CIDR '{cidr}' is invalid.";
+    /// A subnet without IPv6, where an IPv6 address is asked for.
+    no_ipv6_block(subnet) => "InvalidParameterValue", 400, "The subnet '{subnet}' does not have an IPv6 CIDR block associated with it.";
+    /// A subnet without IPv6 whose interfaces shall have such addresses.
+    no_ipv6_to_assign(subnet) => "InvalidParameterValue", 400, "Invalid value 'true' for assign-ipv6-address-on-creation. Cannot set assign-ipv6-address-on-creation to true unless the subnet ({subnet}) has an IPv6 CIDR block associated with it.";
+    subnet_block_malformed(id) => "InvalidSubnetCidrBlockAssociationId.Malformed", 400, "Invalid id: \"{id}\" (expecting \"subnet-cidr-assoc-...\")";
+    subnet_block_not_found(id) => "InvalidSubnetCidrBlockAssociationID.NotFound", 400, "The subnet CIDR block with association ID '{id}' does not exist";
+    /// A subnet's IPv6 block that interfaces have addresses of.
+    subnet_block_in_use(id) => "InvalidCidrBlock.InUse", 400, "The subnet IPv6 CIDR block with association ID {id} may not be disassociated. It is in use by network interfaces.";
+    /// A subnet's IPv6 block that new interfaces are given addresses of.
+    subnet_block_assigns(id) => "InvalidCidrBlock.InUse", 400, "The subnet IPv6 CIDR block with association ID {id} may not be disassociated, because its subnet has assign-ipv6-address-on-creation set to true.";
+    /// More IPv6 addresses than an interface may have.
+    ipv6_address_limit() => "PrivateIpAddressLimitExceeded", 400, "Number of IPv6 addresses will exceed limit.";
+    /// Addresses that aren't the interface's.
+    not_assigned(interface) => "InvalidParameterValue", 400, "Some of the specified addresses are not assigned to interface {interface}";
+    /// The primary IPv6 address, which stays.
+    primary_ipv6(address) => "InvalidParameterValue", 400, "The primary IPv6 address {address} can't be unassigned.";
+    /// A primary IPv6 address that an interface has already.
+    primary_ipv6_stays() => "InvalidParameterValue", 400, "A primary IPv6 address can't be disabled once it was enabled.";
+    /// A primary IPv6 address of an interface that has none.
+    no_primary_ipv6(interface) => "InvalidParameterValue", 400, "The network interface '{interface}' has no IPv6 address that could be its primary one.";
+    /// A reserved range out of its subnet's block.
+    reservation_out_of_subnet(block) => "InvalidParameterValue", 400, "Reservation CIDR should be within subnet CIDR block ({block})";
+    reservation_overlaps(cidr) => "InvalidParameterValue", 400, "Reservation CIDR {cidr} has overlap with existing reserved CIDR block";
+    reservation_limit() => "SubnetCidrReservationLimitExceeded", 400, "The maximum number of CIDR reservations of the subnet has been reached.";
 
     /// An interface that a service of the cloud uses.
     managed_interface(id) => "OperationNotPermitted", 400, "The network interface '{id}' is managed by a service and can not be changed.";

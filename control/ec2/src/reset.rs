@@ -15,9 +15,11 @@ use crate::{
     hosts, idempotency,
     vpc::{
         addresses::Address, defaults::RegionSetup, dhcp_options::DhcpOptions,
+        egress_only_internet_gateways::EgressOnlyInternetGateway,
         internet_gateways::InternetGateway, nat_gateways::NatGateway, network_acls::NetworkAcl,
         network_interfaces::NetworkInterface, route_tables::RouteTable,
-        security_groups::SecurityGroup, subnets::Subnet, vpcs::Vpc,
+        security_groups::SecurityGroup, subnet_reservations::SubnetReservation, subnets::Subnet,
+        vpcs::Vpc,
     },
 };
 use state::{Row, Tx};
@@ -56,6 +58,7 @@ pub fn reset(tx: &mut Tx) {
     }
     clear::<Address>(tx, |_| true);
     clear::<DhcpOptions>(tx, |_| true);
+    clear::<EgressOnlyInternetGateway>(tx, |_| true);
     clear::<InternetGateway>(tx, |_| true);
     clear::<KeyPair>(tx, |_| true);
     clear::<MetadataDefaults>(tx, |_| true);
@@ -67,6 +70,7 @@ pub fn reset(tx: &mut Tx) {
     clear::<RouteTable>(tx, |_| true);
     clear::<SecurityGroup>(tx, |_| true);
     clear::<Subnet>(tx, |_| true);
+    clear::<SubnetReservation>(tx, |_| true);
     clear::<Vpc>(tx, |_| true);
     clear::<Image>(tx, |row| row.scope.is_some());
     clear::<Snapshot>(tx, |row| row.scope.is_some());

@@ -9,9 +9,12 @@ use crate::{
     resource::{Resource, find},
     tags,
     vpc::{
-        addresses::Address, dhcp_options::DhcpOptions, internet_gateways::InternetGateway,
-        nat_gateways::NatGateway, network_acls::NetworkAcl, network_interfaces::NetworkInterface,
-        route_tables::RouteTable, security_groups::SecurityGroup, subnets::Subnet, vpcs::Vpc,
+        addresses::Address, dhcp_options::DhcpOptions,
+        egress_only_internet_gateways::EgressOnlyInternetGateway,
+        internet_gateways::InternetGateway, nat_gateways::NatGateway, network_acls::NetworkAcl,
+        network_interfaces::NetworkInterface, route_tables::RouteTable,
+        security_groups::SecurityGroup, subnet_reservations::SubnetReservation, subnets::Subnet,
+        vpcs::Vpc,
     },
 };
 use iam::Request;
@@ -34,6 +37,7 @@ macro_rules! for_each_resource {
         $run!(
             Address,
             DhcpOptions,
+            EgressOnlyInternetGateway,
             Image,
             Instance,
             InternetGateway,
@@ -45,6 +49,7 @@ macro_rules! for_each_resource {
             SecurityGroup,
             Snapshot,
             Subnet,
+            SubnetReservation,
             Volume,
             Vpc
         )

@@ -42,6 +42,7 @@ impl Config {
     pub(crate) async fn apply(&self, cloud: &Cloud) -> Result<(), Fault> {
         let settings = Settings {
             public_pool: self.public_pool,
+            ipv6_pool: self.ipv6_pool,
             vcpu_overcommit: self.vcpu_overcommit,
             memory_overcommit_percent: self.memory_overcommit_percent,
         };

@@ -11,9 +11,18 @@ use crate::{
     ebs::{snapshots::Snapshot, volumes::Volume},
     resource::Resource,
     vpc::{
-        addresses::Address, dhcp_options::DhcpOptions, internet_gateways::InternetGateway,
-        nat_gateways::NatGateway, network_acls::NetworkAcl, network_interfaces::NetworkInterface,
-        route_tables::RouteTable, security_groups::SecurityGroup, subnets::Subnet, vpcs, vpcs::Vpc,
+        addresses::Address,
+        dhcp_options::DhcpOptions,
+        egress_only_internet_gateways::EgressOnlyInternetGateway,
+        internet_gateways::InternetGateway,
+        nat_gateways::NatGateway,
+        network_acls::NetworkAcl,
+        network_interfaces::NetworkInterface,
+        route_tables::RouteTable,
+        security_groups::SecurityGroup,
+        subnet_reservations::SubnetReservation,
+        subnets::Subnet,
+        vpcs::{self, Vpc},
     },
 };
 use iam::access::{Check, members::Input};
@@ -40,6 +49,7 @@ impl Place<'_> {
             Type::Image | Type::Snapshot => format!("arn:aws:ec2:{region}::{}/{id}", kind.as_str()),
             Type::Address
             | Type::DhcpOptions
+            | Type::EgressOnlyGateway
             | Type::Gateway
             | Type::Instance
             | Type::Interface
@@ -50,6 +60,7 @@ impl Place<'_> {
             | Type::SecurityGroup
             | Type::SecurityGroupRule
             | Type::Subnet
+            | Type::SubnetReservation
             | Type::Volume
             | Type::Vpc => format!("arn:aws:ec2:{region}:{account}:{}/{id}", kind.as_str()),
         }
@@ -61,6 +72,7 @@ impl Place<'_> {
             Type::KeyPair => input.text("KeyName"),
             Type::Address
             | Type::DhcpOptions
+            | Type::EgressOnlyGateway
             | Type::Gateway
             | Type::Image
             | Type::Instance
@@ -72,6 +84,7 @@ impl Place<'_> {
             | Type::SecurityGroupRule
             | Type::Snapshot
             | Type::Subnet
+            | Type::SubnetReservation
             | Type::Volume
             | Type::Vpc => None,
         };
@@ -129,6 +142,8 @@ impl Place<'_> {
             Type::Volume => self.volume(id),
             Type::Vpc => self.vpc(id),
             Type::DhcpOptions => self.plain::<DhcpOptions>(kind, id),
+            Type::EgressOnlyGateway => self.plain::<EgressOnlyInternetGateway>(kind, id),
+            Type::SubnetReservation => self.plain::<SubnetReservation>(kind, id),
             Type::NatGateway => self.plain::<NatGateway>(kind, id),
             Type::NetworkAcl => self.network_acl(id),
             Type::Gateway => {
@@ -327,9 +342,12 @@ impl Place<'_> {
         check
     }
 
-    /// By its ID, or that of its association with a route table.
+    /// By its ID, or that of its association with a route table or an IPv6 block.
     pub(super) fn subnet(&self, id: &str) -> Check {
         let found = self.find::<Subnet>(id).or_else(|| {
+            if let Some(subnet) = self.state.find::<Subnet>("ipv6-association", id).next() {
+                return Some(subnet).filter(|subnet| subnet.scope == *self.scope);
+            }
             let table = self.associated(id)?;
             let mut associations = table.associations.iter();
             let subnet = associations.find(|one| one.id.to_string() == id)?.subnet?;
@@ -369,7 +387,7 @@ impl Place<'_> {
     fn vpc(&self, id: &str) -> Check {
         let by_block = || {
             let mut vpcs = self.state.in_scope::<Vpc>(self.scope);
-            vpcs.find(|vpc| vpc.cidrs.iter().any(|(association, _)| association.to_string() == id))
+            vpcs.find(|vpc| vpc.block_associations().any(|one| one.to_string() == id))
         };
         let found = self.find::<Vpc>(id).or_else(by_block);
         let own = found.map_or_else(|| id.to_owned(), |vpc| vpc.id.to_string());
@@ -386,6 +404,7 @@ const fn prefix_of(kind: Type) -> &'static str {
     match kind {
         Type::Address => <Address as state::Row>::Key::PREFIX,
         Type::DhcpOptions => <DhcpOptions as state::Row>::Key::PREFIX,
+        Type::EgressOnlyGateway => <EgressOnlyInternetGateway as state::Row>::Key::PREFIX,
         Type::Gateway => <InternetGateway as state::Row>::Key::PREFIX,
         Type::Image => <Image as state::Row>::Key::PREFIX,
         Type::Instance => <Instance as state::Row>::Key::PREFIX,
@@ -398,6 +417,7 @@ const fn prefix_of(kind: Type) -> &'static str {
         Type::SecurityGroupRule => types::SecurityGroupRuleId::PREFIX,
         Type::Snapshot => <Snapshot as state::Row>::Key::PREFIX,
         Type::Subnet => <Subnet as state::Row>::Key::PREFIX,
+        Type::SubnetReservation => <SubnetReservation as state::Row>::Key::PREFIX,
         Type::Volume => <Volume as state::Row>::Key::PREFIX,
         Type::Vpc => <Vpc as state::Row>::Key::PREFIX,
     }

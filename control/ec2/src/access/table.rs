@@ -5,6 +5,7 @@
 pub(super) enum Type {
     Address,
     DhcpOptions,
+    EgressOnlyGateway,
     Gateway,
     Image,
     Instance,
@@ -17,15 +18,17 @@ pub(super) enum Type {
     SecurityGroupRule,
     Snapshot,
     Subnet,
+    SubnetReservation,
     Volume,
     Vpc,
 }
 
 impl Type {
     /// All of them.
-    pub(super) const ALL: [Self; 16] = [
+    pub(super) const ALL: [Self; 18] = [
         Self::Address,
         Self::DhcpOptions,
+        Self::EgressOnlyGateway,
         Self::Gateway,
         Self::Image,
         Self::Instance,
@@ -38,6 +41,7 @@ impl Type {
         Self::SecurityGroupRule,
         Self::Snapshot,
         Self::Subnet,
+        Self::SubnetReservation,
         Self::Volume,
         Self::Vpc,
     ];
@@ -47,6 +51,7 @@ impl Type {
         match self {
             Self::Address => "elastic-ip",
             Self::DhcpOptions => "dhcp-options",
+            Self::EgressOnlyGateway => "egress-only-internet-gateway",
             Self::Gateway => "internet-gateway",
             Self::Image => "image",
             Self::Instance => "instance",
@@ -59,6 +64,7 @@ impl Type {
             Self::SecurityGroupRule => "security-group-rule",
             Self::Snapshot => "snapshot",
             Self::Subnet => "subnet",
+            Self::SubnetReservation => "subnet-cidr-reservation",
             Self::Volume => "volume",
             Self::Vpc => "vpc",
         }
@@ -80,8 +86,9 @@ pub(super) enum Part {
 
 use Part::{Any, Each, New, Tagged};
 use Type::{
-    Address, DhcpOptions, Gateway, Image, Instance, Interface, KeyPair, NatGateway, NetworkAcl,
-    RouteTable, SecurityGroup, SecurityGroupRule, Subnet, Vpc,
+    Address, DhcpOptions, EgressOnlyGateway, Gateway, Image, Instance, Interface, KeyPair,
+    NatGateway, NetworkAcl, RouteTable, SecurityGroup, SecurityGroupRule, Subnet,
+    SubnetReservation, Vpc,
 };
 
 const INSTANCES: &[Part] = &[Each(Instance, "InstanceIds")];
@@ -158,9 +165,11 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         "CreateNetworkInterface" => {
             &[New(Interface), Each(Subnet, "SubnetId"), Each(SecurityGroup, "Groups")]
         }
-        "DeleteNetworkInterface" | "AssignPrivateIpAddresses" | "UnassignPrivateIpAddresses" => {
-            INTERFACE
-        }
+        "DeleteNetworkInterface"
+        | "AssignIpv6Addresses"
+        | "AssignPrivateIpAddresses"
+        | "UnassignIpv6Addresses"
+        | "UnassignPrivateIpAddresses" => INTERFACE,
         "AttachNetworkInterface" => {
             &[Each(Instance, "InstanceId"), Each(Interface, "NetworkInterfaceId")]
         }
@@ -183,6 +192,15 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(RouteTable, "AssociationId"),
             Each(Subnet, "AssociationId"),
         ],
+        "CreateEgressOnlyInternetGateway" => &[New(EgressOnlyGateway), Each(Vpc, "VpcId")],
+        "DeleteEgressOnlyInternetGateway" => {
+            &[Each(EgressOnlyGateway, "EgressOnlyInternetGatewayId")]
+        }
+        "CreateSubnetCidrReservation" => &[New(SubnetReservation), Each(Subnet, "SubnetId")],
+        "DeleteSubnetCidrReservation" => &[Each(SubnetReservation, "SubnetCidrReservationId")],
+        "GetSubnetCidrReservations" => SUBNET,
+        "AssociateSubnetCidrBlock" => SUBNET,
+        "DisassociateSubnetCidrBlock" => &[Each(Subnet, "AssociationId")],
         "AssociateVpcCidrBlock" => VPC,
         "DisassociateVpcCidrBlock" => &[Each(Vpc, "AssociationId")],
         "CreateDhcpOptions" => &[New(DhcpOptions)],
@@ -220,6 +238,7 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
         | "DescribeAddresses"
         | "DescribeAvailabilityZones"
         | "DescribeDhcpOptions"
+        | "DescribeEgressOnlyInternetGateways"
         | "DescribeIamInstanceProfileAssociations"
         | "DescribeImages"
         | "DescribeInstanceCreditSpecifications"

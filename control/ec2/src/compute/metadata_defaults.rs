@@ -20,7 +20,7 @@ use types::Scope;
 
 /// What an image or nobody says: as AWS's newer images have it.
 const USUAL: MetadataOptions =
-    MetadataOptions { enabled: true, token_required: true, hop_limit: 2, tags: false };
+    MetadataOptions { enabled: true, token_required: true, hop_limit: 2, tags: false, ipv6: false };
 /// What a call says to take a preference of the hop limit back.
 const NO_LIMIT: i32 = -1;
 
@@ -71,6 +71,7 @@ pub fn options(state: &State, scope: &Scope) -> MetadataOptions {
         token_required: row.token_required.unwrap_or(USUAL.token_required),
         hop_limit: row.hop_limit.unwrap_or(USUAL.hop_limit),
         tags: row.tags.unwrap_or(USUAL.tags),
+        ipv6: USUAL.ipv6,
     }
 }
 

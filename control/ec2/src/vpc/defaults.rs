@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use shapes::{Fault, ec2 as api};
 use state::{Row, State, Tx};
 use std::net::Ipv4Addr;
-use types::{Ipv4Net, Scope, Tags, Timestamp};
+use types::{IpNet, Ipv4Net, Scope, Tags, Timestamp};
 
 /// AWS's block of default VPCs: 172.31.0.0/16.
 const DEFAULT_NETWORK: Ipv4Addr = Ipv4Addr::new(172, 31, 0, 0);
@@ -81,7 +81,11 @@ fn create(tx: &mut Tx, scope: &Scope) -> Vpc {
     let vpc = vpcs::create(tx, scope, block, "default", true, Tags::new());
     let gateway = internet_gateways::create(tx, scope, Some(vpc.id), Tags::new());
     let target = Target::InternetGateway(gateway.id);
-    route_tables::add_to_main(tx, vpc.id, Route { destination: Ipv4Net::default(), target });
+    route_tables::add_to_main(
+        tx,
+        vpc.id,
+        Route { destination: IpNet::V4(Ipv4Net::default()), target },
+    );
     let size = 1 << (32 - DEFAULT_PREFIX);
     for (zone, number) in scope.region.zones().into_iter().zip(0..) {
         let first = cidr::nth(&block, number * size);

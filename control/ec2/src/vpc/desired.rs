@@ -2,6 +2,7 @@
 
 use super::{
     dhcp_options::{AMAZON_PROVIDED_DNS, DhcpOptions},
+    egress_only_internet_gateways::EgressOnlyInternetGateway,
     internet_gateways::InternetGateway,
     names,
     nat_gateways::NatGateway,
@@ -35,6 +36,8 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         Some(instance) => instance.id.to_string(),
         None => names::host_name(row.primary_ip()?),
     };
+    let is_primary = row.attachment.as_ref().is_some_and(|it| it.device_index == 0);
+    let primary_of = instance.filter(|_| is_primary);
     let address = |address: &network_interfaces::PrivateAddress| network::Address {
         private: address.ip,
         public: address.public.as_ref().map(|public| public.ip),
@@ -47,12 +50,16 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
         mac: row.mac,
         mtu: MTU,
         addresses: row.addresses.iter().map(address).collect(),
-        ipv6: Vec::new(),
+        ipv6: row.ipv6.clone(),
         groups: row.groups.clone(),
         source_dest_check: row.source_dest_check,
         host_name,
-        resource_name: None,
-        metadata_ipv6: false,
+        resource_name: primary_of.map(|row| network::ResourceName {
+            name: row.id.to_string(),
+            a: row.resource_name_dns_a,
+            aaaa: row.resource_name_dns_aaaa,
+        }),
+        metadata_ipv6: instance.is_some_and(|row| row.metadata.ipv6),
         metadata_hop_limit: instance.map_or(HOP_LIMIT, |row| row.metadata.hop_limit),
         connections: None,
     })
@@ -76,7 +83,7 @@ pub fn vpc(state: &State, id: VpcId) -> Option<network::Vpc> {
     Some(network::Vpc {
         id,
         cidrs: row.cidrs.iter().map(|(_, cidr)| *cidr).collect(),
-        ipv6_cidrs: Vec::new(),
+        ipv6_cidrs: row.ipv6_cidrs.iter().map(|(_, cidr)| *cidr).collect(),
         dns_support: row.dns_support,
         dns_hostnames: row.dns_hostnames,
         private_domain: row.scope.region.private_domain(),
@@ -97,11 +104,10 @@ pub fn vpc(state: &State, id: VpcId) -> Option<network::Vpc> {
 #[must_use]
 pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
     let row = state.get::<Subnet>(&id)?;
-    let blocks = state.get::<Vpc>(&row.vpc).map_or(&[][..], |vpc| &vpc.cidrs);
     let local = network::RouteTarget::Local;
-    let mut routes = blocks
-        .iter()
-        .map(|(_, block)| network::Route { destination: (*block).into(), target: local.clone() })
+    let mut routes = route_tables::local_blocks(state, row.vpc)
+        .into_iter()
+        .map(|destination| network::Route { destination, target: local.clone() })
         .collect::<Vec<_>>();
     let table = route_tables::of_subnet(state, id, row.vpc);
     routes.extend(table.into_iter().flat_map(|table| &table.routes).map(|route| {
@@ -109,17 +115,19 @@ pub fn subnet(state: &State, id: SubnetId) -> Option<network::Subnet> {
             match route.target {
                 Target::InternetGateway(_) => network::RouteTarget::InternetGateway,
                 Target::NetworkInterface(id) => network::RouteTarget::Interface(id),
+                Target::EgressOnlyInternetGateway(_) => network::RouteTarget::EgressOnlyGateway,
                 Target::NatGateway(id) => network::RouteTarget::NatGateway(id),
             }
         } else {
             network::RouteTarget::Blackhole
         };
-        network::Route { destination: route.destination.into(), target }
+        network::Route { destination: route.destination, target }
     }));
     let entries = network_acls::of_subnet(state, id).map_or(&[][..], |acl| &acl.entries);
     let mut acl = entries.iter().map(acl_entry).collect::<Vec<_>>();
     acl.sort_by_key(|entry| (entry.egress, entry.number));
-    Some(network::Subnet { id, vpc: row.vpc, cidr: row.cidr, ipv6_cidr: None, routes, acl })
+    let ipv6_cidr = row.ipv6_cidr.map(|(_, block)| block);
+    Some(network::Subnet { id, vpc: row.vpc, cidr: row.cidr, ipv6_cidr, routes, acl })
 }
 
 fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
@@ -140,7 +148,7 @@ fn acl_entry(entry: &network_acls::Entry) -> network::AclEntry {
         egress: entry.egress,
         allow: entry.allow,
         traffic,
-        cidr: entry.cidr.into(),
+        cidr: entry.cidr,
     }
 }
 
@@ -153,8 +161,7 @@ pub fn group(state: &State, id: SecurityGroupId) -> Option<network::Group> {
         rules.map(rule).collect::<Vec<_>>()
     };
     let interfaces = state.find::<NetworkInterface>("group", id);
-    let members = interfaces
-        .flat_map(|interface| interface.addresses.iter().map(|address| address.ip.into()));
+    let members = interfaces.flat_map(|interface| interface.ips());
     Some(network::Group {
         id,
         vpc: row.vpc,
@@ -194,7 +201,10 @@ fn rule(rule: &security_groups::Rule) -> network::Rule {
 pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKey)) {
     interfaces(before, changes, add);
     for change in changes.of::<Instance>() {
-        let part = |row: &Instance| (row.hostname_type.clone(), row.metadata.hop_limit);
+        let part = |row: &Instance| {
+            let dns = (row.resource_name_dns_a, row.resource_name_dns_aaaa);
+            (row.hostname_type.clone(), dns, row.metadata.hop_limit, row.metadata.ipv6)
+        };
         if differs(change, part) {
             for interface in network_interfaces::of_instance(before, change.key) {
                 add(EntryKey::Port(interface.id));
@@ -211,7 +221,7 @@ pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKe
     }
     for change in changes.of::<Vpc>() {
         add(EntryKey::Vpc(change.key));
-        if differs(change, |row| row.cidrs.clone()) {
+        if differs(change, |row| (row.cidrs.clone(), row.ipv6_cidrs.clone())) {
             subnets_of(before, change.key, add);
         }
     }
@@ -227,6 +237,9 @@ pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKe
         if differs(change, |row| row.vpc) {
             both(change).filter_map(|row| row.vpc).for_each(|vpc| subnets_of(before, vpc, add));
         }
+    }
+    for change in changes.of::<EgressOnlyInternetGateway>() {
+        both(change).for_each(|row| subnets_of(before, row.vpc, add));
     }
     for change in changes.of::<NatGateway>() {
         add(EntryKey::NatGateway(change.key));
@@ -253,10 +266,7 @@ pub fn affected(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKe
 fn interfaces(before: &State, changes: &ChangeSet, add: &mut dyn FnMut(EntryKey)) {
     for change in changes.of::<NetworkInterface>() {
         add(EntryKey::Port(change.key));
-        let members = |row: &NetworkInterface| {
-            let ips = row.addresses.iter().map(|address| address.ip).collect::<Vec<_>>();
-            (ips, row.groups.clone())
-        };
+        let members = |row: &NetworkInterface| (row.ips().collect::<Vec<_>>(), row.groups.clone());
         if differs(change, members) {
             let groups = both(change).flat_map(|row| &row.groups).copied();
             groups.collect::<BTreeSet<_>>().into_iter().map(EntryKey::Group).for_each(&mut *add);

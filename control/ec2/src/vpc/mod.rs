@@ -7,7 +7,9 @@ pub mod defaults;
 mod describe;
 pub mod desired;
 pub mod dhcp_options;
+pub mod egress_only_internet_gateways;
 pub mod internet_gateways;
+mod ipv6;
 pub mod names;
 pub mod nat_gateways;
 pub mod network_acls;
@@ -15,6 +17,7 @@ pub mod network_interfaces;
 pub mod prefix_lists;
 pub mod route_tables;
 pub mod security_groups;
+pub mod subnet_reservations;
 pub mod subnets;
 #[cfg(test)]
 pub(crate) mod testing;

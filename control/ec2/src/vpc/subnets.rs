@@ -2,10 +2,12 @@
 
 use super::{
     cidr,
+    cidr_blocks::subnets as blocks,
     describe::{PAGE, Query, describe},
     network_acls::{self, NetworkAcl},
     network_interfaces::NetworkInterface,
     route_tables::RouteTable,
+    subnet_reservations::{self, SubnetReservation},
     vpcs::{self, Vpc},
 };
 use crate::{
@@ -22,7 +24,10 @@ use shapes::{
 };
 use state::{Row, State, Tx};
 use std::{fmt::Display, net::Ipv4Addr, sync::Arc};
-use types::{AvailabilityZone, Ipv4Net, Region, Scope, SubnetId, Tags, VpcId};
+use types::{
+    AvailabilityZone, Ipv4Net, Ipv6Net, Region, Scope, SubnetCidrAssociationId, SubnetId, Tags,
+    VpcId,
+};
 
 /// AWS's quota of subnets in a VPC.
 const MAX_SUBNETS: usize = 200;
@@ -39,11 +44,19 @@ pub struct Subnet {
     pub vpc: VpcId,
     pub zone: AvailabilityZone,
     pub cidr: Ipv4Net,
+    /// Its IPv6 block.
+    #[serde(default)]
+    pub ipv6_cidr: Option<(SubnetCidrAssociationId, Ipv6Net)>,
     pub default_for_zone: bool,
     pub map_public_ip_on_launch: bool,
+    /// Whether new interfaces are given an IPv6 address.
+    #[serde(default)]
+    pub assign_ipv6_on_creation: bool,
     /// `ip-name` or `resource-name`.
     pub hostname_type: String,
     pub resource_name_dns_a: bool,
+    #[serde(default)]
+    pub resource_name_dns_aaaa: bool,
     pub tags: Tags,
 }
 
@@ -58,6 +71,9 @@ impl Row for Subnet {
     }
     fn indexes(&self, add: &mut dyn FnMut(&'static str, &dyn Display)) {
         add("vpc", &self.vpc);
+        if let Some((association, _)) = &self.ipv6_cidr {
+            add("ipv6-association", association);
+        }
     }
 }
 
@@ -76,7 +92,7 @@ impl Resource for Subnet {
 /// Makes a subnet.
 ///
 /// # Errors
-/// The VPC or zone doesn't exist, or the block can't be this VPC's subnet.
+/// The VPC or zone doesn't exist, or a block can't be this VPC's subnet.
 pub fn create_subnet(
     tx: &mut Tx,
     request: &Request,
@@ -98,7 +114,6 @@ pub fn create_subnet(
         dry_run: _,
     } = input;
     errors::refuse(&[
-        ("Ipv6CidrBlock", ipv6_cidr_block.is_some()),
         ("OutpostArn", outpost_arn.is_some()),
         ("Ipv6Native", ipv6_native == Some(true)),
         ("Ipv4IpamPoolId", ipv4_ipam_pool_id.is_some()),
@@ -119,8 +134,13 @@ pub fn create_subnet(
     if is_taken(tx, vpc.id, &cidr) {
         return Err(errors::subnet_conflict(cidr_block));
     }
+    let ipv6_cidr = ipv6_cidr_block.map(|text| blocks::checked(tx, &vpc, &text)).transpose()?;
     check_quota(tx, vpc.id)?;
-    let subnet = create(tx, &vpc, zone, cidr, false, tags);
+    let mut subnet = create(tx, &vpc, zone, cidr, false, tags);
+    if let Some(block) = ipv6_cidr {
+        subnet.ipv6_cidr = Some((tx.new_id(), block));
+        tx.put(subnet.clone());
+    }
     Ok(api::CreateSubnetResult { subnet: Some(subnet.to_api(tx)) })
 }
 
@@ -180,6 +200,10 @@ pub fn delete_subnet(
     let acls = tx.find::<NetworkAcl>("subnet", id).map(|acl| acl.id).collect::<Vec<_>>();
     for acl in acls {
         tx.update::<NetworkAcl>(&acl, |acl| acl.associations.retain(|(_, subnet)| *subnet != id));
+    }
+    let reserved = subnet_reservations::of_subnet(tx, id).map(|row| row.id).collect::<Vec<_>>();
+    for reservation in reserved {
+        tx.delete::<SubnetReservation>(&reservation);
     }
     tx.delete::<Subnet>(&id);
     Ok(api::DeleteSubnetResponse {})
@@ -248,11 +272,18 @@ fn holds(state: &State, subnet: &Subnet, name: &str, wanted: Wanted<'_>) -> bool
         "available-ip-address-count" => wanted.is(subnet.available(state)),
         "cidr" | "cidr-block" | "cidrBlock" => wanted.is(subnet.cidr),
         "default-for-az" | "defaultForAz" => wanted.is(subnet.default_for_zone),
-        "enable-dns64"
-        | "ipv6-native"
-        | "map-customer-owned-ip-on-launch"
-        | "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
-            wanted.is(false)
+        "enable-dns64" | "ipv6-native" | "map-customer-owned-ip-on-launch" => wanted.is(false),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => {
+            wanted.any(subnet.ipv6_cidr.map(|(_, block)| block))
+        }
+        "ipv6-cidr-block-association.association-id" => {
+            wanted.any(subnet.ipv6_cidr.map(|(association, _)| association))
+        }
+        "ipv6-cidr-block-association.state" => {
+            wanted.any(subnet.ipv6_cidr.map(|_| api::SubnetCidrBlockStateCode::Associated))
+        }
+        "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record" => {
+            wanted.is(subnet.resource_name_dns_aaaa)
         }
         "map-public-ip-on-launch" => wanted.is(subnet.map_public_ip_on_launch),
         "owner-id" => wanted.is(subnet.scope.account),
@@ -293,13 +324,8 @@ pub fn modify_subnet_attribute(
     let value = |attribute: Option<api::AttributeBooleanValue>| attribute.and_then(|a| a.value);
     // What is off here may be turned off; only turning it on is refused.
     let off = [
-        ("AssignIpv6AddressOnCreation", value(assign_ipv6_address_on_creation)),
         ("MapCustomerOwnedIpOnLaunch", value(map_customer_owned_ip_on_launch)),
         ("EnableDns64", value(enable_dns64)),
-        (
-            "EnableResourceNameDnsAAAARecordOnLaunch",
-            value(enable_resource_name_dns_aaaa_record_on_launch),
-        ),
         ("DisableLniAtDeviceIndex", value(disable_lni_at_device_index)),
     ];
     errors::refuse(&off.map(|(name, value)| (name, value == Some(true))))?;
@@ -308,19 +334,25 @@ pub fn modify_subnet_attribute(
         ("EnableLniAtDeviceIndex", enable_lni_at_device_index.is_some()),
     ])?;
     let map_public = value(map_public_ip_on_launch);
+    let assign_ipv6 = value(assign_ipv6_address_on_creation);
     let dns_a = value(enable_resource_name_dns_a_record_on_launch);
+    let dns_aaaa = value(enable_resource_name_dns_aaaa_record_on_launch);
     let subnet_id = subnet_id.ok_or_else(|| errors::missing("subnetId"))?;
     let subnet = find::<Subnet>(tx, &request.scope, &subnet_id)?;
     let given = off.iter().filter(|(_, value)| value.is_some()).count()
-        + usize::from(map_public.is_some())
-        + usize::from(dns_a.is_some())
+        + [map_public, assign_ipv6, dns_a, dns_aaaa].into_iter().flatten().count()
         + usize::from(private_dns_hostname_type_on_launch.is_some());
     match given {
         0 => return Err(errors::missing("attribute")),
         1 => {}
         _ => return Err(errors::multiple_attributes()),
     }
+    if assign_ipv6 == Some(true) && subnet.ipv6_cidr.is_none() {
+        return Err(errors::no_ipv6_to_assign(subnet.id));
+    }
     tx.update::<Subnet>(&subnet.id, |subnet| {
+        subnet.assign_ipv6_on_creation = assign_ipv6.unwrap_or(subnet.assign_ipv6_on_creation);
+        subnet.resource_name_dns_aaaa = dns_aaaa.unwrap_or(subnet.resource_name_dns_aaaa);
         subnet.map_public_ip_on_launch = map_public.unwrap_or(subnet.map_public_ip_on_launch);
         subnet.resource_name_dns_a = dns_a.unwrap_or(subnet.resource_name_dns_a);
         if let Some(hostname_type) = private_dns_hostname_type_on_launch {
@@ -345,10 +377,13 @@ pub(super) fn create(
         vpc: vpc.id,
         zone,
         cidr,
+        ipv6_cidr: None,
         default_for_zone,
         map_public_ip_on_launch: default_for_zone,
+        assign_ipv6_on_creation: false,
         hostname_type: HostnameType::IpName.to_string(),
         resource_name_dns_a: false,
+        resource_name_dns_aaaa: false,
         tags,
     };
     tx.put(subnet.clone());
@@ -438,8 +473,13 @@ impl Subnet {
             map_customer_owned_ip_on_launch: Some(false),
             customer_owned_ipv4_pool: None,
             owner_id: Some(self.scope.account.to_string()),
-            assign_ipv6_address_on_creation: Some(false),
-            ipv6_cidr_block_association_set: Some(Vec::new()),
+            assign_ipv6_address_on_creation: Some(self.assign_ipv6_on_creation),
+            ipv6_cidr_block_association_set: Some(
+                self.ipv6_cidr
+                    .map(|block| blocks::to_api(block, api::SubnetCidrBlockStateCode::Associated))
+                    .into_iter()
+                    .collect(),
+            ),
             tags: tags::if_any(&self.tags),
             subnet_arn: Some(self.arn()),
             outpost_arn: None,
@@ -448,7 +488,7 @@ impl Subnet {
             private_dns_name_options_on_launch: Some(api::PrivateDnsNameOptionsOnLaunch {
                 hostname_type: self.hostname_type.parse().ok(),
                 enable_resource_name_dns_a_record: Some(self.resource_name_dns_a),
-                enable_resource_name_dns_aaaa_record: Some(false),
+                enable_resource_name_dns_aaaa_record: Some(self.resource_name_dns_aaaa),
             }),
             block_public_access_states: Some(vpcs::block_public_access_states()),
             r#type: None,

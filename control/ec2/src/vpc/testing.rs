@@ -102,6 +102,7 @@ pub fn interface(tx: &mut Tx) -> NetworkInterfaceId {
         subnet: &subnet,
         address: None,
         secondary_count: 0,
+        ipv6: Default::default(),
         groups: security_groups::resolve(tx, &scope(), vpc, &[], &[]).unwrap(),
         description: String::new(),
         source_dest_check: true,
@@ -152,6 +153,7 @@ pub fn instance(tx: &mut Tx, state: InstanceState) -> InstanceId {
             token_required: true,
             hop_limit: 2,
             tags: false,
+            ipv6: false,
         },
         cpu_credits: String::new(),
         cores: 1,
@@ -160,6 +162,7 @@ pub fn instance(tx: &mut Tx, state: InstanceState) -> InstanceId {
         auto_recovery: true,
         hostname_type: "ip-name".to_owned(),
         resource_name_dns_a: false,
+        resource_name_dns_aaaa: false,
         client_token: String::new(),
         tags: types::Tags::new(),
     };

@@ -1,9 +1,10 @@
 //! VPCs.
 
 use super::{
-    cidr,
+    cidr, cidr_blocks,
     describe::{PAGE, Query, describe},
     dhcp_options,
+    egress_only_internet_gateways::EgressOnlyInternetGateway,
     internet_gateways::InternetGateway,
     network_acls::{self, NetworkAcl},
     network_interfaces::NetworkInterface,
@@ -24,8 +25,8 @@ use shapes::{
     ec2::{ResourceType, VpcAttributeName},
 };
 use state::{Row, State, Tx};
-use std::sync::Arc;
-use types::{DhcpOptionsId, Ipv4Net, Scope, Tags, VpcCidrAssociationId, VpcId};
+use std::{fmt::Display, sync::Arc};
+use types::{DhcpOptionsId, Ipv4Net, Ipv6Net, Scope, Tags, VpcCidrAssociationId, VpcId};
 
 /// VPCs of an account in a region. AWS's first quota is 5, which whole test suites exceed.
 const MAX_VPCS: usize = 100;
@@ -37,6 +38,9 @@ pub struct Vpc {
     pub scope: Scope,
     /// IPv4 blocks, the primary first.
     pub cidrs: Vec<(VpcCidrAssociationId, Ipv4Net)>,
+    /// IPv6 blocks, all of the cloud's pool.
+    #[serde(default)]
+    pub ipv6_cidrs: Vec<(VpcCidrAssociationId, Ipv6Net)>,
     pub is_default: bool,
     pub dhcp_options: Option<DhcpOptionsId>,
     /// `default` or `dedicated`.
@@ -55,6 +59,11 @@ impl Row for Vpc {
     }
     fn scope(&self) -> Option<&Scope> {
         Some(&self.scope)
+    }
+    fn indexes(&self, add: &mut dyn FnMut(&'static str, &dyn Display)) {
+        for (_, block) in &self.ipv6_cidrs {
+            add("ipv6-block", block);
+        }
     }
 }
 
@@ -101,10 +110,10 @@ pub fn create_vpc(
         ("Ipv4NetmaskLength", ipv4_netmask_length.is_some()),
         ("Ipv6IpamPoolId", ipv6_ipam_pool_id.is_some()),
         ("Ipv6NetmaskLength", ipv6_netmask_length.is_some()),
-        ("Ipv6CidrBlockNetworkBorderGroup", ipv6_cidr_block_network_border_group.is_some()),
         ("VpcEncryptionControl", vpc_encryption_control.is_some()),
-        ("AmazonProvidedIpv6CidrBlock", amazon_provided_ipv6_cidr_block == Some(true)),
     ])?;
+    let amazon = amazon_provided_ipv6_cidr_block == Some(true);
+    cidr_blocks::check_border_group(&request.scope, ipv6_cidr_block_network_border_group, amazon)?;
     let cidr_block = cidr_block.ok_or_else(|| errors::either("cidrBlock", "ipv4IpamPoolId"))?;
     let cidr = cidr::parse(&cidr_block, "cidrBlock")?;
     if !cidr::size_allowed(&cidr) || !cidr::usable(&cidr) {
@@ -122,9 +131,15 @@ pub fn create_vpc(
     let scope = &request.scope;
     check_quota(tx, scope)?;
     let vpc = create(tx, scope, cidr, tenancy, false, tags);
+    let block = match amazon {
+        true => Some(cidr_blocks::add_ipv6(tx, vpc.id)?),
+        false => None,
+    };
+    let associating = api::VpcCidrBlockStateCode::Associating;
+    let blocks = block.map(|block| cidr_blocks::ipv6_to_api(scope, block, associating));
     let vpc = api::Vpc {
         state: Some(api::VpcState::Pending),
-        ipv6_cidr_block_association_set: Some(Vec::new()),
+        ipv6_cidr_block_association_set: Some(blocks.into_iter().collect()),
         tags: tags::to_api(&vpc.tags),
         ..vpc.to_api()
     };
@@ -205,6 +220,18 @@ fn holds(vpc: &Vpc, name: &str, wanted: Wanted<'_>) -> bool {
         }
         "cidr-block-association.state" => wanted.is("associated"),
         "dhcp-options-id" | "dhcpOptionsId" => wanted.is(dhcp_options_id(vpc)),
+        "ipv6-cidr-block-association.ipv6-cidr-block" => {
+            wanted.any(vpc.ipv6_cidrs.iter().map(|(_, cidr)| cidr))
+        }
+        "ipv6-cidr-block-association.association-id" => {
+            wanted.any(vpc.ipv6_cidrs.iter().map(|(association, _)| association))
+        }
+        "ipv6-cidr-block-association.ipv6-pool" => {
+            wanted.any(vpc.ipv6_cidrs.iter().map(|_| cidr_blocks::IPV6_POOL))
+        }
+        "ipv6-cidr-block-association.state" => {
+            wanted.any(vpc.ipv6_cidrs.iter().map(|_| api::VpcCidrBlockStateCode::Associated))
+        }
         "is-default" | "isDefault" => wanted.is(vpc.is_default),
         "owner-id" => wanted.is(vpc.scope.account),
         "state" => wanted.is(api::VpcState::Available),
@@ -289,6 +316,7 @@ pub(super) fn create(
         id: tx.new_id(),
         scope: scope.clone(),
         cidrs: vec![(tx.new_id(), cidr)],
+        ipv6_cidrs: Vec::new(),
         is_default,
         dhcp_options: Some(dhcp_options::ensure_default(tx, scope)),
         tenancy: tenancy.to_owned(),
@@ -322,6 +350,7 @@ fn ids<R: Row>(state: &State, vpc: VpcId) -> Vec<R::Key> {
 fn has_dependents(state: &State, vpc: VpcId) -> bool {
     state.find::<Subnet>("vpc", vpc).next().is_some()
         || state.find::<InternetGateway>("vpc", vpc).next().is_some()
+        || state.find::<EgressOnlyInternetGateway>("vpc", vpc).next().is_some()
         || state.find::<NetworkInterface>("vpc", vpc).next().is_some()
         || state.find::<SecurityGroup>("vpc", vpc).any(|group| !group.is_default())
         || state.find::<RouteTable>("vpc", vpc).any(|table| !table.is_main())
@@ -334,6 +363,12 @@ fn dhcp_options_id(vpc: &Vpc) -> String {
 }
 
 impl Vpc {
+    /// The associations of all its blocks.
+    pub fn block_associations(&self) -> impl Iterator<Item = VpcCidrAssociationId> {
+        let v4 = self.cidrs.iter().map(|(association, _)| *association);
+        v4.chain(self.ipv6_cidrs.iter().map(|(association, _)| *association))
+    }
+
     pub(super) fn to_api(&self) -> api::Vpc {
         let block = |(association, cidr): &(VpcCidrAssociationId, Ipv4Net)| {
             let state = Some(api::VpcCidrBlockStateCode::Associated);
@@ -343,10 +378,14 @@ impl Vpc {
                 cidr_block_state: Some(api::VpcCidrBlockState { state, status_message: None }),
             }
         };
+        let associated = api::VpcCidrBlockStateCode::Associated;
+        let ipv6 = self.ipv6_cidrs.iter();
+        let ipv6 = ipv6.map(|block| cidr_blocks::ipv6_to_api(&self.scope, *block, associated));
+        let ipv6 = ipv6.collect::<Vec<_>>();
         api::Vpc {
             owner_id: Some(self.scope.account.to_string()),
             instance_tenancy: self.tenancy.parse().ok(),
-            ipv6_cidr_block_association_set: None,
+            ipv6_cidr_block_association_set: (!ipv6.is_empty()).then_some(ipv6),
             cidr_block_association_set: Some(self.cidrs.iter().map(block).collect()),
             is_default: Some(self.is_default),
             encryption_control: None,

@@ -83,6 +83,7 @@ impl World {
                     public_pool,
                     vcpu_overcommit: 4,
                     memory_overcommit_percent: 100,
+                    ..Settings::default()
                 });
                 register_quick_start(
                     tx,

@@ -29,6 +29,7 @@ fn cloud() -> Tx {
         public_pool: "198.18.4.0/24".parse().unwrap(),
         vcpu_overcommit: 4,
         memory_overcommit_percent: 100,
+        ..Settings::default()
     });
     register_quick_start(
         &mut tx,

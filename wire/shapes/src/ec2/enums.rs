@@ -714,6 +714,11 @@ enumeration! { SubnetCidrBlockStateCode {
     Failed = "failed",
 } }
 
+enumeration! { SubnetCidrReservationType {
+    Prefix = "prefix",
+    Explicit = "explicit",
+} }
+
 enumeration! { SubnetState {
     Pending = "pending",
     Available = "available",

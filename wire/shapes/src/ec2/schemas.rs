@@ -152,6 +152,37 @@ pub static ARCHITECTURE_TYPE_LIST: Schema = Schema::new(
     Kind::List { element: Element::new(Some("item"), ArchitectureType::SCHEMA), flattened: false },
 );
 
+pub static ASSIGN_IPV6_ADDRESSES_REQUEST: Schema = Schema::new(
+    "AssignIpv6AddressesRequest",
+    Kind::Structure(&[
+        Member::new("Ipv6PrefixCount", "Ipv6PrefixCount", "Ipv6PrefixCount", &INTEGER),
+        Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", &IP_PREFIX_LIST),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING)
+            .required(),
+        Member::new("Ipv6Addresses", "ipv6Addresses", "Ipv6Addresses", &IPV6_ADDRESS_LIST),
+        Member::new("Ipv6AddressCount", "ipv6AddressCount", "Ipv6AddressCount", &INTEGER),
+    ]),
+);
+
+pub static ASSIGN_IPV6_ADDRESSES_RESULT: Schema = Schema::new(
+    "AssignIpv6AddressesResult",
+    Kind::Structure(&[
+        Member::new(
+            "AssignedIpv6Addresses",
+            "assignedIpv6Addresses",
+            "AssignedIpv6Addresses",
+            &IPV6_ADDRESS_LIST,
+        ),
+        Member::new(
+            "AssignedIpv6Prefixes",
+            "assignedIpv6PrefixSet",
+            "AssignedIpv6PrefixSet",
+            &IP_PREFIX_LIST,
+        ),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING),
+    ]),
+);
+
 pub static ASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Schema = Schema::new(
     "AssignPrivateIpAddressesRequest",
     Kind::Structure(&[
@@ -340,6 +371,29 @@ pub static ASSOCIATE_ROUTE_TABLE_RESULT: Schema = Schema::new(
             "AssociationState",
             &ROUTE_TABLE_ASSOCIATION_STATE,
         ),
+    ]),
+);
+
+pub static ASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST: Schema = Schema::new(
+    "AssociateSubnetCidrBlockRequest",
+    Kind::Structure(&[
+        Member::new("Ipv6IpamPoolId", "Ipv6IpamPoolId", "Ipv6IpamPoolId", &STRING),
+        Member::new("Ipv6NetmaskLength", "Ipv6NetmaskLength", "Ipv6NetmaskLength", &INTEGER),
+        Member::new("SubnetId", "subnetId", "SubnetId", &STRING).required(),
+        Member::new("Ipv6CidrBlock", "ipv6CidrBlock", "Ipv6CidrBlock", &STRING),
+    ]),
+);
+
+pub static ASSOCIATE_SUBNET_CIDR_BLOCK_RESULT: Schema = Schema::new(
+    "AssociateSubnetCidrBlockResult",
+    Kind::Structure(&[
+        Member::new(
+            "Ipv6CidrBlockAssociation",
+            "ipv6CidrBlockAssociation",
+            "Ipv6CidrBlockAssociation",
+            &SUBNET_IPV6_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new("SubnetId", "subnetId", "SubnetId", &STRING),
     ]),
 );
 
@@ -900,6 +954,34 @@ pub static CREATE_DHCP_OPTIONS_RESULT: Schema = Schema::new(
     Kind::Structure(&[Member::new("DhcpOptions", "dhcpOptions", "DhcpOptions", &DHCP_OPTIONS)]),
 );
 
+pub static CREATE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "CreateEgressOnlyInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("ClientToken", "ClientToken", "ClientToken", &STRING),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("VpcId", "VpcId", "VpcId", &STRING).required(),
+        Member::new(
+            "TagSpecifications",
+            "TagSpecification",
+            "TagSpecification",
+            &TAG_SPECIFICATION_LIST,
+        ),
+    ]),
+);
+
+pub static CREATE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT: Schema = Schema::new(
+    "CreateEgressOnlyInternetGatewayResult",
+    Kind::Structure(&[
+        Member::new("ClientToken", "clientToken", "ClientToken", &STRING),
+        Member::new(
+            "EgressOnlyInternetGateway",
+            "egressOnlyInternetGateway",
+            "EgressOnlyInternetGateway",
+            &EGRESS_ONLY_INTERNET_GATEWAY,
+        ),
+    ]),
+);
+
 pub static CREATE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     "CreateInternetGatewayRequest",
     Kind::Structure(&[
@@ -1201,6 +1283,39 @@ pub static CREATE_SECURITY_GROUP_RESULT: Schema = Schema::new(
     ]),
 );
 
+pub static CREATE_SUBNET_CIDR_RESERVATION_REQUEST: Schema = Schema::new(
+    "CreateSubnetCidrReservationRequest",
+    Kind::Structure(&[
+        Member::new("SubnetId", "SubnetId", "SubnetId", &STRING).required(),
+        Member::new("Cidr", "Cidr", "Cidr", &STRING).required(),
+        Member::new(
+            "ReservationType",
+            "ReservationType",
+            "ReservationType",
+            SubnetCidrReservationType::SCHEMA,
+        )
+        .required(),
+        Member::new("Description", "Description", "Description", &STRING),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new(
+            "TagSpecifications",
+            "TagSpecification",
+            "TagSpecification",
+            &TAG_SPECIFICATION_LIST,
+        ),
+    ]),
+);
+
+pub static CREATE_SUBNET_CIDR_RESERVATION_RESULT: Schema = Schema::new(
+    "CreateSubnetCidrReservationResult",
+    Kind::Structure(&[Member::new(
+        "SubnetCidrReservation",
+        "subnetCidrReservation",
+        "SubnetCidrReservation",
+        &SUBNET_CIDR_RESERVATION,
+    )]),
+);
+
 pub static CREATE_SUBNET_REQUEST: Schema = Schema::new(
     "CreateSubnetRequest",
     Kind::Structure(&[
@@ -1316,6 +1431,25 @@ pub static DELETE_DHCP_OPTIONS_REQUEST: Schema = Schema::new(
 );
 
 pub static DELETE_DHCP_OPTIONS_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static DELETE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
+    "DeleteEgressOnlyInternetGatewayRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new(
+            "EgressOnlyInternetGatewayId",
+            "EgressOnlyInternetGatewayId",
+            "EgressOnlyInternetGatewayId",
+            &STRING,
+        )
+        .required(),
+    ]),
+);
+
+pub static DELETE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT: Schema = Schema::new(
+    "DeleteEgressOnlyInternetGatewayResult",
+    Kind::Structure(&[Member::new("ReturnCode", "returnCode", "ReturnCode", &BOOLEAN)]),
+);
 
 pub static DELETE_INTERNET_GATEWAY_REQUEST: Schema = Schema::new(
     "DeleteInternetGatewayRequest",
@@ -1444,6 +1578,30 @@ pub static DELETE_SECURITY_GROUP_RESULT: Schema = Schema::new(
         Member::new("Return", "return", "Return", &BOOLEAN),
         Member::new("GroupId", "groupId", "GroupId", &STRING),
     ]),
+);
+
+pub static DELETE_SUBNET_CIDR_RESERVATION_REQUEST: Schema = Schema::new(
+    "DeleteSubnetCidrReservationRequest",
+    Kind::Structure(&[
+        Member::new(
+            "SubnetCidrReservationId",
+            "SubnetCidrReservationId",
+            "SubnetCidrReservationId",
+            &STRING,
+        )
+        .required(),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static DELETE_SUBNET_CIDR_RESERVATION_RESULT: Schema = Schema::new(
+    "DeleteSubnetCidrReservationResult",
+    Kind::Structure(&[Member::new(
+        "DeletedSubnetCidrReservation",
+        "deletedSubnetCidrReservation",
+        "DeletedSubnetCidrReservation",
+        &SUBNET_CIDR_RESERVATION,
+    )]),
 );
 
 pub static DELETE_SUBNET_REQUEST: Schema = Schema::new(
@@ -1581,6 +1739,35 @@ pub static DESCRIBE_DHCP_OPTIONS_RESULT: Schema = Schema::new(
     Kind::Structure(&[
         Member::new("NextToken", "nextToken", "NextToken", &STRING),
         Member::new("DhcpOptions", "dhcpOptionsSet", "DhcpOptionsSet", &DHCP_OPTIONS_LIST),
+    ]),
+);
+
+pub static DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_REQUEST: Schema = Schema::new(
+    "DescribeEgressOnlyInternetGatewaysRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new(
+            "EgressOnlyInternetGatewayIds",
+            "EgressOnlyInternetGatewayId",
+            "EgressOnlyInternetGatewayId",
+            &EGRESS_ONLY_INTERNET_GATEWAY_ID_LIST,
+        ),
+        Member::new("MaxResults", "MaxResults", "MaxResults", &INTEGER),
+        Member::new("NextToken", "NextToken", "NextToken", &STRING),
+        Member::new("Filters", "Filter", "Filter", &FILTER_LIST),
+    ]),
+);
+
+pub static DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_RESULT: Schema = Schema::new(
+    "DescribeEgressOnlyInternetGatewaysResult",
+    Kind::Structure(&[
+        Member::new(
+            "EgressOnlyInternetGateways",
+            "egressOnlyInternetGatewaySet",
+            "EgressOnlyInternetGatewaySet",
+            &EGRESS_ONLY_INTERNET_GATEWAY_LIST,
+        ),
+        Member::new("NextToken", "nextToken", "NextToken", &STRING),
     ]),
 );
 
@@ -2287,6 +2474,26 @@ pub static DISASSOCIATE_ROUTE_TABLE_REQUEST: Schema = Schema::new(
 
 pub static DISASSOCIATE_ROUTE_TABLE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
 
+pub static DISASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST: Schema = Schema::new(
+    "DisassociateSubnetCidrBlockRequest",
+    Kind::Structure(&[
+        Member::new("AssociationId", "associationId", "AssociationId", &STRING).required()
+    ]),
+);
+
+pub static DISASSOCIATE_SUBNET_CIDR_BLOCK_RESULT: Schema = Schema::new(
+    "DisassociateSubnetCidrBlockResult",
+    Kind::Structure(&[
+        Member::new(
+            "Ipv6CidrBlockAssociation",
+            "ipv6CidrBlockAssociation",
+            "Ipv6CidrBlockAssociation",
+            &SUBNET_IPV6_CIDR_BLOCK_ASSOCIATION,
+        ),
+        Member::new("SubnetId", "subnetId", "SubnetId", &STRING),
+    ]),
+);
+
 pub static DISASSOCIATE_VPC_CIDR_BLOCK_REQUEST: Schema = Schema::new(
     "DisassociateVpcCidrBlockRequest",
     Kind::Structure(&[
@@ -2512,6 +2719,38 @@ pub static EFA_INFO: Schema = Schema::new(
         "MaximumEfaInterfaces",
         &INTEGER,
     )]),
+);
+
+pub static EGRESS_ONLY_INTERNET_GATEWAY: Schema = Schema::new(
+    "EgressOnlyInternetGateway",
+    Kind::Structure(&[
+        Member::new(
+            "Attachments",
+            "attachmentSet",
+            "AttachmentSet",
+            &INTERNET_GATEWAY_ATTACHMENT_LIST,
+        ),
+        Member::new(
+            "EgressOnlyInternetGatewayId",
+            "egressOnlyInternetGatewayId",
+            "EgressOnlyInternetGatewayId",
+            &STRING,
+        ),
+        Member::new("Tags", "tagSet", "TagSet", &TAG_LIST),
+    ]),
+);
+
+pub static EGRESS_ONLY_INTERNET_GATEWAY_ID_LIST: Schema = Schema::new(
+    "EgressOnlyInternetGatewayIdList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
+);
+
+pub static EGRESS_ONLY_INTERNET_GATEWAY_LIST: Schema = Schema::new(
+    "EgressOnlyInternetGatewayList",
+    Kind::List {
+        element: Element::new(Some("item"), &EGRESS_ONLY_INTERNET_GATEWAY),
+        flattened: false,
+    },
 );
 
 pub static EIP_ASSOCIATION_ID_LIST: Schema = Schema::new(
@@ -2754,6 +2993,36 @@ pub static GET_INSTANCE_METADATA_DEFAULTS_RESULT: Schema = Schema::new(
         "AccountLevel",
         &INSTANCE_METADATA_DEFAULTS_RESPONSE,
     )]),
+);
+
+pub static GET_SUBNET_CIDR_RESERVATIONS_REQUEST: Schema = Schema::new(
+    "GetSubnetCidrReservationsRequest",
+    Kind::Structure(&[
+        Member::new("Filters", "Filter", "Filter", &FILTER_LIST),
+        Member::new("SubnetId", "SubnetId", "SubnetId", &STRING).required(),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("NextToken", "NextToken", "NextToken", &STRING),
+        Member::new("MaxResults", "MaxResults", "MaxResults", &INTEGER),
+    ]),
+);
+
+pub static GET_SUBNET_CIDR_RESERVATIONS_RESULT: Schema = Schema::new(
+    "GetSubnetCidrReservationsResult",
+    Kind::Structure(&[
+        Member::new(
+            "SubnetIpv4CidrReservations",
+            "subnetIpv4CidrReservationSet",
+            "SubnetIpv4CidrReservationSet",
+            &SUBNET_CIDR_RESERVATION_LIST,
+        ),
+        Member::new(
+            "SubnetIpv6CidrReservations",
+            "subnetIpv6CidrReservationSet",
+            "SubnetIpv6CidrReservationSet",
+            &SUBNET_CIDR_RESERVATION_LIST,
+        ),
+        Member::new("NextToken", "nextToken", "NextToken", &STRING),
+    ]),
 );
 
 pub static GPU_DEVICE_INFO: Schema = Schema::new(
@@ -4177,6 +4446,11 @@ pub static IPV4_PREFIXES_LIST: Schema = Schema::new(
         element: Element::new(Some("item"), &IPV4_PREFIX_SPECIFICATION),
         flattened: false,
     },
+);
+
+pub static IPV6_ADDRESS_LIST: Schema = Schema::new(
+    "Ipv6AddressList",
+    Kind::List { element: Element::new(Some("item"), &STRING), flattened: false },
 );
 
 pub static IPV6_PREFIX_LIST: Schema = Schema::new(
@@ -6444,6 +6718,34 @@ pub static SUBNET_CIDR_BLOCK_STATE: Schema = Schema::new(
     ]),
 );
 
+pub static SUBNET_CIDR_RESERVATION: Schema = Schema::new(
+    "SubnetCidrReservation",
+    Kind::Structure(&[
+        Member::new(
+            "SubnetCidrReservationId",
+            "subnetCidrReservationId",
+            "SubnetCidrReservationId",
+            &STRING,
+        ),
+        Member::new("SubnetId", "subnetId", "SubnetId", &STRING),
+        Member::new("Cidr", "cidr", "Cidr", &STRING),
+        Member::new(
+            "ReservationType",
+            "reservationType",
+            "ReservationType",
+            SubnetCidrReservationType::SCHEMA,
+        ),
+        Member::new("OwnerId", "ownerId", "OwnerId", &STRING),
+        Member::new("Description", "description", "Description", &STRING),
+        Member::new("Tags", "tagSet", "TagSet", &TAG_LIST),
+    ]),
+);
+
+pub static SUBNET_CIDR_RESERVATION_LIST: Schema = Schema::new(
+    "SubnetCidrReservationList",
+    Kind::List { element: Element::new(Some("item"), &SUBNET_CIDR_RESERVATION), flattened: false },
+);
+
 pub static SUBNET_ID_LIST: Schema = Schema::new(
     "SubnetIdList",
     Kind::List { element: Element::new(Some("AssociatedSubnetId"), &STRING), flattened: false },
@@ -6560,6 +6862,35 @@ pub static TERMINATE_INSTANCES_RESULT: Schema = Schema::new(
 pub static THREADS_PER_CORE_LIST: Schema = Schema::new(
     "ThreadsPerCoreList",
     Kind::List { element: Element::new(Some("item"), &INTEGER), flattened: false },
+);
+
+pub static UNASSIGN_IPV6_ADDRESSES_REQUEST: Schema = Schema::new(
+    "UnassignIpv6AddressesRequest",
+    Kind::Structure(&[
+        Member::new("Ipv6Prefixes", "Ipv6Prefix", "Ipv6Prefix", &IP_PREFIX_LIST),
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING)
+            .required(),
+        Member::new("Ipv6Addresses", "ipv6Addresses", "Ipv6Addresses", &IPV6_ADDRESS_LIST),
+    ]),
+);
+
+pub static UNASSIGN_IPV6_ADDRESSES_RESULT: Schema = Schema::new(
+    "UnassignIpv6AddressesResult",
+    Kind::Structure(&[
+        Member::new("NetworkInterfaceId", "networkInterfaceId", "NetworkInterfaceId", &STRING),
+        Member::new(
+            "UnassignedIpv6Addresses",
+            "unassignedIpv6Addresses",
+            "UnassignedIpv6Addresses",
+            &IPV6_ADDRESS_LIST,
+        ),
+        Member::new(
+            "UnassignedIpv6Prefixes",
+            "unassignedIpv6PrefixSet",
+            "UnassignedIpv6PrefixSet",
+            &IP_PREFIX_LIST,
+        ),
+    ]),
 );
 
 pub static UNASSIGN_PRIVATE_IP_ADDRESSES_REQUEST: Schema = Schema::new(

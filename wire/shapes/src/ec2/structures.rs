@@ -254,6 +254,74 @@ impl Structure for AllocateAddressResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignIpv6AddressesRequest {
+    pub ipv6_prefix_count: Option<i32>,
+    pub ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: Option<String>,
+    pub ipv6_addresses: Option<Vec<String>>,
+    pub ipv6_address_count: Option<i32>,
+}
+
+impl Members for AssignIpv6AddressesRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_prefix_count),
+            1 => view(&self.ipv6_prefixes),
+            2 => view(&self.network_interface_id),
+            3 => view(&self.ipv6_addresses),
+            4 => view(&self.ipv6_address_count),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignIpv6AddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_IPV6_ADDRESSES_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_prefix_count = Shape::from_value(value),
+            1 => self.ipv6_prefixes = Shape::from_value(value),
+            2 => self.network_interface_id = Shape::from_value(value),
+            3 => self.ipv6_addresses = Shape::from_value(value),
+            4 => self.ipv6_address_count = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssignIpv6AddressesResult {
+    pub assigned_ipv6_addresses: Option<Vec<String>>,
+    pub assigned_ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: Option<String>,
+}
+
+impl Members for AssignIpv6AddressesResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.assigned_ipv6_addresses),
+            1 => view(&self.assigned_ipv6_prefixes),
+            2 => view(&self.network_interface_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssignIpv6AddressesResult {
+    const SCHEMA: &'static Schema = &schemas::ASSIGN_IPV6_ADDRESSES_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.assigned_ipv6_addresses = Shape::from_value(value),
+            1 => self.assigned_ipv6_prefixes = Shape::from_value(value),
+            2 => self.network_interface_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct AssignPrivateIpAddressesRequest {
     pub ipv4_prefixes: Option<Vec<String>>,
     pub ipv4_prefix_count: Option<i32>,
@@ -706,6 +774,68 @@ impl Structure for AssociateRouteTableResult {
         match index {
             0 => self.association_id = Shape::from_value(value),
             1 => self.association_state = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateSubnetCidrBlockRequest {
+    pub ipv6_ipam_pool_id: Option<String>,
+    pub ipv6_netmask_length: Option<i32>,
+    pub subnet_id: Option<String>,
+    pub ipv6_cidr_block: Option<String>,
+}
+
+impl Members for AssociateSubnetCidrBlockRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_ipam_pool_id),
+            1 => view(&self.ipv6_netmask_length),
+            2 => view(&self.subnet_id),
+            3 => view(&self.ipv6_cidr_block),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateSubnetCidrBlockRequest {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_ipam_pool_id = Shape::from_value(value),
+            1 => self.ipv6_netmask_length = Shape::from_value(value),
+            2 => self.subnet_id = Shape::from_value(value),
+            3 => self.ipv6_cidr_block = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AssociateSubnetCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    pub subnet_id: Option<String>,
+}
+
+impl Members for AssociateSubnetCidrBlockResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_cidr_block_association),
+            1 => view(&self.subnet_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for AssociateSubnetCidrBlockResult {
+    const SCHEMA: &'static Schema = &schemas::ASSOCIATE_SUBNET_CIDR_BLOCK_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
+            1 => self.subnet_id = Shape::from_value(value),
             _ => {}
         }
     }
@@ -1870,6 +2000,68 @@ impl Structure for CreateDhcpOptionsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEgressOnlyInternetGatewayRequest {
+    pub client_token: Option<String>,
+    pub dry_run: Option<bool>,
+    pub vpc_id: Option<String>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl Members for CreateEgressOnlyInternetGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.client_token),
+            1 => view(&self.dry_run),
+            2 => view(&self.vpc_id),
+            3 => view(&self.tag_specifications),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateEgressOnlyInternetGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.client_token = Shape::from_value(value),
+            1 => self.dry_run = Shape::from_value(value),
+            2 => self.vpc_id = Shape::from_value(value),
+            3 => self.tag_specifications = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateEgressOnlyInternetGatewayResult {
+    pub client_token: Option<String>,
+    pub egress_only_internet_gateway: Option<EgressOnlyInternetGateway>,
+}
+
+impl Members for CreateEgressOnlyInternetGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.client_token),
+            1 => view(&self.egress_only_internet_gateway),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateEgressOnlyInternetGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.client_token = Shape::from_value(value),
+            1 => self.egress_only_internet_gateway = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateInternetGatewayRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub dry_run: Option<bool>,
@@ -2513,6 +2705,71 @@ impl Structure for CreateSecurityGroupResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetCidrReservationRequest {
+    pub subnet_id: Option<String>,
+    pub cidr: Option<String>,
+    pub reservation_type: Option<SubnetCidrReservationType>,
+    pub description: Option<String>,
+    pub dry_run: Option<bool>,
+    pub tag_specifications: Option<Vec<TagSpecification>>,
+}
+
+impl Members for CreateSubnetCidrReservationRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.subnet_id),
+            1 => view(&self.cidr),
+            2 => view(&self.reservation_type),
+            3 => view(&self.description),
+            4 => view(&self.dry_run),
+            5 => view(&self.tag_specifications),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateSubnetCidrReservationRequest {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_CIDR_RESERVATION_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.subnet_id = Shape::from_value(value),
+            1 => self.cidr = Shape::from_value(value),
+            2 => self.reservation_type = Shape::from_value(value),
+            3 => self.description = Shape::from_value(value),
+            4 => self.dry_run = Shape::from_value(value),
+            5 => self.tag_specifications = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CreateSubnetCidrReservationResult {
+    pub subnet_cidr_reservation: Option<SubnetCidrReservation>,
+}
+
+impl Members for CreateSubnetCidrReservationResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.subnet_cidr_reservation),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for CreateSubnetCidrReservationResult {
+    const SCHEMA: &'static Schema = &schemas::CREATE_SUBNET_CIDR_RESERVATION_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.subnet_cidr_reservation = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateSubnetRequest {
     pub tag_specifications: Option<Vec<TagSpecification>>,
     pub availability_zone: Option<String>,
@@ -2827,6 +3084,59 @@ impl Structure for DeleteDhcpOptionsResponse {
     const SCHEMA: &'static Schema = &schemas::DELETE_DHCP_OPTIONS_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteEgressOnlyInternetGatewayRequest {
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_id: Option<String>,
+}
+
+impl Members for DeleteEgressOnlyInternetGatewayRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.egress_only_internet_gateway_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteEgressOnlyInternetGatewayRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_EGRESS_ONLY_INTERNET_GATEWAY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.egress_only_internet_gateway_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteEgressOnlyInternetGatewayResult {
+    pub return_code: Option<bool>,
+}
+
+impl Members for DeleteEgressOnlyInternetGatewayResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.return_code),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteEgressOnlyInternetGatewayResult {
+    const SCHEMA: &'static Schema = &schemas::DELETE_EGRESS_ONLY_INTERNET_GATEWAY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.return_code = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -3274,6 +3584,59 @@ impl Structure for DeleteSecurityGroupResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetCidrReservationRequest {
+    pub subnet_cidr_reservation_id: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for DeleteSubnetCidrReservationRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.subnet_cidr_reservation_id),
+            1 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteSubnetCidrReservationRequest {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SUBNET_CIDR_RESERVATION_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.subnet_cidr_reservation_id = Shape::from_value(value),
+            1 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DeleteSubnetCidrReservationResult {
+    pub deleted_subnet_cidr_reservation: Option<SubnetCidrReservation>,
+}
+
+impl Members for DeleteSubnetCidrReservationResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.deleted_subnet_cidr_reservation),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DeleteSubnetCidrReservationResult {
+    const SCHEMA: &'static Schema = &schemas::DELETE_SUBNET_CIDR_RESERVATION_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.deleted_subnet_cidr_reservation = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DeleteSubnetRequest {
     pub subnet_id: Option<String>,
     pub dry_run: Option<bool>,
@@ -3704,6 +4067,71 @@ impl Structure for DescribeDhcpOptionsResult {
         match index {
             0 => self.next_token = Shape::from_value(value),
             1 => self.dhcp_options = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeEgressOnlyInternetGatewaysRequest {
+    pub dry_run: Option<bool>,
+    pub egress_only_internet_gateway_ids: Option<Vec<String>>,
+    pub max_results: Option<i32>,
+    pub next_token: Option<String>,
+    pub filters: Option<Vec<Filter>>,
+}
+
+impl Members for DescribeEgressOnlyInternetGatewaysRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.egress_only_internet_gateway_ids),
+            2 => view(&self.max_results),
+            3 => view(&self.next_token),
+            4 => view(&self.filters),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeEgressOnlyInternetGatewaysRequest {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.egress_only_internet_gateway_ids = Shape::from_value(value),
+            2 => self.max_results = Shape::from_value(value),
+            3 => self.next_token = Shape::from_value(value),
+            4 => self.filters = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DescribeEgressOnlyInternetGatewaysResult {
+    pub egress_only_internet_gateways: Option<Vec<EgressOnlyInternetGateway>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for DescribeEgressOnlyInternetGatewaysResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.egress_only_internet_gateways),
+            1 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DescribeEgressOnlyInternetGatewaysResult {
+    const SCHEMA: &'static Schema = &schemas::DESCRIBE_EGRESS_ONLY_INTERNET_GATEWAYS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.egress_only_internet_gateways = Shape::from_value(value),
+            1 => self.next_token = Shape::from_value(value),
             _ => {}
         }
     }
@@ -5646,6 +6074,59 @@ impl Structure for DisassociateRouteTableResponse {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateSubnetCidrBlockRequest {
+    pub association_id: Option<String>,
+}
+
+impl Members for DisassociateSubnetCidrBlockRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.association_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateSubnetCidrBlockRequest {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_SUBNET_CIDR_BLOCK_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.association_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DisassociateSubnetCidrBlockResult {
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    pub subnet_id: Option<String>,
+}
+
+impl Members for DisassociateSubnetCidrBlockResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_cidr_block_association),
+            1 => view(&self.subnet_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for DisassociateSubnetCidrBlockResult {
+    const SCHEMA: &'static Schema = &schemas::DISASSOCIATE_SUBNET_CIDR_BLOCK_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_cidr_block_association = Shape::from_value(value),
+            1 => self.subnet_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct DisassociateVpcCidrBlockRequest {
     pub association_id: Option<String>,
 }
@@ -6075,6 +6556,37 @@ impl Structure for EfaInfo {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.maximum_efa_interfaces = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct EgressOnlyInternetGateway {
+    pub attachments: Option<Vec<InternetGatewayAttachment>>,
+    pub egress_only_internet_gateway_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Members for EgressOnlyInternetGateway {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.attachments),
+            1 => view(&self.egress_only_internet_gateway_id),
+            2 => view(&self.tags),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for EgressOnlyInternetGateway {
+    const SCHEMA: &'static Schema = &schemas::EGRESS_ONLY_INTERNET_GATEWAY;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.attachments = Shape::from_value(value),
+            1 => self.egress_only_internet_gateway_id = Shape::from_value(value),
+            2 => self.tags = Shape::from_value(value),
             _ => {}
         }
     }
@@ -6579,6 +7091,74 @@ impl Structure for GetInstanceMetadataDefaultsResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.account_level = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSubnetCidrReservationsRequest {
+    pub filters: Option<Vec<Filter>>,
+    pub subnet_id: Option<String>,
+    pub dry_run: Option<bool>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+}
+
+impl Members for GetSubnetCidrReservationsRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.filters),
+            1 => view(&self.subnet_id),
+            2 => view(&self.dry_run),
+            3 => view(&self.next_token),
+            4 => view(&self.max_results),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSubnetCidrReservationsRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SUBNET_CIDR_RESERVATIONS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.filters = Shape::from_value(value),
+            1 => self.subnet_id = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            3 => self.next_token = Shape::from_value(value),
+            4 => self.max_results = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSubnetCidrReservationsResult {
+    pub subnet_ipv4_cidr_reservations: Option<Vec<SubnetCidrReservation>>,
+    pub subnet_ipv6_cidr_reservations: Option<Vec<SubnetCidrReservation>>,
+    pub next_token: Option<String>,
+}
+
+impl Members for GetSubnetCidrReservationsResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.subnet_ipv4_cidr_reservations),
+            1 => view(&self.subnet_ipv6_cidr_reservations),
+            2 => view(&self.next_token),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSubnetCidrReservationsResult {
+    const SCHEMA: &'static Schema = &schemas::GET_SUBNET_CIDR_RESERVATIONS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.subnet_ipv4_cidr_reservations = Shape::from_value(value),
+            1 => self.subnet_ipv6_cidr_reservations = Shape::from_value(value),
+            2 => self.next_token = Shape::from_value(value),
             _ => {}
         }
     }
@@ -13238,6 +13818,49 @@ impl Structure for SubnetCidrBlockState {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct SubnetCidrReservation {
+    pub subnet_cidr_reservation_id: Option<String>,
+    pub subnet_id: Option<String>,
+    pub cidr: Option<String>,
+    pub reservation_type: Option<SubnetCidrReservationType>,
+    pub owner_id: Option<String>,
+    pub description: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Members for SubnetCidrReservation {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.subnet_cidr_reservation_id),
+            1 => view(&self.subnet_id),
+            2 => view(&self.cidr),
+            3 => view(&self.reservation_type),
+            4 => view(&self.owner_id),
+            5 => view(&self.description),
+            6 => view(&self.tags),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for SubnetCidrReservation {
+    const SCHEMA: &'static Schema = &schemas::SUBNET_CIDR_RESERVATION;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.subnet_cidr_reservation_id = Shape::from_value(value),
+            1 => self.subnet_id = Shape::from_value(value),
+            2 => self.cidr = Shape::from_value(value),
+            3 => self.reservation_type = Shape::from_value(value),
+            4 => self.owner_id = Shape::from_value(value),
+            5 => self.description = Shape::from_value(value),
+            6 => self.tags = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SubnetIpv6CidrBlockAssociation {
     pub association_id: Option<String>,
     pub ipv6_cidr_block: Option<String>,
@@ -13418,6 +14041,68 @@ impl Structure for TerminateInstancesResult {
     fn set_member(&mut self, index: usize, value: Value) {
         match index {
             0 => self.terminating_instances = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignIpv6AddressesRequest {
+    pub ipv6_prefixes: Option<Vec<String>>,
+    pub network_interface_id: Option<String>,
+    pub ipv6_addresses: Option<Vec<String>>,
+}
+
+impl Members for UnassignIpv6AddressesRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.ipv6_prefixes),
+            1 => view(&self.network_interface_id),
+            2 => view(&self.ipv6_addresses),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignIpv6AddressesRequest {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_IPV6_ADDRESSES_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.ipv6_prefixes = Shape::from_value(value),
+            1 => self.network_interface_id = Shape::from_value(value),
+            2 => self.ipv6_addresses = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UnassignIpv6AddressesResult {
+    pub network_interface_id: Option<String>,
+    pub unassigned_ipv6_addresses: Option<Vec<String>>,
+    pub unassigned_ipv6_prefixes: Option<Vec<String>>,
+}
+
+impl Members for UnassignIpv6AddressesResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.network_interface_id),
+            1 => view(&self.unassigned_ipv6_addresses),
+            2 => view(&self.unassigned_ipv6_prefixes),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UnassignIpv6AddressesResult {
+    const SCHEMA: &'static Schema = &schemas::UNASSIGN_IPV6_ADDRESSES_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.network_interface_id = Shape::from_value(value),
+            1 => self.unassigned_ipv6_addresses = Shape::from_value(value),
+            2 => self.unassigned_ipv6_prefixes = Shape::from_value(value),
             _ => {}
         }
     }
@@ -14131,6 +14816,8 @@ crate::value::structures! {
     AddressAttribute,
     AllocateAddressRequest,
     AllocateAddressResult,
+    AssignIpv6AddressesRequest,
+    AssignIpv6AddressesResult,
     AssignPrivateIpAddressesRequest,
     AssignPrivateIpAddressesResult,
     AssignPrivateNatGatewayAddressRequest,
@@ -14146,6 +14833,8 @@ crate::value::structures! {
     AssociateNatGatewayAddressResult,
     AssociateRouteTableRequest,
     AssociateRouteTableResult,
+    AssociateSubnetCidrBlockRequest,
+    AssociateSubnetCidrBlockResult,
     AssociateVpcCidrBlockRequest,
     AssociateVpcCidrBlockResult,
     AttachInternetGatewayRequest,
@@ -14183,6 +14872,8 @@ crate::value::structures! {
     CreateDefaultVpcResult,
     CreateDhcpOptionsRequest,
     CreateDhcpOptionsResult,
+    CreateEgressOnlyInternetGatewayRequest,
+    CreateEgressOnlyInternetGatewayResult,
     CreateInternetGatewayRequest,
     CreateInternetGatewayResult,
     CreateKeyPairRequest,
@@ -14200,6 +14891,8 @@ crate::value::structures! {
     CreateRouteTableResult,
     CreateSecurityGroupRequest,
     CreateSecurityGroupResult,
+    CreateSubnetCidrReservationRequest,
+    CreateSubnetCidrReservationResult,
     CreateSubnetRequest,
     CreateSubnetResult,
     CreateTagsRequest,
@@ -14210,6 +14903,8 @@ crate::value::structures! {
     DefaultConnectionTrackingConfiguration,
     DeleteDhcpOptionsRequest,
     DeleteDhcpOptionsResponse,
+    DeleteEgressOnlyInternetGatewayRequest,
+    DeleteEgressOnlyInternetGatewayResult,
     DeleteInternetGatewayRequest,
     DeleteInternetGatewayResponse,
     DeleteKeyPairRequest,
@@ -14228,6 +14923,8 @@ crate::value::structures! {
     DeleteRouteTableResponse,
     DeleteSecurityGroupRequest,
     DeleteSecurityGroupResult,
+    DeleteSubnetCidrReservationRequest,
+    DeleteSubnetCidrReservationResult,
     DeleteSubnetRequest,
     DeleteSubnetResponse,
     DeleteTagsRequest,
@@ -14244,6 +14941,8 @@ crate::value::structures! {
     DescribeAvailabilityZonesResult,
     DescribeDhcpOptionsRequest,
     DescribeDhcpOptionsResult,
+    DescribeEgressOnlyInternetGatewaysRequest,
+    DescribeEgressOnlyInternetGatewaysResult,
     DescribeIamInstanceProfileAssociationsRequest,
     DescribeIamInstanceProfileAssociationsResult,
     DescribeImageAttributeRequest,
@@ -14306,6 +15005,8 @@ crate::value::structures! {
     DisassociateNatGatewayAddressResult,
     DisassociateRouteTableRequest,
     DisassociateRouteTableResponse,
+    DisassociateSubnetCidrBlockRequest,
+    DisassociateSubnetCidrBlockResult,
     DisassociateVpcCidrBlockRequest,
     DisassociateVpcCidrBlockResult,
     DiskInfo,
@@ -14318,6 +15019,7 @@ crate::value::structures! {
     EbsStatusDetails,
     EbsStatusSummary,
     EfaInfo,
+    EgressOnlyInternetGateway,
     ElasticGpuAssociation,
     ElasticGpuSpecification,
     ElasticInferenceAccelerator,
@@ -14336,6 +15038,8 @@ crate::value::structures! {
     GetConsoleOutputResult,
     GetInstanceMetadataDefaultsRequest,
     GetInstanceMetadataDefaultsResult,
+    GetSubnetCidrReservationsRequest,
+    GetSubnetCidrReservationsResult,
     GpuDeviceInfo,
     GpuDeviceMemoryInfo,
     GpuInfo,
@@ -14506,12 +15210,15 @@ crate::value::structures! {
     StopInstancesResult,
     Subnet,
     SubnetCidrBlockState,
+    SubnetCidrReservation,
     SubnetIpv6CidrBlockAssociation,
     Tag,
     TagDescription,
     TagSpecification,
     TerminateInstancesRequest,
     TerminateInstancesResult,
+    UnassignIpv6AddressesRequest,
+    UnassignIpv6AddressesResult,
     UnassignPrivateIpAddressesRequest,
     UnassignPrivateIpAddressesResponse,
     UnassignPrivateNatGatewayAddressRequest,

@@ -360,8 +360,11 @@ pub(super) fn metadata_options(
             InstanceMetadataEndpointState::Enabled => true,
         };
     }
-    if http_protocol_ipv6 == Some(InstanceMetadataProtocolState::Enabled) {
-        return Err(errors::unsupported("HttpProtocolIpv6"));
+    if let Some(protocol) = http_protocol_ipv6 {
+        options.ipv6 = match protocol {
+            InstanceMetadataProtocolState::Disabled => false,
+            InstanceMetadataProtocolState::Enabled => true,
+        };
     }
     if let Some(tags) = instance_metadata_tags {
         options.tags = match tags {

@@ -66,10 +66,12 @@ const FILTERS: &[&str] = &[
     "instance.group-id",
     "instance.group-name",
     "ip-address",
+    "ipv6-address",
     "key-name",
     "launch-index",
     "launch-time",
     "metadata-options.http-endpoint",
+    "metadata-options.http-protocol-ipv6",
     "metadata-options.http-put-response-hop-limit",
     "metadata-options.http-tokens",
     "metadata-options.instance-metadata-tags",
@@ -85,6 +87,11 @@ const FILTERS: &[&str] = &[
     "network-interface.availability-zone",
     "network-interface.description",
     "network-interface.group-id",
+    "network-interface.ipv6-address",
+    "network-interface.ipv6-addresses.ipv6-address",
+    "network-interface.ipv6-addresses.is-primary-ipv6",
+    "network-interface.ipv6-native",
+    "network-interface.ipv6-prefixes.ipv6-prefix",
     "network-interface.mac-address",
     "network-interface.network-interface-id",
     "network-interface.owner-id",
@@ -216,8 +223,11 @@ fn row_holds(row: &Instance, name: &str, wanted: Wanted<'_>) -> Option<bool> {
         "platform-details" => wanted.is("Linux/UNIX"),
         "usage-operation" => wanted.is("RunInstances"),
         "ena-support" => wanted.is(true),
-        "enclave-options.enabled" | "hibernation-options.configured" => wanted.is(false),
+        "enclave-options.enabled"
+        | "hibernation-options.configured"
+        | "network-interface.ipv6-native" => wanted.is(false),
         "metadata-options.http-endpoint" => wanted.is(switch(row.metadata.enabled)),
+        "metadata-options.http-protocol-ipv6" => wanted.is(switch(row.metadata.ipv6)),
         "metadata-options.http-put-response-hop-limit" => wanted.is(row.metadata.hop_limit),
         "metadata-options.http-tokens" => {
             wanted.is(if row.metadata.token_required { "required" } else { "optional" })
@@ -228,6 +238,7 @@ fn row_holds(row: &Instance, name: &str, wanted: Wanted<'_>) -> Option<bool> {
         // Instances here have none of these.
         "host-id"
         | "instance-lifecycle"
+        | "network-interface.ipv6-prefixes.ipv6-prefix"
         | "placement-group-name"
         | "platform"
         | "product-code"
@@ -278,6 +289,7 @@ fn shown_holds(
             wanted.any(profile.and_then(|at| at.arn.as_ref()?.rsplit('/').next()))
         }
         "ip-address" => wanted.any(shown.public_ip_address.as_ref()),
+        "ipv6-address" => wanted.any(shown.ipv6_address.as_ref()),
         "private-dns-name" => wanted.any(shown.private_dns_name.as_ref()),
         "private-ip-address" => wanted.any(shown.private_ip_address.as_ref()),
         "source-dest-check" => wanted.any(shown.source_dest_check),
@@ -294,7 +306,14 @@ fn interface_holds(
     let cards = || shown.network_interfaces.iter().flatten();
     let attachments = || cards().filter_map(|card| card.attachment.as_ref());
     let addresses = || cards().filter_map(|card| card.private_ip_addresses.as_ref()).flatten();
+    let ipv6 = || cards().filter_map(|card| card.ipv6_addresses.as_ref()).flatten();
     match name {
+        "network-interface.ipv6-address" | "network-interface.ipv6-addresses.ipv6-address" => {
+            wanted.any(ipv6().filter_map(|at| at.ipv6_address.as_ref()))
+        }
+        "network-interface.ipv6-addresses.is-primary-ipv6" => {
+            wanted.any(ipv6().filter_map(|at| at.is_primary_ipv6))
+        }
         "network-interface.addresses.association.public-ip" => {
             wanted.any(addresses().filter_map(|at| at.association.as_ref()?.public_ip.as_ref()))
         }
@@ -355,7 +374,11 @@ pub(super) fn metadata_to_api(row: &Instance) -> InstanceMetadataOptionsResponse
         } else {
             InstanceMetadataEndpointState::Disabled
         }),
-        http_protocol_ipv6: Some(InstanceMetadataProtocolState::Disabled),
+        http_protocol_ipv6: Some(if options.ipv6 {
+            InstanceMetadataProtocolState::Enabled
+        } else {
+            InstanceMetadataProtocolState::Disabled
+        }),
         instance_metadata_tags: Some(if options.tags {
             InstanceMetadataTagsState::Enabled
         } else {
@@ -462,7 +485,7 @@ pub fn to_api(state: &State, row: &Instance) -> shapes::ec2::Instance {
         private_dns_name_options: (!gone).then(|| PrivateDnsNameOptionsResponse {
             hostname_type: row.hostname_type.parse::<HostnameType>().ok(),
             enable_resource_name_dns_a_record: Some(row.resource_name_dns_a),
-            enable_resource_name_dns_aaaa_record: Some(false),
+            enable_resource_name_dns_aaaa_record: Some(row.resource_name_dns_aaaa),
         }),
         maintenance_options: Some(InstanceMaintenanceOptions {
             auto_recovery: Some(if row.auto_recovery {
@@ -509,6 +532,7 @@ pub fn to_api(state: &State, row: &Instance) -> shapes::ec2::Instance {
         subnet_id: (!gone).then(|| row.subnet.to_string()),
         vpc_id: (!gone).then(|| row.vpc.to_string()),
         private_ip_address: address.map(|at| at.ip.to_string()),
+        ipv6_address: primary.and_then(|card| card.ipv6.first()).map(ToString::to_string),
         public_ip_address: public.map(|ip| ip.to_string()),
         ..shapes::ec2::Instance::default()
     }

@@ -120,9 +120,9 @@ fn interface(state: &State, card: &NetworkInterface) -> Option<Interface> {
         groups: groups.map(|group| (group.id, group.name.clone())).collect(),
         subnet: (subnet.id, subnet.cidr),
         vpc: (vpc.id, vpc.cidrs.iter().map(|(_, cidr)| *cidr).collect()),
-        ipv6: Vec::new(),
-        subnet_ipv6: Vec::new(),
-        vpc_ipv6: Vec::new(),
+        ipv6: card.ipv6.clone(),
+        subnet_ipv6: subnet.ipv6_cidr.iter().map(|(_, block)| *block).collect(),
+        vpc_ipv6: vpc.ipv6_cidrs.iter().map(|(_, block)| *block).collect(),
         ipv6_prefixes: Vec::new(),
     })
 }

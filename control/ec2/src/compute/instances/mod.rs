@@ -108,6 +108,8 @@ pub struct Instance {
     /// `ip-name` or `resource-name`.
     pub hostname_type: String,
     pub resource_name_dns_a: bool,
+    #[serde(default)]
+    pub resource_name_dns_aaaa: bool,
     pub client_token: String,
     pub tags: Tags,
 }
@@ -119,6 +121,9 @@ pub struct MetadataOptions {
     pub token_required: bool,
     pub hop_limit: u8,
     pub tags: bool,
+    /// Whether it answers at its IPv6 address, too.
+    #[serde(default)]
+    pub ipv6: bool,
 }
 
 /// An instance's state.

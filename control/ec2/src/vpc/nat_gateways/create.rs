@@ -8,7 +8,7 @@ use crate::{
     vpc::{
         addresses::Address,
         internet_gateways,
-        network_interfaces::{self, NewInterface, Requester},
+        network_interfaces::{self, Ipv6Wanted, NewInterface, Requester},
         subnets::Subnet,
     },
 };
@@ -120,6 +120,7 @@ fn new_gateway(
         subnet,
         address: asked.primary,
         secondary_count: asked.any,
+        ipv6: Ipv6Wanted { count: Some(0), ..Ipv6Wanted::default() },
         groups: Vec::new(),
         description: format!("Interface for NAT Gateway {id}"),
         source_dest_check: false,

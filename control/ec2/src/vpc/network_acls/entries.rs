@@ -9,7 +9,7 @@ use crate::{
 use iam::Request;
 use shapes::{Fault, ec2 as api};
 use state::Tx;
-use types::Ipv4Net;
+use types::{IpNet, Ipv4Net, Ipv6Net};
 
 /// AWS's quota of entries for each direction, the last one not counted.
 const MAX_ENTRIES: usize = 20;
@@ -29,7 +29,6 @@ struct Given {
 impl Given {
     fn entry(self) -> Result<Entry, Fault> {
         let Self { number, egress, action, protocol, ports, icmp, cidr, ipv6_cidr } = self;
-        errors::refuse(&[("Ipv6CidrBlock", ipv6_cidr.is_some())])?;
         let (number, egress) = place(number, egress)?;
         let action = action.ok_or_else(|| errors::missing("ruleAction"))?;
         let allow = action == api::RuleAction::Allow;
@@ -41,14 +40,29 @@ impl Given {
             (Some(_), Some(_)) => return Err(errors::exclusive("portRange", "icmpTypeCode")),
         };
         let (protocol, from, to) = traffic(&protocol, from, to)?;
-        let cidr = cidr.ok_or_else(|| errors::missing("cidrBlock"))?;
-        let cidr = cidr.parse::<Ipv4Net>().map_err(|_| errors::rule_cidr(&cidr))?.trunc();
+        let cidr = block(cidr, ipv6_cidr)?;
         let narrow = |value: Option<i32>| value.and_then(|value| u16::try_from(value).ok());
         let protocol = match protocol {
             Protocol::All => None,
             Protocol::Number(number) => Some(number),
         };
         Ok(Entry { number, egress, allow, protocol, from: narrow(from), to: narrow(to), cidr })
+    }
+}
+
+/// The one block that an entry is about.
+fn block(ipv4: Option<String>, ipv6: Option<String>) -> Result<IpNet, Fault> {
+    match (ipv4, ipv6) {
+        (Some(text), None) => {
+            let block = text.parse::<Ipv4Net>().map_err(|_| errors::rule_cidr(text))?;
+            Ok(IpNet::V4(block.trunc()))
+        }
+        (None, Some(text)) => {
+            let block = text.parse::<Ipv6Net>().map_err(|_| errors::rule_cidr(text))?;
+            Ok(IpNet::V6(block.trunc()))
+        }
+        (Some(_), Some(_)) => Err(errors::exclusive("cidrBlock", "ipv6CidrBlock")),
+        (None, None) => Err(errors::either("cidrBlock", "ipv6CidrBlock")),
     }
 }
 

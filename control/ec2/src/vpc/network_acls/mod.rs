@@ -6,7 +6,7 @@ pub use entries::{create_network_acl_entry, delete_network_acl_entry, replace_ne
 
 use super::{
     describe::{PAGE, Query, describe},
-    traffic::{ICMP, TCP, UDP},
+    traffic::{ICMP, ICMPV6, TCP, UDP},
     vpcs::Vpc,
 };
 use crate::{
@@ -20,9 +20,14 @@ use iam::Request;
 use serde::{Deserialize, Serialize};
 use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
-use std::{fmt::Display, sync::Arc};
+use std::{
+    fmt::Display,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 use types::{
-    IdError, Ipv4Net, NetworkAclAssociationId, NetworkAclId, Scope, SubnetId, Tags, VpcId,
+    IdError, IpNet, Ipv4Net, Ipv6Net, NetworkAclAssociationId, NetworkAclId, Scope, SubnetId, Tags,
+    VpcId,
 };
 
 /// AWS's quota of network ACLs in a VPC.
@@ -30,8 +35,12 @@ const MAX_ACLS: usize = 200;
 
 /// The number of a default ACL's entries that allow all.
 const DEFAULT_NUMBER: u16 = 100;
+/// The number of those that allow all IPv6, where the VPC has it.
+const DEFAULT_IPV6_NUMBER: u16 = 101;
 /// The number under which AWS shows the entries that deny the rest.
 const LAST_NUMBER: u16 = 32_767;
+/// The number under which AWS shows those that deny the rest of IPv6.
+const LAST_IPV6_NUMBER: u16 = 32_768;
 
 /// A network ACL: a stateless, numbered list in front of subnets.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +69,7 @@ pub struct Entry {
     /// The last port, or the ICMP code; none = all.
     #[serde(default)]
     pub to: Option<u16>,
-    pub cidr: Ipv4Net,
+    pub cidr: IpNet,
 }
 
 impl Row for NetworkAcl {
@@ -124,7 +133,7 @@ pub fn create_network_acl(
             Arc::new(acl)
         }
     };
-    Ok(api::CreateNetworkAclResult { network_acl: Some(acl.to_api()), client_token })
+    Ok(api::CreateNetworkAclResult { network_acl: Some(acl.to_api(tx)), client_token })
 }
 
 /// Deletes a network ACL.
@@ -222,12 +231,15 @@ pub fn describe_network_acls(
         filters,
     } = input;
     let query = Query { ids, filters, names: FILTERS, max_results, range: PAGE, next_token };
-    let (rows, next_token) = describe::<NetworkAcl>(state, &request.scope, query, holds)?;
-    let network_acls = Some(rows.iter().map(|acl| acl.to_api()).collect());
+    let (rows, next_token) =
+        describe::<NetworkAcl>(state, &request.scope, query, |acl, name, wanted| {
+            holds(state, acl, name, wanted)
+        })?;
+    let network_acls = Some(rows.iter().map(|acl| acl.to_api(state)).collect());
     Ok(api::DescribeNetworkAclsResult { network_acls, next_token })
 }
 
-fn holds(acl: &NetworkAcl, name: &str, wanted: Wanted<'_>) -> bool {
+fn holds(state: &State, acl: &NetworkAcl, name: &str, wanted: Wanted<'_>) -> bool {
     let associations = || acl.associations.iter();
     match name {
         "association.association-id" => wanted.any(associations().map(|(id, _)| id)),
@@ -237,14 +249,15 @@ fn holds(acl: &NetworkAcl, name: &str, wanted: Wanted<'_>) -> bool {
         "network-acl-id" => wanted.is(acl.id),
         "owner-id" => wanted.is(acl.scope.account),
         "vpc-id" => wanted.is(acl.vpc),
-        name => acl.all_entries().iter().any(|entry| entry_holds(entry, name, wanted)),
+        name => acl.all_entries(state).iter().any(|entry| entry_holds(entry, name, wanted)),
     }
 }
 
 fn entry_holds(entry: &Entry, name: &str, wanted: Wanted<'_>) -> bool {
     let (ports, icmp) = (entry.ports(), entry.icmp());
     match name {
-        "entry.cidr" => wanted.is(entry.cidr),
+        "entry.cidr" => wanted.any(entry.blocks().0),
+        "entry.ipv6-cidr" => wanted.any(entry.blocks().1),
         "entry.icmp.type" => wanted.any(icmp.and_then(|icmp| icmp.r#type)),
         "entry.icmp.code" => wanted.any(icmp.and_then(|icmp| icmp.code)),
         "entry.port-range.from" => wanted.any(ports.and_then(|ports| ports.from)),
@@ -259,18 +272,24 @@ fn entry_holds(entry: &Entry, name: &str, wanted: Wanted<'_>) -> bool {
 
 /// Makes a VPC's default ACL, which allows everything.
 pub(super) fn create_default(tx: &mut Tx, vpc: &Vpc) {
-    let entries = [true, false].map(|egress| Entry {
-        number: DEFAULT_NUMBER,
-        egress,
-        allow: true,
-        protocol: None,
-        from: None,
-        to: None,
-        cidr: Ipv4Net::default(),
-    });
+    let entries = [true, false].map(|egress| Entry::allow_all(egress, IPV4));
     let acl =
         NetworkAcl { is_default: true, entries: entries.to_vec(), ..NetworkAcl::new(tx, vpc) };
     tx.put(acl);
+}
+
+/// Lets IPv6 through a VPC's default ACL, as far as its owner has left that as it was made.
+pub(super) fn allow_ipv6(tx: &mut Tx, vpc: VpcId) {
+    let default = tx.find::<NetworkAcl>("vpc", vpc).find(|acl| acl.is_default).cloned();
+    let Some(acl) = default else { return };
+    let mut changed = NetworkAcl::clone(&acl);
+    for egress in [true, false] {
+        let entries = acl.entries.iter().filter(|entry| entry.egress == egress);
+        if entries.eq([&Entry::allow_all(egress, IPV4)]) {
+            changed.entries.push(Entry::allow_all(egress, IPV6));
+        }
+    }
+    tx.put(changed);
 }
 
 /// Puts a new subnet behind its VPC's default ACL.
@@ -304,23 +323,24 @@ impl NetworkAcl {
 
     /// The entries as AWS lists them: egress first, by number, each direction ending in the entry
     /// that denies the rest.
-    fn all_entries(&self) -> Vec<Entry> {
-        let last = |egress| Entry {
-            number: LAST_NUMBER,
-            egress,
+    fn all_entries(&self, state: &State) -> Vec<Entry> {
+        let last = |egress, (number, cidr)| Entry {
+            number,
             allow: false,
-            protocol: None,
-            from: None,
-            to: None,
-            cidr: Ipv4Net::default(),
+            ..Entry::allow_all(egress, (number, cidr))
         };
         let mut entries = self.entries.clone();
-        entries.extend([last(true), last(false)]);
+        let last_of_ipv4 = (LAST_NUMBER, IPV4.1);
+        entries.extend([true, false].map(|egress| last(egress, last_of_ipv4)));
+        if state.get::<Vpc>(&self.vpc).is_some_and(|vpc| !vpc.ipv6_cidrs.is_empty()) {
+            let last_of_ipv6 = (LAST_IPV6_NUMBER, IPV6.1);
+            entries.extend([true, false].map(|egress| last(egress, last_of_ipv6)));
+        }
         entries.sort_by_key(|entry| (!entry.egress, entry.number));
         entries
     }
 
-    fn to_api(&self) -> api::NetworkAcl {
+    fn to_api(&self, state: &State) -> api::NetworkAcl {
         let association =
             |(id, subnet): &(NetworkAclAssociationId, SubnetId)| api::NetworkAclAssociation {
                 network_acl_association_id: Some(id.to_string()),
@@ -329,7 +349,7 @@ impl NetworkAcl {
             };
         api::NetworkAcl {
             associations: Some(self.associations.iter().map(association).collect()),
-            entries: Some(self.all_entries().iter().map(Entry::to_api).collect()),
+            entries: Some(self.all_entries(state).iter().map(Entry::to_api).collect()),
             is_default: Some(self.is_default),
             network_acl_id: Some(self.id.to_string()),
             tags: tags::to_api(&self.tags),
@@ -339,7 +359,25 @@ impl NetworkAcl {
     }
 }
 
+/// All addresses of a family, with the number of the entry that allows them by default.
+const IPV4: (u16, IpNet) =
+    (DEFAULT_NUMBER, IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0)));
+const IPV6: (u16, IpNet) =
+    (DEFAULT_IPV6_NUMBER, IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0)));
+
 impl Entry {
+    fn allow_all(egress: bool, (number, cidr): (u16, IpNet)) -> Self {
+        Self { number, egress, allow: true, protocol: None, from: None, to: None, cidr }
+    }
+
+    /// Its block, as the IPv4 or the IPv6 one.
+    fn blocks(&self) -> (Option<Ipv4Net>, Option<Ipv6Net>) {
+        match self.cidr {
+            IpNet::V4(block) => (Some(block), None),
+            IpNet::V6(block) => (None, Some(block)),
+        }
+    }
+
     fn protocol_text(&self) -> String {
         self.protocol.map_or_else(|| "-1".to_owned(), |number| number.to_string())
     }
@@ -351,7 +389,7 @@ impl Entry {
 
     fn icmp(&self) -> Option<api::IcmpTypeCode> {
         let shown = |value: Option<u16>| Some(value.map_or(-1, i32::from));
-        (self.protocol == Some(ICMP))
+        matches!(self.protocol, Some(ICMP | ICMPV6))
             .then(|| api::IcmpTypeCode { r#type: shown(self.from), code: shown(self.to) })
     }
 
@@ -360,11 +398,12 @@ impl Entry {
     }
 
     fn to_api(&self) -> api::NetworkAclEntry {
+        let (ipv4, ipv6) = self.blocks();
         api::NetworkAclEntry {
-            cidr_block: Some(self.cidr.to_string()),
+            cidr_block: ipv4.map(|block| block.to_string()),
             egress: Some(self.egress),
             icmp_type_code: self.icmp(),
-            ipv6_cidr_block: None,
+            ipv6_cidr_block: ipv6.map(|block| block.to_string()),
             port_range: self.ports(),
             protocol: Some(self.protocol_text()),
             rule_action: Some(self.action()),

@@ -18,6 +18,7 @@ use shapes::{
     ec2::{AttachmentStatus, NetworkInterfaceStatus},
 };
 use state::State;
+use std::net::Ipv6Addr;
 use types::ResourceId as _;
 
 /// The network border group's and address pool's owner of lent addresses, as AWS names itself.
@@ -164,6 +165,7 @@ fn address_holds(state: &State, row: &NetworkInterface, name: &str, wanted: Want
             wanted.any(shown.map(|public| names::public_dns(public.ip, &row.scope.region)))
         }
         "addresses.primary" => wanted.any(row.addresses.iter().enumerate().map(|(at, _)| at == 0)),
+        "ipv6-addresses.ipv6-address" => wanted.any(&row.ipv6),
         "addresses.private-ip-address" | "private-ip-address" => {
             wanted.any(row.addresses.iter().map(|address| address.ip))
         }
@@ -292,6 +294,11 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
             private_ip_address: Some(address.ip.to_string()),
         }
     };
+    let ipv6 = |(at, address): (usize, &Ipv6Addr)| api::NetworkInterfaceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        public_ipv6_dns_name: None,
+        is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
+    };
     let dns_options = |name: &String| api::PublicIpDnsNameOptions {
         dns_hostname_type: Some("public-ipv4-dns-name".to_owned()),
         public_ipv4_dns_name: Some(name.clone()),
@@ -309,7 +316,7 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         description: Some(row.description.clone()),
         groups: Some(security_groups::identifiers(state, &row.groups)),
         interface_type: Some(kind(row)),
-        ipv6_addresses: Some(Vec::new()),
+        ipv6_addresses: Some(row.ipv6.iter().enumerate().map(ipv6).collect()),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         outpost_arn: None,
@@ -330,7 +337,7 @@ pub(super) fn to_api(state: &State, row: &NetworkInterface) -> api::NetworkInter
         vpc_id: Some(row.vpc.to_string()),
         deny_all_igw_traffic: Some(false),
         ipv6_native: None,
-        ipv6_address: None,
+        ipv6_address: row.ipv6.first().map(ToString::to_string),
         operator: Some(operator()),
         associated_subnets: None,
         availability_zone_id: Some(row.zone.id()),
@@ -370,13 +377,17 @@ pub fn to_instance_api(state: &State, row: &NetworkInterface) -> api::InstanceNe
         ena_srd_specification: None,
         ena_queue_count: None,
     };
+    let ipv6 = |(at, address): (usize, &Ipv6Addr)| api::InstanceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        is_primary_ipv6: Some(at == 0 && row.primary_ipv6),
+    };
     let primary = row.addresses.first();
     api::InstanceNetworkInterface {
         association: primary.and_then(|address| address.public.as_ref()).map(association),
         attachment: row.attachment.as_ref().map(attachment),
         description: Some(row.description.clone()),
         groups: Some(security_groups::identifiers(state, &row.groups)),
-        ipv6_addresses: Some(Vec::new()),
+        ipv6_addresses: Some(row.ipv6.iter().enumerate().map(ipv6).collect()),
         mac_address: Some(row.mac.to_string()),
         network_interface_id: Some(row.id.to_string()),
         owner_id: Some(row.scope.account.to_string()),

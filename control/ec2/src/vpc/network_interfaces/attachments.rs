@@ -66,6 +66,10 @@ pub fn attach_network_interface(
     if taken.any(|attachment| attachment.device_index == index) {
         return Err(errors::device_index_taken(instance.id, index));
     }
+    let kind = instance_types::get(&instance.instance_type);
+    if kind.is_some_and(|kind| interface.ipv6_count() > kind.ipv6_per_interface) {
+        return Err(errors::ipv6_address_limit());
+    }
     attach(tx, interface.id, instance.id, index, false);
     let attached = tx.get::<NetworkInterface>(&interface.id);
     let attachment = attached.and_then(|interface| interface.attachment.as_ref());

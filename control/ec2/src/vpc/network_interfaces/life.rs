@@ -1,17 +1,21 @@
 //! How interfaces come, are attached, and go: for calls and launches alike.
 
-use super::{Attachment, NetworkInterface, PrivateAddress, Requester};
+use super::{Attachment, Ipv6Wanted, NetworkInterface, PrivateAddress, Requester};
 use crate::{
     errors,
-    vpc::{addresses, cidr, subnets::Subnet},
+    vpc::{addresses, cidr, subnet_reservations, subnets::Subnet},
 };
 use shapes::Fault;
 use state::{State, Tx};
-use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 use types::{InstanceId, Mac, NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags};
 
 /// Addresses of one interface; AWS's largest types have 50.
-const MAX_ADDRESSES: usize = 50;
+pub(super) const MAX_ADDRESSES: usize = 50;
 /// Interfaces of an account in a region. AWS's first quota is 5,000, which is also how many
 /// instances one server is made for.
 const MAX_INTERFACES: usize = 20_000;
@@ -26,6 +30,7 @@ pub struct NewInterface<'a> {
     pub address: Option<Ipv4Addr>,
     /// How many further addresses, any that are free.
     pub secondary_count: u32,
+    pub ipv6: Ipv6Wanted,
     pub groups: Vec<SecurityGroupId>,
     pub description: String,
     pub source_dest_check: bool,
@@ -72,6 +77,7 @@ pub(super) fn create_with(
         subnet,
         address,
         secondary_count,
+        ipv6,
         groups,
         description,
         source_dest_check,
@@ -95,6 +101,8 @@ pub(super) fn create_with(
         let ip = free(tx, subnet, &taken)?;
         taken.push(ip);
     }
+    let primary_ipv6 = ipv6.primary;
+    let ipv6 = ipv6.take(tx, subnet)?;
     let interface = NetworkInterface {
         id: tx.new_id(),
         scope: scope.clone(),
@@ -104,6 +112,8 @@ pub(super) fn create_with(
         mac: new_mac(tx),
         description,
         addresses: taken.into_iter().map(|ip| PrivateAddress { ip, public: None }).collect(),
+        ipv6,
+        primary_ipv6,
         groups,
         source_dest_check,
         attachment: None,
@@ -183,11 +193,14 @@ fn free(tx: &mut Tx, subnet: &Subnet, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, Fa
         let offset = u32::try_from(offset % u64::from(count)).unwrap_or_default();
         cidr::nth(&subnet.cidr, low + offset)
     };
+    let reservations = subnet_reservations::of_subnet(tx, subnet.id);
+    let reserved = reservations.map(|row| row.cidr).collect::<Vec<_>>();
+    let is_reserved = |ip: &Ipv4Addr| reserved.iter().any(|block| block.contains(&IpAddr::V4(*ip)));
     let mut start = 0;
     for _ in 0..TRIES {
         start = tx.effects().random();
         let ip = at(start);
-        if !taken.contains(&ip) && !is_taken(tx, subnet.id, ip) {
+        if !taken.contains(&ip) && !is_taken(tx, subnet.id, ip) && !is_reserved(&ip) {
             return Ok(ip);
         }
     }
@@ -199,7 +212,7 @@ fn free(tx: &mut Tx, subnet: &Subnet, taken: &[Ipv4Addr]) -> Result<Ipv4Addr, Fa
     let start = start % u64::from(count);
     (start..start + u64::from(count))
         .map(at)
-        .find(|ip| !used.contains(ip))
+        .find(|ip| !used.contains(ip) && !is_reserved(ip))
         .ok_or_else(|| errors::insufficient_addresses(subnet.id))
 }
 

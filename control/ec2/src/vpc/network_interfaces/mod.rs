@@ -2,11 +2,13 @@
 
 mod answers;
 mod attachments;
+mod ipv6;
 mod life;
 mod secondary;
 
 pub use answers::{describe_network_interfaces, to_instance_api};
 pub use attachments::{attach_network_interface, detach_network_interface};
+pub use ipv6::{Ipv6Wanted, assign_ipv6_addresses, unassign_ipv6_addresses};
 pub use life::{
     NewInterface, add_addresses, attach, create, create_managed, delete, detach, of_instance,
     only_of, remove_address,
@@ -23,7 +25,11 @@ use iam::Request;
 use serde::{Deserialize, Serialize};
 use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, Tx};
-use std::{fmt::Display, net::Ipv4Addr, sync::Arc};
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
 use types::{
     AllocationId, AssociationId, AvailabilityZone, InstanceId, Mac, NatGatewayId,
     NetworkInterfaceAttachmentId, NetworkInterfaceId, Scope, SecurityGroupId, SubnetId, Tags,
@@ -42,6 +48,12 @@ pub struct NetworkInterface {
     pub description: String,
     /// Addresses, the primary first.
     pub addresses: Vec<PrivateAddress>,
+    /// IPv6 addresses, in the order in which they were assigned.
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
+    /// Whether the first IPv6 address is the primary one, which stays.
+    #[serde(default)]
+    pub primary_ipv6: bool,
     pub groups: Vec<SecurityGroupId>,
     pub source_dest_check: bool,
     pub attachment: Option<Attachment>,
@@ -103,6 +115,9 @@ impl Row for NetworkInterface {
             if let Some(public) = &address.public {
                 add("public", &public.ip);
             }
+        }
+        for address in &self.ipv6 {
+            add("ipv6", address);
         }
         if let Some(attachment) = &self.attachment {
             add("instance", &attachment.instance);
@@ -182,12 +197,10 @@ fn create_from(
         ("Ipv6Prefixes", ipv6_prefixes.is_some_and(|list| !list.is_empty())),
         ("Ipv6PrefixCount", ipv6_prefix_count.is_some_and(|count| count != 0)),
         ("InterfaceType", interface_type.is_some()),
-        ("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true)),
         ("ConnectionTrackingSpecification", connection_tracking_specification.is_some()),
         ("Operator", operator.is_some()),
-        ("Ipv6Addresses", ipv6_addresses.is_some_and(|list| !list.is_empty())),
-        ("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0)),
     ])?;
+    let ipv6 = Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, enable_primary_ipv6)?;
     let tags = tags::from_specifications(tag_specifications, ResourceType::NetworkInterface)?;
     let scope = &request.scope;
     let subnet_id = subnet_id.ok_or_else(|| errors::missing("subnetId"))?;
@@ -209,6 +222,7 @@ fn create_from(
         subnet: &subnet,
         address: primary,
         secondary_count: count,
+        ipv6,
         groups,
         description: description.unwrap_or_default(),
         source_dest_check: true,
@@ -283,7 +297,6 @@ pub fn modify_network_interface_attribute(
     } = input;
     errors::refuse(&[
         ("EnaSrdSpecification", ena_srd_specification.is_some()),
-        ("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true)),
         ("ConnectionTrackingSpecification", connection_tracking_specification.is_some()),
         ("AssociatePublicIpAddress", associate_public_ip_address.is_some()),
         ("AssociatedSubnetIds", associated_subnet_ids.is_some_and(|list| !list.is_empty())),
@@ -297,22 +310,29 @@ pub fn modify_network_interface_attribute(
     let description = description.and_then(|attribute| attribute.value);
     let check = source_dest_check.and_then(|attribute| attribute.value);
     let groups = groups.filter(|groups| !groups.is_empty());
-    match (description, check, groups, attachment) {
-        (Some(text), None, None, None) => changed.description = text,
-        (None, Some(check), None, None) => changed.source_dest_check = check,
-        (None, None, Some(ids), None) => {
+    match (description, check, groups, attachment, enable_primary_ipv6) {
+        (Some(text), None, None, None, None) => changed.description = text,
+        (None, Some(check), None, None, None) => changed.source_dest_check = check,
+        (None, None, Some(ids), None, None) => {
             changed.groups =
                 security_groups::resolve(tx, &request.scope, interface.vpc, &ids, &[])?;
         }
-        (None, None, None, Some(changes)) => attachments::modify(&mut changed, changes)?,
-        (None, None, None, None) => return Err(errors::missing("attribute")),
-        (_, _, _, _) => return Err(errors::multiple_attributes()),
+        (None, None, None, Some(changes), None) => attachments::modify(&mut changed, changes)?,
+        (None, None, None, None, Some(on)) => ipv6::set_primary(&mut changed, on)?,
+        (None, None, None, None, None) => return Err(errors::missing("attribute")),
+        (_, _, _, _, _) => return Err(errors::multiple_attributes()),
     }
     tx.put(changed);
     Ok(api::ModifyNetworkInterfaceAttributeResponse {})
 }
 
 impl NetworkInterface {
+    /// All its addresses, as rules that name its groups mean them.
+    pub fn ips(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.addresses.iter().map(|address| IpAddr::V4(address.ip));
+        v4.chain(self.ipv6.iter().map(|ip| IpAddr::V6(*ip)))
+    }
+
     /// The primary private address.
     #[must_use]
     pub fn primary_ip(&self) -> Option<Ipv4Addr> {

@@ -10,6 +10,7 @@ pub use routes::{create_route, delete_route, replace_route};
 
 use super::{
     describe::{Query, describe},
+    egress_only_internet_gateways::EgressOnlyInternetGateway,
     internet_gateways::InternetGateway,
     nat_gateways::NatGateway,
     network_interfaces::NetworkInterface,
@@ -28,8 +29,8 @@ use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
 use std::{fmt::Display, ops::RangeInclusive, sync::Arc};
 use types::{
-    InternetGatewayId, Ipv4Net, NatGatewayId, NetworkInterfaceId, RouteTableAssociationId,
-    RouteTableId, Scope, SubnetId, Tags, VpcId,
+    EgressOnlyInternetGatewayId, InternetGatewayId, IpNet, NatGatewayId, NetworkInterfaceId,
+    RouteTableAssociationId, RouteTableId, Scope, SubnetId, Tags, VpcId,
 };
 
 /// AWS's quota of route tables in a VPC.
@@ -52,7 +53,7 @@ pub struct RouteTable {
 /// A route that was created; AWS's origin `CreateRoute`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Route {
-    pub destination: Ipv4Net,
+    pub destination: IpNet,
     pub target: Target,
 }
 
@@ -61,6 +62,7 @@ pub struct Route {
 pub enum Target {
     InternetGateway(InternetGatewayId),
     NetworkInterface(NetworkInterfaceId),
+    EgressOnlyInternetGateway(EgressOnlyInternetGatewayId),
     NatGateway(NatGatewayId),
 }
 
@@ -92,6 +94,7 @@ impl Row for RouteTable {
             match route.target {
                 Target::InternetGateway(gateway) => add("target", &gateway),
                 Target::NetworkInterface(interface) => add("target", &interface),
+                Target::EgressOnlyInternetGateway(gateway) => add("target", &gateway),
                 Target::NatGateway(gateway) => add("target", &gateway),
             }
         }
@@ -227,6 +230,12 @@ fn holds(state: &State, table: &RouteTable, name: &str, wanted: Wanted<'_>) -> b
 fn route_holds(route: &api::Route, name: &str, wanted: Wanted<'_>) -> bool {
     match name {
         "route.destination-cidr-block" => wanted.any(route.destination_cidr_block.as_ref()),
+        "route.destination-ipv6-cidr-block" => {
+            wanted.any(route.destination_ipv6_cidr_block.as_ref())
+        }
+        "route.egress-only-internet-gateway-id" => {
+            wanted.any(route.egress_only_internet_gateway_id.as_ref())
+        }
         "route.gateway-id" => wanted.any(route.gateway_id.as_ref()),
         "route.instance-id" => wanted.any(route.instance_id.as_ref()),
         "route.nat-gateway-id" => wanted.any(route.nat_gateway_id.as_ref()),
@@ -286,6 +295,9 @@ pub fn is_active(state: &State, vpc: VpcId, target: Target) -> bool {
         Target::NetworkInterface(id) => {
             state.get::<NetworkInterface>(&id).is_some_and(|row| row.attachment.is_some())
         }
+        Target::EgressOnlyInternetGateway(id) => {
+            state.get::<EgressOnlyInternetGateway>(&id).is_some_and(|gateway| gateway.vpc == vpc)
+        }
         Target::NatGateway(id) => {
             state.get::<NatGateway>(&id).is_some_and(|row| row.is_available())
         }
@@ -293,9 +305,11 @@ pub fn is_active(state: &State, vpc: VpcId, target: Target) -> bool {
 }
 
 /// The blocks that local routes lead to.
-fn local_blocks(state: &State, vpc: VpcId) -> Vec<Ipv4Net> {
-    let vpc = state.get::<Vpc>(&vpc);
-    vpc.into_iter().flat_map(|vpc| &vpc.cidrs).map(|(_, cidr)| *cidr).collect()
+#[must_use]
+pub fn local_blocks(state: &State, vpc: VpcId) -> Vec<IpNet> {
+    let Some(vpc) = state.get::<Vpc>(&vpc) else { return Vec::new() };
+    let v4 = vpc.cidrs.iter().map(|(_, block)| IpNet::V4(*block));
+    v4.chain(vpc.ipv6_cidrs.iter().map(|(_, block)| IpNet::V6(*block))).collect()
 }
 
 impl RouteTable {
@@ -307,11 +321,10 @@ impl RouteTable {
 
     fn routes_to_api(&self, state: &State) -> Vec<api::Route> {
         let local = local_blocks(state, self.vpc).into_iter().map(|block| api::Route {
-            destination_cidr_block: Some(block.to_string()),
             gateway_id: Some("local".to_owned()),
             origin: Some(api::RouteOrigin::CreateRouteTable),
             state: Some(api::RouteState::Active),
-            ..Default::default()
+            ..to(block)
         });
         let others = self.routes.iter().map(|route| route.to_api(state, self.vpc));
         local.chain(others).collect()
@@ -339,18 +352,29 @@ impl RouteTable {
     }
 }
 
+/// A route to this destination, with nothing else.
+fn to(destination: IpNet) -> api::Route {
+    let text = Some(destination.to_string());
+    match destination {
+        IpNet::V4(_) => api::Route { destination_cidr_block: text, ..Default::default() },
+        IpNet::V6(_) => api::Route { destination_ipv6_cidr_block: text, ..Default::default() },
+    }
+}
+
 impl Route {
     fn to_api(&self, state: &State, vpc: VpcId) -> api::Route {
         let active = is_active(state, vpc, self.target);
         let status = if active { api::RouteState::Active } else { api::RouteState::Blackhole };
         let mut route = api::Route {
-            destination_cidr_block: Some(self.destination.to_string()),
             origin: Some(api::RouteOrigin::CreateRoute),
             state: Some(status),
-            ..Default::default()
+            ..to(self.destination)
         };
         match self.target {
             Target::InternetGateway(id) => route.gateway_id = Some(id.to_string()),
+            Target::EgressOnlyInternetGateway(id) => {
+                route.egress_only_internet_gateway_id = Some(id.to_string());
+            }
             Target::NatGateway(id) => route.nat_gateway_id = Some(id.to_string()),
             Target::NetworkInterface(id) => {
                 route.network_interface_id = Some(id.to_string());

@@ -6,15 +6,19 @@ use crate::{
     errors,
     resource::{find, not_found},
     vpc::{
-        cidr, internet_gateways::InternetGateway, nat_gateways::NatGateway, network_interfaces,
-        network_interfaces::NetworkInterface,
+        cidr,
+        egress_only_internet_gateways::EgressOnlyInternetGateway,
+        internet_gateways::InternetGateway,
+        ipv6,
+        nat_gateways::NatGateway,
+        network_interfaces::{self, NetworkInterface},
     },
 };
 use iam::Request;
 use shapes::{Fault, ec2 as api};
 use state::{State, Tx};
 use std::sync::Arc;
-use types::Ipv4Net;
+use types::IpNet;
 
 /// AWS's quota of routes in a table, the local ones included.
 const MAX_ROUTES: usize = 50;
@@ -51,19 +55,23 @@ pub fn create_route(
     } = input;
     errors::refuse(&[
         ("DestinationPrefixListId", destination_prefix_list_id.is_some()),
-        ("DestinationIpv6CidrBlock", destination_ipv6_cidr_block.is_some()),
         ("VpcEndpointId", vpc_endpoint_id.is_some()),
         ("TransitGatewayId", transit_gateway_id.is_some()),
         ("LocalGatewayId", local_gateway_id.is_some()),
         ("CarrierGatewayId", carrier_gateway_id.is_some()),
         ("CoreNetworkArn", core_network_arn.is_some()),
         ("OdbNetworkArn", odb_network_arn.is_some()),
-        ("EgressOnlyInternetGatewayId", egress_only_internet_gateway_id.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
-    let destination = destination(destination_cidr_block)?;
-    let named = Named { gateway_id, instance_id, network_interface_id, nat_gateway_id };
+    let destination = destination(destination_cidr_block, destination_ipv6_cidr_block)?;
+    let named = Named {
+        gateway_id,
+        egress_only_internet_gateway_id,
+        instance_id,
+        network_interface_id,
+        nat_gateway_id,
+    };
     let target = named.target(tx, request, &table)?;
     let locals = local_blocks(tx, table.vpc);
     if locals.contains(&destination) || table.routes.iter().any(|r| r.destination == destination) {
@@ -108,18 +116,16 @@ pub fn replace_route(
     } = input;
     errors::refuse(&[
         ("DestinationPrefixListId", destination_prefix_list_id.is_some()),
-        ("DestinationIpv6CidrBlock", destination_ipv6_cidr_block.is_some()),
         ("VpcEndpointId", vpc_endpoint_id.is_some()),
         ("TransitGatewayId", transit_gateway_id.is_some()),
         ("LocalGatewayId", local_gateway_id.is_some()),
         ("CarrierGatewayId", carrier_gateway_id.is_some()),
         ("CoreNetworkArn", core_network_arn.is_some()),
         ("OdbNetworkArn", odb_network_arn.is_some()),
-        ("EgressOnlyInternetGatewayId", egress_only_internet_gateway_id.is_some()),
         ("VpcPeeringConnectionId", vpc_peering_connection_id.is_some()),
     ])?;
     let table = table(tx, request, route_table_id)?;
-    let destination = destination(destination_cidr_block)?;
+    let destination = destination(destination_cidr_block, destination_ipv6_cidr_block)?;
     let locals = local_blocks(tx, table.vpc);
     let to_local = local_target == Some(true) || gateway_id.as_deref() == Some(LOCAL);
     match (locals.contains(&destination), to_local) {
@@ -128,7 +134,13 @@ pub fn replace_route(
         (false, true) => return Err(errors::no_route_to_replace(destination)),
         (false, false) => {}
     }
-    let named = Named { gateway_id, instance_id, network_interface_id, nat_gateway_id };
+    let named = Named {
+        gateway_id,
+        egress_only_internet_gateway_id,
+        instance_id,
+        network_interface_id,
+        nat_gateway_id,
+    };
     let target = named.target(tx, request, &table)?;
     check_within_vpc(&locals, destination, target)?;
     let at = table.routes.iter().position(|route| route.destination == destination);
@@ -153,12 +165,9 @@ pub fn delete_route(
         destination_cidr_block,
         destination_ipv6_cidr_block,
     } = input;
-    errors::refuse(&[
-        ("DestinationPrefixListId", destination_prefix_list_id.is_some()),
-        ("DestinationIpv6CidrBlock", destination_ipv6_cidr_block.is_some()),
-    ])?;
+    errors::refuse(&[("DestinationPrefixListId", destination_prefix_list_id.is_some())])?;
     let table = table(tx, request, route_table_id)?;
-    let destination = destination(destination_cidr_block)?;
+    let destination = destination(destination_cidr_block, destination_ipv6_cidr_block)?;
     if local_blocks(tx, table.vpc).contains(&destination) {
         return Err(errors::local_route(destination, table.id));
     }
@@ -176,23 +185,43 @@ fn table(state: &State, request: &Request, id: Option<String>) -> Result<Arc<Rou
     find::<RouteTable>(state, &request.scope, &id)
 }
 
-fn destination(text: Option<String>) -> Result<Ipv4Net, Fault> {
-    let text = text.ok_or_else(|| errors::missing("destinationCidrBlock"))?;
-    cidr::parse(&text, "destinationCidrBlock")
+/// The one destination that a call names.
+fn destination(v4: Option<String>, v6: Option<String>) -> Result<IpNet, Fault> {
+    match (v4, v6) {
+        (Some(text), None) => cidr::parse(&text, "destinationCidrBlock").map(IpNet::V4),
+        (None, Some(text)) => ipv6::parse(&text, "destinationIpv6CidrBlock").map(IpNet::V6),
+        (Some(_), Some(_)) => {
+            Err(errors::exclusive("destinationCidrBlock", "destinationIpv6CidrBlock"))
+        }
+        (None, None) => Err(errors::missing("destinationCidrBlock")),
+    }
 }
 
-/// Traffic within the VPC may be led to an interface, but not out of the VPC.
-fn check_within_vpc(locals: &[Ipv4Net], destination: Ipv4Net, target: Target) -> Result<(), Fault> {
+/// Traffic within the VPC may be led to an interface, but not out of the VPC. An egress-only
+/// gateway takes IPv6 only.
+fn check_within_vpc(locals: &[IpNet], destination: IpNet, target: Target) -> Result<(), Fault> {
     let within = locals.iter().any(|block| block.contains(&destination));
     match target {
-        Target::InternetGateway(_) if within => Err(errors::route_within_vpc(destination)),
-        Target::InternetGateway(_) | Target::NetworkInterface(_) | Target::NatGateway(_) => Ok(()),
+        Target::EgressOnlyInternetGateway(id) if matches!(destination, IpNet::V4(_)) => {
+            Err(errors::route_of_ipv4(destination, id))
+        }
+        Target::NatGateway(id) if matches!(destination, IpNet::V6(_)) => {
+            Err(errors::route_of_ipv6(destination, id))
+        }
+        Target::InternetGateway(_) | Target::EgressOnlyInternetGateway(_) if within => {
+            Err(errors::route_within_vpc(destination))
+        }
+        Target::InternetGateway(_)
+        | Target::EgressOnlyInternetGateway(_)
+        | Target::NetworkInterface(_)
+        | Target::NatGateway(_) => Ok(()),
     }
 }
 
 /// The targets that a call names.
 struct Named {
     gateway_id: Option<String>,
+    egress_only_internet_gateway_id: Option<String>,
     instance_id: Option<String>,
     network_interface_id: Option<String>,
     nat_gateway_id: Option<String>,
@@ -201,13 +230,28 @@ struct Named {
 impl Named {
     fn target(self, state: &State, request: &Request, table: &RouteTable) -> Result<Target, Fault> {
         let scope = &request.scope;
-        let Self { gateway_id, instance_id, network_interface_id, nat_gateway_id } = self;
+        let Self {
+            gateway_id,
+            egress_only_internet_gateway_id,
+            instance_id,
+            network_interface_id,
+            nat_gateway_id,
+        } = self;
+        let named = [
+            &gateway_id,
+            &egress_only_internet_gateway_id,
+            &instance_id,
+            &network_interface_id,
+            &nat_gateway_id,
+        ];
+        if named.into_iter().flatten().count() != 1 {
+            return Err(errors::one_target());
+        }
+        if let Some(id) = egress_only_internet_gateway_id {
+            return egress_only(state, request, table, &id);
+        }
         if let Some(id) = nat_gateway_id {
-            let others = [gateway_id, instance_id, network_interface_id];
-            return match others.iter().any(Option::is_some) {
-                true => Err(errors::one_target()),
-                false => nat_gateway(state, request, table, &id),
-            };
+            return nat_gateway(state, request, table, &id);
         }
         let interface = match (gateway_id, instance_id, network_interface_id) {
             (Some(id), None, None) => return gateway(state, request, table, &id),
@@ -241,6 +285,20 @@ fn gateway(
         return Err(errors::different_networks(one, table.id, other, id));
     }
     Ok(Target::InternetGateway(gateway.id))
+}
+
+fn egress_only(
+    state: &State,
+    request: &Request,
+    table: &RouteTable,
+    id: &str,
+) -> Result<Target, Fault> {
+    let gateway = find::<EgressOnlyInternetGateway>(state, &request.scope, id)?;
+    if gateway.vpc != table.vpc {
+        let (one, other) = ("route table", "network gateway");
+        return Err(errors::different_networks(one, table.id, other, id));
+    }
+    Ok(Target::EgressOnlyInternetGateway(gateway.id))
 }
 
 fn nat_gateway(

@@ -26,8 +26,14 @@ use permissions::Spec;
 use serde::{Deserialize, Serialize};
 use shapes::{Fault, ec2 as api, ec2::ResourceType};
 use state::{Row, State, Tx};
-use std::{fmt::Display, sync::Arc};
-use types::{AccountId, IpNet, Scope, SecurityGroupId, SecurityGroupRuleId, Tags, VpcId};
+use std::{
+    fmt::Display,
+    net::{Ipv4Addr, Ipv6Addr},
+    sync::Arc,
+};
+use types::{
+    AccountId, IpNet, Ipv4Net, Ipv6Net, Scope, SecurityGroupId, SecurityGroupRuleId, Tags, VpcId,
+};
 
 /// AWS's quota of security groups in a region.
 const MAX_GROUPS: usize = 2_500;
@@ -37,6 +43,10 @@ const MAX_GROUPS_PER_INTERFACE: usize = 5;
 const MAX_TEXT: usize = 255;
 /// The name of each VPC's default group, which nobody else may use.
 const DEFAULT: &str = "default";
+
+/// All addresses of a family.
+const EVERYWHERE: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
+const EVERYWHERE_IPV6: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0));
 
 /// A security group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -260,14 +270,18 @@ fn rule_holds(state: &State, rule: &Rule, name: &str, wanted: Wanted<'_>) -> boo
 }
 
 fn create(tx: &mut Tx, vpc: &Vpc, name: String, description: String, tags: Tags) -> SecurityGroup {
-    let out = Spec::all(Peer::Cidr(IpNet::V4(types::Ipv4Net::default())));
+    let mut rules = vec![Spec::all(Peer::Cidr(EVERYWHERE)).into_rule(tx, true, Tags::new())];
+    if !vpc.ipv6_cidrs.is_empty() {
+        let out = Spec::all(Peer::Cidr(EVERYWHERE_IPV6));
+        rules.push(out.into_rule(tx, true, Tags::new()));
+    }
     let group = SecurityGroup {
         id: tx.new_id(),
         scope: vpc.scope.clone(),
         vpc: vpc.id,
         name,
         description,
-        rules: vec![out.into_rule(tx, true, Tags::new())],
+        rules,
         tags,
     };
     tx.put(group.clone());
@@ -281,6 +295,20 @@ pub(super) fn create_default(tx: &mut Tx, vpc: &Vpc) {
     let own = Spec::all(Peer::Group(group.id, vpc.scope.account));
     group.rules.insert(0, own.into_rule(tx, false, Tags::new()));
     tx.put(group);
+}
+
+/// Lets IPv6 out of a VPC's default group, if its owner has left what goes out as it was made.
+pub(super) fn allow_ipv6(tx: &mut Tx, vpc: VpcId) {
+    let Some(group) = by_name(tx, vpc, DEFAULT).cloned() else { return };
+    let everything = |rule: &Rule| {
+        let same = rule.spec().traffic() == Spec::all(Peer::Cidr(EVERYWHERE)).traffic();
+        same && rule.description.is_none()
+    };
+    let mut out = group.rules.iter().filter(|rule| rule.egress);
+    if out.next().is_some_and(everything) && out.next().is_none() {
+        let rule = Spec::all(Peer::Cidr(EVERYWHERE_IPV6)).into_rule(tx, true, Tags::new());
+        tx.update::<SecurityGroup>(&group.id, |group| group.rules.push(rule));
+    }
 }
 
 /// The security groups that a call names for interfaces of a VPC; its default group if it names

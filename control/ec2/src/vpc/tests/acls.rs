@@ -99,7 +99,7 @@ fn entries_are_checked() {
         (api::CreateNetworkAclEntryRequest { egress: None, ..tcp(1) }, "MissingParameter"),
         (
             api::CreateNetworkAclEntryRequest { ipv6_cidr_block: s("::/0"), ..tcp(1) },
-            "UnsupportedOperation",
+            "InvalidParameterCombination",
         ),
         (
             api::CreateNetworkAclEntryRequest {

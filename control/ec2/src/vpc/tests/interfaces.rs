@@ -54,7 +54,7 @@ fn addresses_are_checked() {
     let none = api::CreateNetworkInterfaceRequest { subnet_id: None, ..base.clone() };
     assert_eq!(code(create(&mut tx, none)), "MissingParameter");
     let v6 = api::CreateNetworkInterfaceRequest { ipv6_address_count: Some(1), ..base.clone() };
-    assert_eq!(code(create(&mut tx, v6)), "UnsupportedOperation");
+    assert_eq!(code(create(&mut tx, v6)), "InvalidParameterValue");
     let many = api::CreateNetworkInterfaceRequest {
         secondary_private_ip_address_count: Some(50),
         ..base.clone()

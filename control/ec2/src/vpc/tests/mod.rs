@@ -4,6 +4,7 @@ mod acls;
 mod addresses;
 mod desired;
 mod interfaces;
+mod ipv6;
 mod nat_gateways;
 mod networks;
 mod property;

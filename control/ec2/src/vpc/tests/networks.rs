@@ -43,7 +43,7 @@ fn what_is_not_served_is_refused() {
     let mut tx = empty();
     let input = api::CreateVpcRequest {
         cidr_block: s("10.0.0.0/16"),
-        amazon_provided_ipv6_cidr_block: Some(true),
+        ipv6_pool: s("ipv6pool-ec2-1"),
         ..Default::default()
     };
     assert_eq!(code(vpcs::create_vpc(&mut tx, &request(), input)), "UnsupportedOperation");

@@ -37,6 +37,7 @@ pub(super) fn make(
                     subnet: &card.subnet,
                     address: card.address,
                     secondary_count: card.secondary_count,
+                    ipv6: card.ipv6.clone(),
                     groups: card.groups.clone(),
                     description: card.description.clone(),
                     source_dest_check: true,
@@ -135,6 +136,7 @@ fn row(
         auto_recovery: template.auto_recovery,
         hostname_type: template.hostname_type.clone(),
         resource_name_dns_a: template.resource_name_dns_a,
+        resource_name_dns_aaaa: template.resource_name_dns_aaaa,
         client_token: template.client_token.clone(),
         tags: launch.instance_tags.clone(),
     }

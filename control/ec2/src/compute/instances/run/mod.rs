@@ -17,7 +17,7 @@ use crate::{
     hosts::{self, Share},
     idempotency,
     resource::find,
-    vpc::subnets::Subnet,
+    vpc::{network_interfaces::Ipv6Wanted, subnets::Subnet},
 };
 use disks::{Disk, disks};
 use iam::{InstanceProfile, Request};
@@ -71,6 +71,7 @@ struct Template {
     auto_recovery: bool,
     hostname_type: String,
     resource_name_dns_a: bool,
+    resource_name_dns_aaaa: bool,
     client_token: String,
 }
 
@@ -205,8 +206,6 @@ fn check(
         ebs_optimized,
     } = input;
     errors::refuse(&[
-        ("Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0)),
-        ("Ipv6Address", ipv6_addresses.is_some_and(|list| !list.is_empty())),
         ("KernelId", kernel_id.is_some()),
         ("RamdiskId", ramdisk_id.is_some()),
         ("ElasticGpuSpecification", elastic_gpu_specification.is_some()),
@@ -216,7 +215,6 @@ fn check(
         ("HibernationOptions", hibernation_options.is_some_and(|at| at.configured == Some(true))),
         ("LicenseSpecification", license_specifications.is_some()),
         ("EnclaveOptions", enclave_options.is_some_and(|at| at.enabled == Some(true))),
-        ("EnablePrimaryIpv6", enable_primary_ipv6 == Some(true)),
         ("NetworkPerformanceOptions", network_performance_options.is_some()),
         ("Operator", operator.is_some()),
         ("SecondaryInterface", secondary_interfaces.is_some()),
@@ -234,6 +232,7 @@ fn check(
         address: private_ip_address,
         groups: security_group_ids.unwrap_or_default(),
         group_names: security_groups.unwrap_or_default(),
+        ipv6: Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, enable_primary_ipv6)?,
     };
     let (cards, public) = cards(tx, request, net, network_interfaces, zone.as_ref(), kind, max)?;
     let subnet = cards.first().map(|card| card.subnet.clone());
@@ -246,7 +245,8 @@ fn check(
     let metadata = attributes::metadata_options(defaults, metadata_options.unwrap_or_default())?;
     let [instance_tags, volume_tags, interface_tags] = launch_tags(tag_specifications)?;
     let auto_recovery = auto_recovery(maintenance_options);
-    let (hostname_type, resource_name_dns_a) = names(private_dns_name_options, &subnet)?;
+    let (hostname_type, resource_name_dns_a, resource_name_dns_aaaa) =
+        names(private_dns_name_options, &subnet);
     let cpu_credits = credit_specification.and_then(|at| at.cpu_credits);
     Ok(Launch {
         lends_public: public.unwrap_or(subnet.map_public_ip_on_launch),
@@ -261,6 +261,7 @@ fn check(
             auto_recovery,
             hostname_type,
             resource_name_dns_a,
+            resource_name_dns_aaaa,
             client_token: client_token.unwrap_or_default(),
         },
         image,

@@ -4,7 +4,11 @@ use crate::{
     compute::instance_types::InstanceType,
     errors,
     resource::find,
-    vpc::{network_interfaces::NetworkInterface, security_groups, subnets, subnets::Subnet},
+    vpc::{
+        network_interfaces::{Ipv6Wanted, NetworkInterface},
+        security_groups, subnets,
+        subnets::Subnet,
+    },
 };
 use iam::Request;
 use shapes::{Fault, ec2::InstanceNetworkInterfaceSpecification};
@@ -19,6 +23,7 @@ pub(super) struct Card {
     pub(super) subnet: Arc<Subnet>,
     pub(super) address: Option<Ipv4Addr>,
     pub(super) secondary_count: u32,
+    pub(super) ipv6: Ipv6Wanted,
     pub(super) groups: Vec<SecurityGroupId>,
     pub(super) description: String,
     pub(super) delete_on_termination: bool,
@@ -30,6 +35,7 @@ pub(super) struct Net {
     pub(super) address: Option<String>,
     pub(super) groups: Vec<String>,
     pub(super) group_names: Vec<String>,
+    pub(super) ipv6: Ipv6Wanted,
 }
 
 fn find_subnet(
@@ -77,12 +83,18 @@ pub(super) fn cards(
 ) -> Result<(Vec<Card>, Option<bool>), Fault> {
     let specifications = specifications.unwrap_or_default();
     if specifications.is_empty() {
-        return Ok((vec![only_card(tx, request, &net, zone, max)?], None));
+        return Ok((vec![only_card(tx, request, &net, zone, kind, max)?], None));
     }
     if net.subnet.is_some() || !net.groups.is_empty() || !net.group_names.is_empty() {
         return Err(errors::combination(
             "Network interfaces and an instance-level subnet ID or security groups may not be \
              specified on the same request",
+        ));
+    }
+    if net.ipv6.is_named() || net.ipv6.count.is_some_and(|count| count > 0) {
+        return Err(errors::combination(
+            "Network interfaces and instance-level IPv6 addresses may not be specified on the same \
+             request",
         ));
     }
     if net.address.is_some() {
@@ -100,10 +112,12 @@ pub(super) fn cards(
     let mut cards = Vec::new();
     let mut public = None;
     for specification in specifications {
-        let (card, wants_public) = card(tx, request, specification, zone, max)?;
+        let (mut card, wants_public) = card(tx, request, specification, zone, max)?;
         if card.index == 0 {
             public = wants_public;
+            card.ipv6.primary |= net.ipv6.primary;
         }
+        check_ipv6(&card, kind)?;
         cards.push(card);
     }
     cards.sort_by_key(|card| card.index);
@@ -117,23 +131,36 @@ fn only_card(
     request: &Request,
     net: &Net,
     zone: Option<&AvailabilityZone>,
+    kind: &InstanceType,
     max: u32,
 ) -> Result<Card, Fault> {
     let subnet = find_subnet(tx, request, net.subnet.as_deref(), zone)?;
     let scope = &request.scope;
     let groups = security_groups::resolve(tx, scope, subnet.vpc, &net.groups, &net.group_names)?;
     let address = net.address.as_deref().map(address_of).transpose()?;
-    one_address_for_one(max, address.is_some())?;
-    Ok(Card {
+    one_address_for_one(max, address.is_some() || net.ipv6.is_named())?;
+    let card = Card {
         index: 0,
         existing: None,
         subnet,
         address,
         secondary_count: 0,
+        ipv6: net.ipv6.clone(),
         groups,
         description: String::new(),
         delete_on_termination: true,
-    })
+    };
+    check_ipv6(&card, kind)?;
+    Ok(card)
+}
+
+/// Whether an instance of this type may have the interface's IPv6 addresses.
+fn check_ipv6(card: &Card, kind: &InstanceType) -> Result<(), Fault> {
+    let count = match &card.existing {
+        Some(existing) => existing.ipv6_count(),
+        None => card.ipv6.total(&card.subnet),
+    };
+    if count > kind.ipv6_per_interface { Err(errors::ipv6_address_limit()) } else { Ok(()) }
 }
 
 /// Whether interfaces, in the order of their indexes, can be of one instance.
@@ -211,14 +238,11 @@ fn card(
         ena_queue_count,
     } = specification;
     errors::refuse(&[
-        ("NetworkInterface.Ipv6AddressCount", ipv6_address_count.is_some_and(|count| count != 0)),
-        ("NetworkInterface.Ipv6Addresses", ipv6_addresses.is_some_and(|list| !list.is_empty())),
         ("NetworkInterface.AssociateCarrierIpAddress", associate_carrier_ip_address.is_some()),
         ("NetworkInterface.InterfaceType", interface_type.is_some_and(|kind| kind != "interface")),
         ("NetworkInterface.NetworkCardIndex", network_card_index.is_some_and(|at| at != 0)),
         ("NetworkInterface.Ipv4Prefix", ipv4_prefixes.is_some() || ipv4_prefix_count.is_some()),
         ("NetworkInterface.Ipv6Prefix", ipv6_prefixes.is_some() || ipv6_prefix_count.is_some()),
-        ("NetworkInterface.PrimaryIpv6", primary_ipv6 == Some(true)),
         ("NetworkInterface.EnaSrdSpecification", ena_srd_specification.is_some()),
         (
             "NetworkInterface.ConnectionTrackingSpecification",
@@ -230,6 +254,7 @@ fn card(
             private_ip_addresses.as_ref().is_some_and(|list| list.len() > 1),
         ),
     ])?;
+    let ipv6 = Ipv6Wanted::new(ipv6_addresses, ipv6_address_count, primary_ipv6)?;
     let index = device_index.map_or(Ok(0), u32::try_from).map_err(|_| {
         errors::invalid_value(
             device_index.unwrap_or_default(),
@@ -252,6 +277,7 @@ fn card(
             subnet,
             address: None,
             secondary_count: 0,
+            ipv6: Ipv6Wanted::default(),
             groups: row.groups.clone(),
             description: row.description.clone(),
             existing: Some(row),
@@ -262,7 +288,7 @@ fn card(
     let listed = private_ip_addresses.and_then(|list| list.into_iter().next());
     let address = private_ip_address.or(listed.and_then(|at| at.private_ip_address));
     let address = address.as_deref().map(address_of).transpose()?;
-    one_address_for_one(max, address.is_some())?;
+    one_address_for_one(max, address.is_some() || ipv6.is_named())?;
     let subnet = find_subnet(tx, request, subnet_id.as_deref(), zone)?;
     let groups = groups.unwrap_or_default();
     let groups = security_groups::resolve(tx, &request.scope, subnet.vpc, &groups, &[])?;
@@ -275,6 +301,7 @@ fn card(
         secondary_count: u32::try_from(secondary).map_err(|_| {
             errors::invalid_value(secondary, "secondaryPrivateIpAddressCount", "It is negative.")
         })?,
+        ipv6,
         groups,
         description: description.unwrap_or_default(),
         delete_on_termination: delete_on_termination.unwrap_or(true),

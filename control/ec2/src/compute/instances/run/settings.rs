@@ -213,20 +213,22 @@ pub(super) fn auto_recovery(options: Option<InstanceMaintenanceOptionsRequest>) 
     options.and_then(|at| at.auto_recovery) != Some(InstanceAutoRecoveryState::Disabled)
 }
 
+/// The kind of the host name, and whether the resource name has an A and an AAAA record.
 pub(super) fn names(
     options: Option<PrivateDnsNameOptionsRequest>,
     subnet: &Subnet,
-) -> Result<(String, bool), Fault> {
+) -> (String, bool, bool) {
     let PrivateDnsNameOptionsRequest {
         hostname_type,
         enable_resource_name_dns_a_record,
         enable_resource_name_dns_aaaa_record,
     } = options.unwrap_or_default();
-    if enable_resource_name_dns_aaaa_record == Some(true) {
-        return Err(errors::unsupported("PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord"));
-    }
     let kind = hostname_type.map_or(subnet.hostname_type.as_str(), |kind| kind.as_str());
-    Ok((kind.to_owned(), enable_resource_name_dns_a_record.unwrap_or(subnet.resource_name_dns_a)))
+    (
+        kind.to_owned(),
+        enable_resource_name_dns_a_record.unwrap_or(subnet.resource_name_dns_a),
+        enable_resource_name_dns_aaaa_record.unwrap_or(subnet.resource_name_dns_aaaa),
+    )
 }
 
 /// The tags of the instances, their volumes and their interfaces.
