@@ -26,6 +26,9 @@ pub struct Port {
     /// Its IPv6 addresses, which nothing translates.
     #[serde(default)]
     pub ipv6: Vec<Ipv6Addr>,
+    /// IPv6 prefixes, of 80 bits, all addresses of which are its own.
+    #[serde(default)]
+    pub ipv6_prefixes: Vec<Ipv6Net>,
     /// Its security groups.
     pub groups: Vec<SecurityGroupId>,
     /// Whether only its own addresses may be its packets' source and destination.

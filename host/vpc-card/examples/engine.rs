@@ -45,6 +45,7 @@ fn port(number: u32, groups: Vec<SecurityGroupId>) -> PortConfig {
             mtu: 9001,
             addresses: vec![Address { private: address(number), public: None }],
             ipv6: Vec::new(),
+            ipv6_prefixes: Vec::new(),
             groups,
             source_dest_check: true,
             host_name: String::new(),

@@ -63,6 +63,7 @@ fn engine() -> Engine {
         mtu: 9001,
         addresses: vec![Address { private: Ipv4Addr::new(10, 0, 0, 10), public }],
         ipv6: vec![Ipv6Addr::new(0xfd12, 0x3456, 0, 0, 0, 0, 0, 10)],
+        ipv6_prefixes: Vec::new(),
         groups: vec![group],
         source_dest_check: true,
         host_name: "ip-10-0-0-10".to_owned(),

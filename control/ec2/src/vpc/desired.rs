@@ -44,6 +44,7 @@ pub fn port(state: &State, id: NetworkInterfaceId) -> Option<network::Port> {
     };
     Some(network::Port {
         id,
+        ipv6_prefixes: Vec::new(),
         vpc: row.vpc,
         subnet: row.subnet,
         mac: row.mac,

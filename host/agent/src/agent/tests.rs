@@ -149,6 +149,7 @@ fn port_entry() -> Entry {
         mtu: 9001,
         addresses: Vec::new(),
         ipv6: Vec::new(),
+        ipv6_prefixes: Vec::new(),
         groups: Vec::new(),
         source_dest_check: true,
         host_name: "ip-10-0-0-1".to_owned(),

@@ -241,6 +241,8 @@ impl Datapath {
                     uplink.open(self.engine.openings());
                 }
                 self.forget_ports();
+                // Before the reply: a guest that comes up after it asks by itself.
+                self.advertise(now);
                 drop(done.send(failed));
             }
             Command::Status(done) => drop(done.send(Reply::Status(self.report()))),

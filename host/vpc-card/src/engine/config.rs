@@ -1,7 +1,11 @@
 //! The engine's configuration: what a patch changes, and the tables derived from it.
 
 pub use super::rules::{Allowed, Question, Rules, matches};
-use super::{Engine, Port, PortIndex, ROUTER6, ipv6::link_local};
+use super::{
+    Engine, Port, PortIndex, ROUTER6,
+    ipv6::link_local,
+    outside::{PREFIX_BITS, prefix},
+};
 use contracts::{
     card::VpcPatch,
     network::{self, RouteTarget},
@@ -188,6 +192,8 @@ impl Engine {
         self.by_address.clear();
         self.by_public.clear();
         self.by_global.clear();
+        self.by_prefix.clear();
+        self.by_global_prefix.clear();
         let pool6 = self.public_pool6.map(|(pool, _)| pool);
         let mut failed = BTreeMap::new();
         for (at, port) in self.ports.iter_mut().enumerate() {
@@ -205,11 +211,18 @@ impl Engine {
                     self.by_global.insert(address, PortIndex(at));
                 }
             }
+            for net in config.ipv6_prefixes.iter().filter(|net| net.prefix_len() == PREFIX_BITS) {
+                let Some(own) = prefix(net.network().into()) else { continue };
+                self.by_prefix.insert((config.vpc, own), PortIndex(at));
+                if pool6.is_some_and(|pool| pool.contains(net)) {
+                    self.by_global_prefix.insert(own, PortIndex(at));
+                }
+            }
             let told = (port.subnet.as_ref().and_then(|s| s.config.ipv6_cidr), port.told6);
             port.vpc = self.vpcs.get(&config.vpc).cloned();
             port.subnet = self.subnets.get(&config.subnet).cloned();
             let net = port.subnet.as_ref().and_then(|s| s.config.ipv6_cidr);
-            port.told6 = net.is_some() && !config.ipv6.is_empty();
+            port.told6 = net.is_some() && port.has_ipv6();
             if port.told6 && told != (net, true) {
                 self.unadvertised.push(PortIndex(at));
             }

@@ -27,6 +27,7 @@ use contracts::{
 use flow::{Direction, FlowTable, FragmentTable};
 use nat_gateways::{NatGateways, Sender};
 pub use outside::is_local;
+use outside::{Prefix, prefix};
 use packet::{Frame, Packet, UDP};
 use rules::Compiled;
 use std::{
@@ -124,7 +125,10 @@ impl Port {
         let port = &self.config.port;
         match address {
             IpAddr::V4(address) => port.addresses.iter().any(|own| own.private == address),
-            IpAddr::V6(address) => port.ipv6.contains(&address),
+            IpAddr::V6(address) => {
+                port.ipv6.contains(&address)
+                    || port.ipv6_prefixes.iter().any(|prefix| prefix.contains(&address))
+            }
         }
     }
 
@@ -133,6 +137,12 @@ impl Port {
     pub fn public_of(&self, private: Ipv4Addr) -> Option<Ipv4Addr> {
         let mut addresses = self.config.port.addresses.iter();
         addresses.find(|own| own.private == private).and_then(|own| own.public)
+    }
+
+    /// Whether it has any IPv6 address.
+    #[must_use]
+    pub fn has_ipv6(&self) -> bool {
+        !self.config.port.ipv6.is_empty() || !self.config.port.ipv6_prefixes.is_empty()
     }
 
     /// The guest's link-local IPv6 address: the one that follows from its Ethernet address.
@@ -222,6 +232,9 @@ pub struct Engine {
     by_public: HashMap<Ipv4Addr, (PortIndex, Ipv4Addr)>,
     /// Ports by their IPv6 addresses of the pool, which no two of all VPCs share.
     by_global: HashMap<Ipv6Addr, PortIndex>,
+    /// Ports by their IPv6 prefixes: those of a VPC, and those of the pool.
+    by_prefix: HashMap<(VpcId, Prefix), PortIndex>,
+    by_global_prefix: HashMap<Prefix, PortIndex>,
     /// Ports whose guests are to be told of the router.
     unadvertised: Vec<PortIndex>,
     vpcs: HashMap<VpcId, Arc<Vpc>>,
@@ -284,7 +297,8 @@ impl Engine {
     /// The port of a VPC that has a private address.
     #[must_use]
     pub fn by_address(&self, vpc: VpcId, address: IpAddr) -> Option<PortIndex> {
-        self.by_address.get(&(vpc, address)).copied()
+        let found = self.by_address.get(&(vpc, address)).copied();
+        found.or_else(|| self.by_prefix.get(&(vpc, prefix(address)?)).copied())
     }
 
     /// The port that has a public address, and the private address behind it.
@@ -364,7 +378,7 @@ impl Engine {
         if ethertype != 0x0800 && !six {
             return Err(Reason::EtherType);
         }
-        if six && port.config.port.ipv6.is_empty() {
+        if six && !port.has_ipv6() {
             return Err(Reason::Ipv6);
         }
         let mut packet = Packet::parse(frame)?;

@@ -20,7 +20,11 @@ impl Engine {
             IpAddr::V4(_) => {
                 self.by_public(address).map(|(index, private)| (index, private.into()))
             }
-            IpAddr::V6(global) => self.by_global.get(&global).map(|&index| (index, address)),
+            IpAddr::V6(global) => {
+                let found = self.by_global.get(&global);
+                let found = found.or_else(|| self.by_global_prefix.get(&prefix(address)?));
+                found.map(|&index| (index, address))
+            }
         }
     }
 
@@ -55,6 +59,19 @@ impl Engine {
                 .public_pool6
                 .is_some_and(|(pool, host)| pool.contains(&address) && address != host),
         }
+    }
+}
+
+/// Bits of the prefixes that interfaces have.
+pub(super) const PREFIX_BITS: u8 = 80;
+/// The first `PREFIX_BITS` of an IPv6 address.
+pub(super) type Prefix = u128;
+
+/// An IPv6 address's prefix.
+pub(super) fn prefix(address: IpAddr) -> Option<Prefix> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => Some(u128::from(address) >> 48),
     }
 }
 

@@ -47,10 +47,13 @@ const STATUS: u16 = 13;
 const RAPID_COMMIT: u16 = 14;
 const NAME_SERVERS: u16 = 23;
 const DOMAINS: u16 = 24;
+const IA_PD: u16 = 25;
+const IA_PREFIX: u16 = 26;
 
 const SUCCESS: u16 = 0;
 const NO_ADDRESSES: u16 = 2;
 const NOT_ON_LINK: u16 = 4;
+const NO_PREFIXES: u16 = 6;
 
 /// An identity association: its ID, and the addresses that the client names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +70,8 @@ struct Message<'a> {
     client: Option<&'a [u8]>,
     server: Option<&'a [u8]>,
     associations: Vec<Association>,
+    /// The IDs of its associations for prefixes.
+    delegations: Vec<[u8; 4]>,
     rapid: bool,
 }
 
@@ -86,6 +91,7 @@ impl<'a> Message<'a> {
             client: None,
             server: None,
             associations: Vec::new(),
+            delegations: Vec::new(),
             rapid: false,
         };
         while !rest.is_empty() {
@@ -100,6 +106,10 @@ impl<'a> Message<'a> {
                 RAPID_COMMIT => message.rapid = true,
                 IA_NA if message.associations.len() < MAX_ASSOCIATIONS => {
                     message.associations.push(association(value)?);
+                }
+                IA_PD if message.delegations.len() < MAX_ASSOCIATIONS => {
+                    let id = value.get(..12)?.first_chunk::<4>()?;
+                    message.delegations.push(*id);
                 }
                 _ => {}
             }
@@ -150,6 +160,7 @@ pub fn answer(
                 body.option(RAPID_COMMIT, &[]);
             }
             associations(&mut body, port, &message);
+            delegations(&mut body, port, &message);
             settings(&mut body, port);
         }
         INFORMATION => settings(&mut body, port),
@@ -200,11 +211,7 @@ fn associations(body: &mut Body, port: &Port, message: &Message<'_>) {
     let own = &port.config.port.ipv6;
     for (at, asked) in message.associations.iter().enumerate() {
         let given: &[Ipv6Addr] = if at == 0 { own } else { &[] };
-        let mut value = Body(asked.id.to_vec());
-        // Renewed at half of the time in which they are preferred, rebound at four fifths.
-        for seconds in [PREFERRED_SECONDS / 2, PREFERRED_SECONDS / 5 * 4] {
-            value.0.extend_from_slice(&seconds.to_be_bytes());
-        }
+        let mut value = Body::association(asked.id);
         for &address in given {
             value.address(address, PREFERRED_SECONDS, VALID_SECONDS);
         }
@@ -216,6 +223,25 @@ fn associations(body: &mut Body, port: &Port, message: &Message<'_>) {
             value.status(NO_ADDRESSES);
         }
         body.option(IA_NA, &value.0);
+    }
+}
+
+/// The first association for prefixes gets all of the port's.
+fn delegations(body: &mut Body, port: &Port, message: &Message<'_>) {
+    for (at, id) in message.delegations.iter().enumerate() {
+        let mut value = Body::association(*id);
+        let own = port.config.port.ipv6_prefixes.iter().filter(|_| at == 0);
+        for prefix in own.clone() {
+            let mut option = PREFERRED_SECONDS.to_be_bytes().to_vec();
+            option.extend_from_slice(&VALID_SECONDS.to_be_bytes());
+            option.push(prefix.prefix_len());
+            option.extend_from_slice(&prefix.network().octets());
+            value.option(IA_PREFIX, &option);
+        }
+        if own.count() == 0 {
+            value.status(NO_PREFIXES);
+        }
+        body.option(IA_PD, &value.0);
     }
 }
 
@@ -236,6 +262,16 @@ fn settings(body: &mut Body, port: &Port) {
 struct Body(Vec<u8>);
 
 impl Body {
+    /// An association's value, still empty: renewed at half of the time in which what it has is
+    /// preferred, rebound at four fifths.
+    fn association(id: [u8; 4]) -> Self {
+        let mut value = id.to_vec();
+        for seconds in [PREFERRED_SECONDS / 2, PREFERRED_SECONDS / 5 * 4] {
+            value.extend_from_slice(&seconds.to_be_bytes());
+        }
+        Self(value)
+    }
+
     fn option(&mut self, code: u16, value: &[u8]) {
         let Ok(len) = u16::try_from(value.len()) else { return };
         self.0.extend_from_slice(&code.to_be_bytes());

@@ -46,6 +46,7 @@ pub fn port(number: u8, subnet: u64, private: &str, public: Option<&str>) -> Por
             mtu: 9001,
             addresses: vec![Address { private: ip(private), public: public.map(ip) }],
             ipv6: Vec::new(),
+            ipv6_prefixes: Vec::new(),
             groups: vec![sg(u64::from(number))],
             source_dest_check: true,
             host_name: format!("ip-{}", private.replace('.', "-")),

@@ -291,6 +291,39 @@ fn dhcpv6_tells_the_addresses() {
 }
 
 #[test]
+fn prefixes_are_delegated_and_routed() {
+    const WITHIN: &str = "fd12:3456:7801:1:5::7";
+    let mut bench = bench();
+    let mut port = patch6().ports.remove(0);
+    port.port.ipv6_prefixes = vec!["fd12:3456:7801:1:5::/80".parse().unwrap()];
+    bench.engine.apply(VpcPatch { ports: vec![port], ..VpcPatch::default() }, 0);
+    let wish = (25, [&b"iapd"[..], &[0; 8]].concat());
+    let more = (25, [&b"more"[..], &[0; 8]].concat());
+    let message = dhcp(1, 1, &[(1, b"client".to_vec()), wish, more]);
+    let (_, offer) = asked(&mut bench, &message).unwrap();
+    let given = value(&offer, 25).unwrap();
+    let told = [&[0, 0, 0, 140, 0, 0, 1, 194, 80][..], &ip6("fd12:3456:7801:1:5::").octets()];
+    assert_eq!((&given[..4], split(&given[12..])), (&b"iapd"[..], vec![(26, told.concat())]));
+    assert!(
+        offer.last().is_some_and(|last| last.0 != 25)
+            && offer.iter().any(|option| {
+                option.0 == 25
+                    && option.1.starts_with(b"more")
+                    && option.1.ends_with(&[0, 13, 0, 2, 0, 6])
+            })
+    );
+    // All of its addresses are the port's: from inside, from a neighbour, and from outside.
+    assert!(passes(&mut bench, 1, &ping(1, WITHIN, B), 2));
+    assert!(!passes(&mut bench, 1, &ping(1, "fd12:3456:7801:1:6::7", B), 2));
+    assert!(passes(&mut bench, 2, &ping(2, B, WITHIN), 1));
+    let (verdict, claim) = bench.send(3, &solicit(3, C, WITHIN));
+    assert_eq!((verdict, &claim[80..86]), (Verdict::Reply, &mac(1)[..]));
+    assert_eq!(bench.send(1, &probe(1, WITHIN)).0, Verdict::Drop);
+    assert_eq!(bench.uplink(&ping(0, BEYOND, WITHIN)).0, Verdict::Deliver(bench.index(1)));
+    assert!(passes(&mut bench, 11, &ping(11, OTHER_VPC, WITHIN), 1));
+}
+
+#[test]
 fn subnets_are_routed_and_vpcs_are_apart() {
     let mut bench = bench();
     assert!(passes(&mut bench, 1, &ping(1, A, C), 3));
