@@ -836,3 +836,7 @@ enumeration! { VpcState {
     Pending = "pending",
     Available = "available",
 } }
+
+enumeration! { VpcTenancy {
+    Default = "default",
+} }
