@@ -228,6 +228,10 @@ pub(super) fn parts(operation: &str) -> Option<&'static [Part]> {
             Each(SecurityGroup, "GroupId"),
             Each(SecurityGroupRule, "SecurityGroupRules.SecurityGroupRuleId"),
         ],
+        "UpdateSecurityGroupRuleDescriptionsEgress"
+        | "UpdateSecurityGroupRuleDescriptionsIngress" => GROUP,
+        "ModifyAddressAttribute" | "ResetAddressAttribute" => &[Each(Address, "AllocationId")],
+        "GetSecurityGroupsForVpc" | "ModifyVpcTenancy" => VPC,
         "CreateSecurityGroup" => &[New(SecurityGroup), Each(Vpc, "VpcId")],
         "CreateSubnet" => &[New(Subnet), Each(Vpc, "VpcId")],
         "DeleteSubnet" | "ModifySubnetAttribute" => SUBNET,

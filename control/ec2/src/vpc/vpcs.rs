@@ -303,6 +303,23 @@ pub fn modify_vpc_attribute(
     Ok(api::ModifyVpcAttributeResponse {})
 }
 
+/// Gives a VPC the default tenancy: the only change that there is.
+///
+/// # Errors
+/// It doesn't exist.
+pub fn modify_vpc_tenancy(
+    tx: &mut Tx,
+    request: &Request,
+    input: api::ModifyVpcTenancyRequest,
+) -> Result<api::ModifyVpcTenancyResult, Fault> {
+    let api::ModifyVpcTenancyRequest { vpc_id, instance_tenancy, dry_run: _ } = input;
+    let id = vpc_id.ok_or_else(|| errors::missing("vpcId"))?;
+    let tenancy = instance_tenancy.ok_or_else(|| errors::missing("instanceTenancy"))?;
+    let vpc = find::<Vpc>(tx, &request.scope, &id)?;
+    tx.update::<Vpc>(&vpc.id, |vpc| vpc.tenancy = tenancy.to_string());
+    Ok(api::ModifyVpcTenancyResult { return_value: Some(true) })
+}
+
 /// Makes a VPC and what every VPC has.
 pub(super) fn create(
     tx: &mut Tx,

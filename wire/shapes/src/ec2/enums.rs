@@ -841,3 +841,7 @@ enumeration! { VpcState {
     Pending = "pending",
     Available = "available",
 } }
+
+enumeration! { VpcTenancy {
+    Default = "default",
+} }

@@ -1,9 +1,13 @@
 //! Public addresses: Elastic ones of an account, and those lent to interfaces.
 
 mod associations;
+mod attributes;
 mod pool;
 
 pub use associations::{associate_address, disassociate_address, link, unlink_by_id};
+pub use attributes::{
+    describe_addresses_attribute, modify_address_attribute, reset_address_attribute,
+};
 pub use pool::{lend_public, take_back_public};
 
 use super::{
@@ -13,8 +17,7 @@ use super::{
 use crate::{
     errors,
     filters::Wanted,
-    page::page,
-    resource::{Resource, find, select},
+    resource::{Resource, find},
     tags,
 };
 use iam::Request;
@@ -37,6 +40,9 @@ pub struct Address {
     pub scope: Scope,
     pub ip: Ipv4Addr,
     pub association: Option<AddressAssociation>,
+    /// What its reverse lookup says, with the last dot.
+    #[serde(default)]
+    pub domain_name: Option<String>,
     pub tags: Tags,
 }
 
@@ -117,7 +123,8 @@ pub fn allocate_address(
         None => pool::any(tx)?,
     };
     let id = tx.new_id();
-    tx.put(Address { id, scope: scope.clone(), ip, association: None, tags });
+    let association = None;
+    tx.put(Address { id, scope: scope.clone(), ip, association, domain_name: None, tags });
     Ok(api::AllocateAddressResult {
         allocation_id: Some(id.to_string()),
         public_ipv4_pool: Some(AMAZON_POOL.to_owned()),
@@ -205,36 +212,6 @@ fn holds(state: &State, row: &Address, name: &str, wanted: Wanted<'_>) -> bool {
         "public-ip" => wanted.is(row.ip),
         _ => false,
     }
-}
-
-/// Describes the domain names of addresses: there are none.
-///
-/// # Errors
-/// An ID doesn't exist, or the page can't be.
-pub fn describe_addresses_attribute(
-    state: &State,
-    request: &Request,
-    input: api::DescribeAddressesAttributeRequest,
-) -> Result<api::DescribeAddressesAttributeResult, Fault> {
-    let api::DescribeAddressesAttributeRequest {
-        allocation_ids,
-        attribute: _, // There is one, and no address has it.
-        next_token,
-        max_results,
-        dry_run: _,
-    } = input;
-    let mut rows = select::<Address>(state, &request.scope, allocation_ids.as_deref())?;
-    rows.sort_by_key(|row| row.id);
-    let key = |row: &Arc<Address>| row.id.to_string();
-    let (rows, next_token) = page(rows, key, max_results, 1..=1000, next_token.as_deref())?;
-    let attribute = |row: &Arc<Address>| api::AddressAttribute {
-        public_ip: Some(row.ip.to_string()),
-        allocation_id: Some(row.id.to_string()),
-        ptr_record: None,
-        ptr_record_update: None,
-    };
-    let addresses = Some(rows.iter().map(attribute).collect());
-    Ok(api::DescribeAddressesAttributeResult { addresses, next_token })
 }
 
 fn parse_ip(text: &str) -> Result<Ipv4Addr, Fault> {

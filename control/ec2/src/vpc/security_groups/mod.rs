@@ -1,13 +1,19 @@
 //! Security groups and their rules.
 
+mod descriptions;
 mod permissions;
 mod rules;
+mod usable;
 
+pub use descriptions::{
+    update_security_group_rule_descriptions_egress, update_security_group_rule_descriptions_ingress,
+};
 pub use rules::{
     authorize_security_group_egress, authorize_security_group_ingress,
     describe_security_group_rules, find_rule, modify_security_group_rules,
     revoke_security_group_egress, revoke_security_group_ingress,
 };
+pub use usable::get_security_groups_for_vpc;
 
 use super::{
     describe::{PAGE, Query, arn, describe},

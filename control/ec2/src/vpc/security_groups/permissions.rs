@@ -235,7 +235,7 @@ fn ipv6(text: &str) -> Result<IpNet, Fault> {
     Ok(IpNet::V6(block.trunc()))
 }
 
-fn check_description(text: Option<&str>) -> Result<(), Fault> {
+pub(super) fn check_description(text: Option<&str>) -> Result<(), Fault> {
     match text {
         Some(text) if text.len() > super::MAX_TEXT || !text.bytes().all(is_allowed) => {
             Err(errors::rule_description())

@@ -346,7 +346,7 @@ fn check_quota(rules: &[Rule]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn rule_id(text: &str) -> Result<SecurityGroupRuleId, Fault> {
+pub(super) fn rule_id(text: &str) -> Result<SecurityGroupRuleId, Fault> {
     text.parse().map_err(|error| match error {
         IdError::Malformed => errors::rule_id_malformed(text),
         IdError::Foreign => errors::rule_id_not_found(text),

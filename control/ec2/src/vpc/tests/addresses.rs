@@ -238,3 +238,40 @@ fn addresses_are_described() {
     let found = addresses::describe_addresses_attribute(&tx, &request(), input).unwrap();
     assert_eq!(found.addresses.unwrap()[0].public_ip, s(&ip));
 }
+
+#[test]
+fn domain_names_come_and_go() {
+    let mut tx = tx();
+    let input = api::AllocateAddressRequest::default();
+    let made = addresses::allocate_address(&mut tx, &request(), input).unwrap();
+    let id = made.allocation_id.unwrap();
+    let modify = |tx: &mut Tx, name: &str| {
+        let input = api::ModifyAddressAttributeRequest {
+            allocation_id: s(&id),
+            domain_name: s(name),
+            dry_run: None,
+        };
+        addresses::modify_address_attribute(tx, &request(), input)
+    };
+    let described = |tx: &Tx| {
+        let input = api::DescribeAddressesAttributeRequest {
+            allocation_ids: Some(vec![id.clone()]),
+            ..Default::default()
+        };
+        let found = addresses::describe_addresses_attribute(tx, &request(), input).unwrap();
+        found.addresses.unwrap().remove(0).ptr_record
+    };
+    assert_eq!(described(&tx), None);
+    modify(&mut tx, "mail.example.com").unwrap();
+    assert_eq!(described(&tx), s("mail.example.com."));
+    for bad in ["", "mail", "-a.example", "a..b", "a_b.example", &"a.".repeat(130)] {
+        assert_eq!(code(modify(&mut tx, bad)), "InvalidParameterValue", "{bad}");
+    }
+    let input = api::ResetAddressAttributeRequest {
+        allocation_id: s(&id),
+        attribute: Some(api::AddressAttributeName::DomainName),
+        dry_run: None,
+    };
+    addresses::reset_address_attribute(&mut tx, &request(), input).unwrap();
+    assert_eq!(described(&tx), None);
+}

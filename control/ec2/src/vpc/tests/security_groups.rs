@@ -1,6 +1,7 @@
 //! Security groups and their rules.
 
 use crate::vpc::{
+    network_interfaces as enis,
     security_groups::{self as groups, Rule, SecurityGroup},
     testing::{
         code, default_network, empty, filter, interface, message, request, s, scope, tx, vpc,
@@ -398,4 +399,121 @@ fn calls_name_groups_for_interfaces() {
     let many = (0..6).map(|n| group(&mut tx, &format!("g{n}"), None).unwrap());
     let many = many.collect::<Vec<_>>();
     assert_eq!(code(resolve(&tx, &many, &[])), "SecurityGroupsPerInterfaceLimitExceeded");
+}
+
+fn describe_rules(
+    tx: &mut Tx,
+    id: &str,
+    permissions: Vec<api::IpPermission>,
+    by_id: Vec<(Option<String>, Option<&str>)>,
+) -> Result<(), Fault> {
+    let by_id = by_id.into_iter().map(|(id, text)| api::SecurityGroupRuleDescription {
+        security_group_rule_id: id,
+        description: text.map(str::to_owned),
+    });
+    let input = api::UpdateSecurityGroupRuleDescriptionsIngressRequest {
+        group_id: s(id),
+        ip_permissions: Some(permissions),
+        security_group_rule_descriptions: Some(by_id.collect()),
+        ..Default::default()
+    };
+    groups::update_security_group_rule_descriptions_ingress(tx, &request(), input).map(|_| ())
+}
+
+#[test]
+fn descriptions_change_without_their_rules() {
+    let mut tx = tx();
+    let id = group(&mut tx, "web", None).unwrap();
+    let made = ingress(&mut tx, &id, vec![tcp(22, 22, "0.0.0.0/0")]).unwrap();
+    let rule = made[0].security_group_rule_id.clone();
+    let described = |text: Option<&str>| {
+        let mut permission = tcp(22, 22, "0.0.0.0/0");
+        permission.ip_ranges.as_mut().unwrap()[0].description = text.map(str::to_owned);
+        permission
+    };
+    let now = |tx: &Tx| {
+        let found = rules(tx, &id).into_iter().find(|rule| !rule.egress).unwrap();
+        assert_eq!(Some(found.id.to_string()), rule);
+        found.description
+    };
+    describe_rules(&mut tx, &id, vec![described(Some("door"))], vec![]).unwrap();
+    assert_eq!(now(&tx).as_deref(), Some("door"));
+    describe_rules(&mut tx, &id, vec![described(None)], vec![]).unwrap();
+    assert_eq!(now(&tx), None);
+    describe_rules(&mut tx, &id, vec![], vec![(rule.clone(), Some("gate"))]).unwrap();
+    assert_eq!(now(&tx).as_deref(), Some("gate"));
+    let none = s("sgr-00000000000000000");
+    let egress = rules(&tx, &id).into_iter().find(|rule| rule.egress).unwrap().id.to_string();
+    for (permissions, by_id, expected) in [
+        (vec![], vec![], "MissingParameter"),
+        (vec![described(None)], vec![(rule.clone(), None)], "InvalidParameterCombination"),
+        (vec![tcp(23, 23, "0.0.0.0/0")], vec![], "InvalidPermission.NotFound"),
+        (vec![], vec![(none, None)], "InvalidSecurityGroupRuleId.NotFound"),
+        (vec![], vec![(s(&egress), None)], "InvalidSecurityGroupRuleId.NotFound"),
+        (vec![], vec![(rule.clone(), Some("wéb"))], "InvalidParameterValue"),
+    ] {
+        assert_eq!(code(describe_rules(&mut tx, &id, permissions, by_id)), expected);
+    }
+    let input = api::UpdateSecurityGroupRuleDescriptionsEgressRequest {
+        group_id: s(&id),
+        security_group_rule_descriptions: Some(vec![api::SecurityGroupRuleDescription {
+            security_group_rule_id: s(&egress),
+            description: s("out"),
+        }]),
+        ..Default::default()
+    };
+    groups::update_security_group_rule_descriptions_egress(&mut tx, &request(), input).unwrap();
+    let out = rules(&tx, &id).into_iter().find(|rule| rule.egress).unwrap();
+    assert_eq!(out.description.as_deref(), Some("out"));
+}
+
+#[test]
+fn the_groups_of_a_vpc() {
+    let mut tx = tx();
+    let (home, _) = default_network(&tx);
+    let id = group(&mut tx, "web", None).unwrap();
+    let other = vpc(&mut tx, "10.0.0.0/16");
+    let usable = |vpc: &str, filters| {
+        let input =
+            api::GetSecurityGroupsForVpcRequest { vpc_id: s(vpc), filters, ..Default::default() };
+        let found = groups::get_security_groups_for_vpc(&tx, &request(), input)?;
+        Ok::<_, Fault>(found.security_group_for_vpcs.unwrap())
+    };
+    let home = home.to_string();
+    assert_eq!((usable(&home, None).unwrap().len(), usable(&other, None).unwrap().len()), (2, 1));
+    let found = usable(&home, filter("group-name", "web")).unwrap();
+    assert_eq!((found[0].group_id.clone(), found[0].primary_vpc_id.clone()), (s(&id), s(&home)));
+    assert_eq!(code(usable("vpc-00000000000000000", None)), "InvalidVpcID.NotFound");
+    assert_eq!(code(usable(&home, filter("color", "red"))), "InvalidParameterValue");
+}
+
+#[test]
+fn quotas_of_rules_and_groups() {
+    let mut tx = tx();
+    let id = group(&mut tx, "web", None).unwrap();
+    let v4 = |at: i32| tcp(at, at, "0.0.0.0/0");
+    let v6 = |at: i32| api::IpPermission {
+        ip_ranges: None,
+        ipv6_ranges: Some(vec![api::Ipv6Range { description: None, cidr_ipv6: s("::/0") }]),
+        ..tcp(at, at, "0.0.0.0/0")
+    };
+    // 60 about IPv4 and 60 about IPv6 in one direction; the other direction counts apart.
+    ingress(&mut tx, &id, (1..=60).map(v4).collect()).unwrap();
+    ingress(&mut tx, &id, (1..=60).map(v6).collect()).unwrap();
+    for more in [v4(61), v6(61)] {
+        assert_eq!(code(ingress(&mut tx, &id, vec![more])), "RulesPerSecurityGroupLimitExceeded");
+    }
+    let interface = interface(&mut tx).to_string();
+    let mut ids = vec![id];
+    ids.extend((0..5).map(|at| group(&mut tx, &format!("g{at}"), None).unwrap()));
+    let give = |tx: &mut Tx, ids: &[String]| {
+        let input = api::ModifyNetworkInterfaceAttributeRequest {
+            network_interface_id: s(&interface),
+            groups: Some(ids.to_vec()),
+            ..Default::default()
+        };
+        enis::modify_network_interface_attribute(tx, &request(), input).map(|_| ())
+    };
+    assert_eq!(code(give(&mut tx, &ids)), "SecurityGroupsPerInterfaceLimitExceeded");
+    give(&mut tx, &ids[..5]).unwrap();
 }
