@@ -2995,6 +2995,30 @@ pub static GET_INSTANCE_METADATA_DEFAULTS_RESULT: Schema = Schema::new(
     )]),
 );
 
+pub static GET_SECURITY_GROUPS_FOR_VPC_REQUEST: Schema = Schema::new(
+    "GetSecurityGroupsForVpcRequest",
+    Kind::Structure(&[
+        Member::new("VpcId", "VpcId", "VpcId", &STRING).required(),
+        Member::new("NextToken", "NextToken", "NextToken", &STRING),
+        Member::new("MaxResults", "MaxResults", "MaxResults", &INTEGER),
+        Member::new("Filters", "Filter", "Filter", &FILTER_LIST),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static GET_SECURITY_GROUPS_FOR_VPC_RESULT: Schema = Schema::new(
+    "GetSecurityGroupsForVpcResult",
+    Kind::Structure(&[
+        Member::new("NextToken", "nextToken", "NextToken", &STRING),
+        Member::new(
+            "SecurityGroupForVpcs",
+            "securityGroupForVpcSet",
+            "SecurityGroupForVpcSet",
+            &SECURITY_GROUP_FOR_VPC_LIST,
+        ),
+    ]),
+);
+
 pub static GET_SUBNET_CIDR_RESERVATIONS_REQUEST: Schema = Schema::new(
     "GetSubnetCidrReservationsRequest",
     Kind::Structure(&[
@@ -4631,6 +4655,20 @@ pub static MEMORY_INFO: Schema = Schema::new(
     Kind::Structure(&[Member::new("SizeInMiB", "sizeInMiB", "SizeInMiB", &LONG)]),
 );
 
+pub static MODIFY_ADDRESS_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ModifyAddressAttributeRequest",
+    Kind::Structure(&[
+        Member::new("AllocationId", "AllocationId", "AllocationId", &STRING).required(),
+        Member::new("DomainName", "DomainName", "DomainName", &STRING),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static MODIFY_ADDRESS_ATTRIBUTE_RESULT: Schema = Schema::new(
+    "ModifyAddressAttributeResult",
+    Kind::Structure(&[Member::new("Address", "address", "Address", &ADDRESS_ATTRIBUTE)]),
+);
+
 pub static MODIFY_INSTANCE_ATTRIBUTE_REQUEST: Schema = Schema::new(
     "ModifyInstanceAttributeRequest",
     Kind::Structure(&[
@@ -4925,6 +4963,21 @@ pub static MODIFY_VPC_ATTRIBUTE_REQUEST: Schema = Schema::new(
 );
 
 pub static MODIFY_VPC_ATTRIBUTE_RESPONSE: Schema = Schema::new("Unit", Kind::Structure(&[]));
+
+pub static MODIFY_VPC_TENANCY_REQUEST: Schema = Schema::new(
+    "ModifyVpcTenancyRequest",
+    Kind::Structure(&[
+        Member::new("VpcId", "VpcId", "VpcId", &STRING).required(),
+        Member::new("InstanceTenancy", "InstanceTenancy", "InstanceTenancy", VpcTenancy::SCHEMA)
+            .required(),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static MODIFY_VPC_TENANCY_RESULT: Schema = Schema::new(
+    "ModifyVpcTenancyResult",
+    Kind::Structure(&[Member::new("ReturnValue", "return", "Return", &BOOLEAN)]),
+);
 
 pub static MONITOR_INSTANCES_REQUEST: Schema = Schema::new(
     "MonitorInstancesRequest",
@@ -5983,6 +6036,20 @@ pub static RESERVATION_LIST: Schema = Schema::new(
     Kind::List { element: Element::new(Some("item"), &RESERVATION), flattened: false },
 );
 
+pub static RESET_ADDRESS_ATTRIBUTE_REQUEST: Schema = Schema::new(
+    "ResetAddressAttributeRequest",
+    Kind::Structure(&[
+        Member::new("AllocationId", "AllocationId", "AllocationId", &STRING).required(),
+        Member::new("Attribute", "Attribute", "Attribute", AddressAttributeName::SCHEMA).required(),
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+    ]),
+);
+
+pub static RESET_ADDRESS_ATTRIBUTE_RESULT: Schema = Schema::new(
+    "ResetAddressAttributeResult",
+    Kind::Structure(&[Member::new("Address", "address", "Address", &ADDRESS_ATTRIBUTE)]),
+);
+
 pub static RESOURCE_ID_LIST: Schema = Schema::new(
     "ResourceIdList",
     Kind::List { element: Element::new(None, &STRING), flattened: false },
@@ -6427,6 +6494,23 @@ pub static SECURITY_GROUP: Schema = Schema::new(
     ]),
 );
 
+pub static SECURITY_GROUP_FOR_VPC: Schema = Schema::new(
+    "SecurityGroupForVpc",
+    Kind::Structure(&[
+        Member::new("Description", "description", "Description", &STRING),
+        Member::new("GroupName", "groupName", "GroupName", &STRING),
+        Member::new("OwnerId", "ownerId", "OwnerId", &STRING),
+        Member::new("GroupId", "groupId", "GroupId", &STRING),
+        Member::new("Tags", "tagSet", "TagSet", &TAG_LIST),
+        Member::new("PrimaryVpcId", "primaryVpcId", "PrimaryVpcId", &STRING),
+    ]),
+);
+
+pub static SECURITY_GROUP_FOR_VPC_LIST: Schema = Schema::new(
+    "SecurityGroupForVpcList",
+    Kind::List { element: Element::new(Some("item"), &SECURITY_GROUP_FOR_VPC), flattened: false },
+);
+
 pub static SECURITY_GROUP_ID_STRING_LIST: Schema = Schema::new(
     "SecurityGroupIdStringList",
     Kind::List { element: Element::new(Some("SecurityGroupId"), &STRING), flattened: false },
@@ -6465,6 +6549,22 @@ pub static SECURITY_GROUP_RULE: Schema = Schema::new(
             &STRING,
         ),
     ]),
+);
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION: Schema = Schema::new(
+    "SecurityGroupRuleDescription",
+    Kind::Structure(&[
+        Member::new("SecurityGroupRuleId", "SecurityGroupRuleId", "SecurityGroupRuleId", &STRING),
+        Member::new("Description", "Description", "Description", &STRING),
+    ]),
+);
+
+pub static SECURITY_GROUP_RULE_DESCRIPTION_LIST: Schema = Schema::new(
+    "SecurityGroupRuleDescriptionList",
+    Kind::List {
+        element: Element::new(Some("item"), &SECURITY_GROUP_RULE_DESCRIPTION),
+        flattened: false,
+    },
 );
 
 pub static SECURITY_GROUP_RULE_ID_LIST: Schema = Schema::new(
@@ -6956,6 +7056,48 @@ pub static UNMONITOR_INSTANCES_RESULT: Schema = Schema::new(
         "InstancesSet",
         &INSTANCE_MONITORING_LIST,
     )]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsEgressRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("GroupId", "GroupId", "GroupId", &STRING),
+        Member::new("GroupName", "GroupName", "GroupName", &STRING),
+        Member::new("IpPermissions", "IpPermissions", "IpPermissions", &IP_PERMISSION_LIST),
+        Member::new(
+            "SecurityGroupRuleDescriptions",
+            "SecurityGroupRuleDescription",
+            "SecurityGroupRuleDescription",
+            &SECURITY_GROUP_RULE_DESCRIPTION_LIST,
+        ),
+    ]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsEgressResult",
+    Kind::Structure(&[Member::new("Return", "return", "Return", &BOOLEAN)]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsIngressRequest",
+    Kind::Structure(&[
+        Member::new("DryRun", "DryRun", "DryRun", &BOOLEAN),
+        Member::new("GroupId", "GroupId", "GroupId", &STRING),
+        Member::new("GroupName", "GroupName", "GroupName", &STRING),
+        Member::new("IpPermissions", "IpPermissions", "IpPermissions", &IP_PERMISSION_LIST),
+        Member::new(
+            "SecurityGroupRuleDescriptions",
+            "SecurityGroupRuleDescription",
+            "SecurityGroupRuleDescription",
+            &SECURITY_GROUP_RULE_DESCRIPTION_LIST,
+        ),
+    ]),
+);
+
+pub static UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT: Schema = Schema::new(
+    "UpdateSecurityGroupRuleDescriptionsIngressResult",
+    Kind::Structure(&[Member::new("Return", "return", "Return", &BOOLEAN)]),
 );
 
 pub static USAGE_CLASS_TYPE_LIST: Schema = Schema::new(

@@ -7097,6 +7097,71 @@ impl Structure for GetInstanceMetadataDefaultsResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSecurityGroupsForVpcRequest {
+    pub vpc_id: Option<String>,
+    pub next_token: Option<String>,
+    pub max_results: Option<i32>,
+    pub filters: Option<Vec<Filter>>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for GetSecurityGroupsForVpcRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.vpc_id),
+            1 => view(&self.next_token),
+            2 => view(&self.max_results),
+            3 => view(&self.filters),
+            4 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSecurityGroupsForVpcRequest {
+    const SCHEMA: &'static Schema = &schemas::GET_SECURITY_GROUPS_FOR_VPC_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.vpc_id = Shape::from_value(value),
+            1 => self.next_token = Shape::from_value(value),
+            2 => self.max_results = Shape::from_value(value),
+            3 => self.filters = Shape::from_value(value),
+            4 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GetSecurityGroupsForVpcResult {
+    pub next_token: Option<String>,
+    pub security_group_for_vpcs: Option<Vec<SecurityGroupForVpc>>,
+}
+
+impl Members for GetSecurityGroupsForVpcResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.next_token),
+            1 => view(&self.security_group_for_vpcs),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for GetSecurityGroupsForVpcResult {
+    const SCHEMA: &'static Schema = &schemas::GET_SECURITY_GROUPS_FOR_VPC_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.next_token = Shape::from_value(value),
+            1 => self.security_group_for_vpcs = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct GetSubnetCidrReservationsRequest {
     pub filters: Option<Vec<Filter>>,
     pub subnet_id: Option<String>,
@@ -10039,6 +10104,62 @@ impl Structure for MemoryInfo {
     }
 }
 
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyAddressAttributeRequest {
+    pub allocation_id: Option<String>,
+    pub domain_name: Option<String>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for ModifyAddressAttributeRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.allocation_id),
+            1 => view(&self.domain_name),
+            2 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyAddressAttributeRequest {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_ADDRESS_ATTRIBUTE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.allocation_id = Shape::from_value(value),
+            1 => self.domain_name = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyAddressAttributeResult {
+    pub address: Option<AddressAttribute>,
+}
+
+impl Members for ModifyAddressAttributeResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.address),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyAddressAttributeResult {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_ADDRESS_ATTRIBUTE_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.address = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
 #[derive(Clone, Default, PartialEq)]
 pub struct ModifyInstanceAttributeRequest {
     pub source_dest_check: Option<AttributeBooleanValue>,
@@ -10533,6 +10654,62 @@ impl Structure for ModifyVpcAttributeResponse {
     const SCHEMA: &'static Schema = &schemas::MODIFY_VPC_ATTRIBUTE_RESPONSE;
 
     fn set_member(&mut self, _: usize, _: Value) {}
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyRequest {
+    pub vpc_id: Option<String>,
+    pub instance_tenancy: Option<VpcTenancy>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for ModifyVpcTenancyRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.vpc_id),
+            1 => view(&self.instance_tenancy),
+            2 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyVpcTenancyRequest {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_VPC_TENANCY_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.vpc_id = Shape::from_value(value),
+            1 => self.instance_tenancy = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModifyVpcTenancyResult {
+    pub return_value: Option<bool>,
+}
+
+impl Members for ModifyVpcTenancyResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.return_value),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ModifyVpcTenancyResult {
+    const SCHEMA: &'static Schema = &schemas::MODIFY_VPC_TENANCY_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.return_value = Shape::from_value(value),
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -12591,6 +12768,62 @@ impl Structure for Reservation {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResetAddressAttributeRequest {
+    pub allocation_id: Option<String>,
+    pub attribute: Option<AddressAttributeName>,
+    pub dry_run: Option<bool>,
+}
+
+impl Members for ResetAddressAttributeRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.allocation_id),
+            1 => view(&self.attribute),
+            2 => view(&self.dry_run),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ResetAddressAttributeRequest {
+    const SCHEMA: &'static Schema = &schemas::RESET_ADDRESS_ATTRIBUTE_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.allocation_id = Shape::from_value(value),
+            1 => self.attribute = Shape::from_value(value),
+            2 => self.dry_run = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ResetAddressAttributeResult {
+    pub address: Option<AddressAttribute>,
+}
+
+impl Members for ResetAddressAttributeResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.address),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for ResetAddressAttributeResult {
+    const SCHEMA: &'static Schema = &schemas::RESET_ADDRESS_ATTRIBUTE_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.address = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct RevokeSecurityGroupEgressRequest {
     pub security_group_rule_ids: Option<Vec<String>>,
     pub dry_run: Option<bool>,
@@ -13287,6 +13520,46 @@ impl Structure for SecurityGroup {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupForVpc {
+    pub description: Option<String>,
+    pub group_name: Option<String>,
+    pub owner_id: Option<String>,
+    pub group_id: Option<String>,
+    pub tags: Option<Vec<Tag>>,
+    pub primary_vpc_id: Option<String>,
+}
+
+impl Members for SecurityGroupForVpc {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.description),
+            1 => view(&self.group_name),
+            2 => view(&self.owner_id),
+            3 => view(&self.group_id),
+            4 => view(&self.tags),
+            5 => view(&self.primary_vpc_id),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for SecurityGroupForVpc {
+    const SCHEMA: &'static Schema = &schemas::SECURITY_GROUP_FOR_VPC;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.description = Shape::from_value(value),
+            1 => self.group_name = Shape::from_value(value),
+            2 => self.owner_id = Shape::from_value(value),
+            3 => self.group_id = Shape::from_value(value),
+            4 => self.tags = Shape::from_value(value),
+            5 => self.primary_vpc_id = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct SecurityGroupRule {
     pub security_group_rule_id: Option<String>,
     pub group_id: Option<String>,
@@ -13345,6 +13618,34 @@ impl Structure for SecurityGroupRule {
             11 => self.description = Shape::from_value(value),
             12 => self.tags = Shape::from_value(value),
             13 => self.security_group_rule_arn = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SecurityGroupRuleDescription {
+    pub security_group_rule_id: Option<String>,
+    pub description: Option<String>,
+}
+
+impl Members for SecurityGroupRuleDescription {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.security_group_rule_id),
+            1 => view(&self.description),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for SecurityGroupRuleDescription {
+    const SCHEMA: &'static Schema = &schemas::SECURITY_GROUP_RULE_DESCRIPTION;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.security_group_rule_id = Shape::from_value(value),
+            1 => self.description = Shape::from_value(value),
             _ => {}
         }
     }
@@ -14270,6 +14571,133 @@ impl Structure for UnmonitorInstancesResult {
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl Members for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.group_id),
+            2 => view(&self.group_name),
+            3 => view(&self.ip_permissions),
+            4 => view(&self.security_group_rule_descriptions),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsEgressRequest {
+    const SCHEMA: &'static Schema =
+        &schemas::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.group_id = Shape::from_value(value),
+            2 => self.group_name = Shape::from_value(value),
+            3 => self.ip_permissions = Shape::from_value(value),
+            4 => self.security_group_rule_descriptions = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsEgressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Members for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.r#return),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsEgressResult {
+    const SCHEMA: &'static Schema = &schemas::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_EGRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.r#return = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    pub dry_run: Option<bool>,
+    pub group_id: Option<String>,
+    pub group_name: Option<String>,
+    pub ip_permissions: Option<Vec<IpPermission>>,
+    pub security_group_rule_descriptions: Option<Vec<SecurityGroupRuleDescription>>,
+}
+
+impl Members for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.dry_run),
+            1 => view(&self.group_id),
+            2 => view(&self.group_name),
+            3 => view(&self.ip_permissions),
+            4 => view(&self.security_group_rule_descriptions),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsIngressRequest {
+    const SCHEMA: &'static Schema =
+        &schemas::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_REQUEST;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.dry_run = Shape::from_value(value),
+            1 => self.group_id = Shape::from_value(value),
+            2 => self.group_name = Shape::from_value(value),
+            3 => self.ip_permissions = Shape::from_value(value),
+            4 => self.security_group_rule_descriptions = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UpdateSecurityGroupRuleDescriptionsIngressResult {
+    pub r#return: Option<bool>,
+}
+
+impl Members for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    fn member(&self, index: usize) -> Option<View<'_>> {
+        match index {
+            0 => view(&self.r#return),
+            _ => None,
+        }
+    }
+}
+
+impl Structure for UpdateSecurityGroupRuleDescriptionsIngressResult {
+    const SCHEMA: &'static Schema =
+        &schemas::UPDATE_SECURITY_GROUP_RULE_DESCRIPTIONS_INGRESS_RESULT;
+
+    fn set_member(&mut self, index: usize, value: Value) {
+        match index {
+            0 => self.r#return = Shape::from_value(value),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UserIdGroupPair {
     pub description: Option<String>,
     pub user_id: Option<String>,
@@ -15038,6 +15466,8 @@ crate::value::structures! {
     GetConsoleOutputResult,
     GetInstanceMetadataDefaultsRequest,
     GetInstanceMetadataDefaultsResult,
+    GetSecurityGroupsForVpcRequest,
+    GetSecurityGroupsForVpcResult,
     GetSubnetCidrReservationsRequest,
     GetSubnetCidrReservationsResult,
     GpuDeviceInfo,
@@ -15114,6 +15544,8 @@ crate::value::structures! {
     MediaDeviceInfo,
     MediaDeviceMemoryInfo,
     MemoryInfo,
+    ModifyAddressAttributeRequest,
+    ModifyAddressAttributeResult,
     ModifyInstanceAttributeRequest,
     ModifyInstanceAttributeResponse,
     ModifyInstanceMetadataDefaultsRequest,
@@ -15128,6 +15560,8 @@ crate::value::structures! {
     ModifySubnetAttributeResponse,
     ModifyVpcAttributeRequest,
     ModifyVpcAttributeResponse,
+    ModifyVpcTenancyRequest,
+    ModifyVpcTenancyResult,
     MonitorInstancesRequest,
     MonitorInstancesResult,
     Monitoring,
@@ -15186,6 +15620,8 @@ crate::value::structures! {
     ReplaceRouteTableAssociationRequest,
     ReplaceRouteTableAssociationResult,
     Reservation,
+    ResetAddressAttributeRequest,
+    ResetAddressAttributeResult,
     RevokeSecurityGroupEgressRequest,
     RevokeSecurityGroupEgressResult,
     RevokeSecurityGroupIngressRequest,
@@ -15198,7 +15634,9 @@ crate::value::structures! {
     RunInstancesMonitoringEnabled,
     RunInstancesRequest,
     SecurityGroup,
+    SecurityGroupForVpc,
     SecurityGroupRule,
+    SecurityGroupRuleDescription,
     SecurityGroupRuleRequest,
     SecurityGroupRuleUpdate,
     Snapshot,
@@ -15225,6 +15663,10 @@ crate::value::structures! {
     UnassignPrivateNatGatewayAddressResult,
     UnmonitorInstancesRequest,
     UnmonitorInstancesResult,
+    UpdateSecurityGroupRuleDescriptionsEgressRequest,
+    UpdateSecurityGroupRuleDescriptionsEgressResult,
+    UpdateSecurityGroupRuleDescriptionsIngressRequest,
+    UpdateSecurityGroupRuleDescriptionsIngressResult,
     UserIdGroupPair,
     VCpuInfo,
     Volume,
