@@ -103,7 +103,7 @@ fn ipv6_is_told_where_there_is_some() {
     interface.ipv6_prefixes = vec!["fd12:0:0:0:1::/80".parse().unwrap()];
     for (path, expected) in [
         ("/ipv6s", "fd12::5\nfd12::6"),
-        ("/ipv6-prefix", "fd12:0:0:0:1::/80"),
+        ("/ipv6-prefix", "fd12::1:0:0:0/80"),
         ("/subnet-ipv6-cidr-blocks", "fd12::/64"),
         ("/vpc-ipv6-cidr-blocks", "fd12::/56"),
     ] {

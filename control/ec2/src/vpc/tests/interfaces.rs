@@ -199,7 +199,7 @@ fn interfaces_of_stopped_instances_come_and_go() {
     };
     let id = machine.to_string();
     for (state, expected) in [
-        (InstanceState::Running, "UnsupportedOperation"),
+        (InstanceState::Pending, "IncorrectInstanceState"),
         (InstanceState::Terminated, "IncorrectInstanceState"),
     ] {
         let other = instance(&mut tx, state).to_string();
